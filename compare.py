@@ -1,0 +1,20 @@
+"""Compare the SAE feature spaces of two language models: python compare.py layer_a=3 layer_b=6"""
+
+import hydra
+from omegaconf import DictConfig
+
+import analogue.comparison.config  # registers the schema  # noqa: F401
+from analogue.command_line import Outcome
+
+outcome = Outcome()
+
+
+def compare(cfg: DictConfig) -> None:
+    from analogue.comparison.run import compare
+
+    compare(cfg)
+
+
+if __name__ == "__main__":
+    hydra.main(config_path="conf", config_name="compare", version_base="1.3")(outcome.reported(compare))()
+    outcome.exit()

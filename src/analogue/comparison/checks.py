@@ -1,0 +1,33 @@
+"""Settings that no type can check, refused before any work is done."""
+
+from analogue.comparison.config import CompareConfig
+from analogue.errors import UserError
+from analogue.similarity import METRICS
+
+
+def check_settings(config: CompareConfig) -> None:
+    """Raise a `UserError` naming the first key whose value cannot work."""
+    minima = {
+        "data.n_sequences": (config.data.n_sequences, 1),
+        "data.seq_len": (config.data.seq_len, 2),
+        "data.batch_size": (config.data.batch_size, 1),
+        "filters.top_tokens": (config.filters.top_tokens, 1),
+        "null.n": (config.null.n, 1),
+        "seed": (config.seed, 0),
+    }
+    for key, (value, minimum) in minima.items():
+        if value < minimum:
+            raise UserError(key, value, f"must be at least {minimum}")
+    if not config.metrics:
+        raise UserError("metrics", config.metrics, f"names no metric; choose from {', '.join(METRICS)}")
+    for name in config.metrics:
+        if name not in METRICS:
+            raise UserError("metrics", name, f"is not a known metric; choose from {', '.join(METRICS)}")
+    for key, dtype in {
+        "model_a.dtype": config.model_a.dtype,
+        "model_b.dtype": config.model_b.dtype,
+        "sae_a.dtype": config.sae_a.dtype,
+        "sae_b.dtype": config.sae_b.dtype,
+    }.items():
+        if dtype not in ("float32", "float16", "bfloat16", "float64"):
+            raise UserError(key, dtype, "is not a precision; use float32, bfloat16, float16 or float64")

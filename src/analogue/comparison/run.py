@@ -1,0 +1,139 @@
+"""Conducts one comparison, from configuration to record."""
+
+import time
+from pathlib import Path
+
+import lightning as L
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from analogue.comparison.assemble import assemble_result, pairs_table
+from analogue.comparison.checks import check_settings
+from analogue.comparison.config import CacheConfig, CompareConfig, DataConfig
+from analogue.comparison.module import ComparisonModule
+from analogue.comparison.pairing import Pairing, configured_filters, pair_features
+from analogue.comparison.side import Side, check_same_tokenizer, open_side
+from analogue.corpus import TokenDataModule, TokenSequences, read_texts, token_strings, tokenise
+from analogue.features import ActivationStore, TopTokens, top_tokens
+from analogue.reporting import ComparisonResult, write_result
+from analogue.reporting.tables import comparison_tables
+from analogue.reporting.tracking import log_comparison
+from analogue.significance import SimilarityResult, score_against_null
+
+
+def compare(cfg: DictConfig) -> ComparisonResult | None:
+    """Compare two SAE feature spaces; write, log and print the result.
+
+    Returns:
+        The record, or None on ranks other than 0.
+
+    Raises:
+        UserError: something in the configuration cannot work.
+    """
+    config: CompareConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
+    stopwatch = Stopwatch()
+    check_settings(config)
+    a = open_side("a", config.model_a, config.sae_a, config.layer_a)
+    b = open_side("b", config.model_b, config.sae_b, config.layer_b)
+    check_same_tokenizer(a, b)
+    sequences = read_sequences(config.data, a)
+    stopwatch.lap("open")
+    module, is_global_zero = gather_activations(config, [a, b], sequences)
+    stopwatch.lap("activations")
+    if not is_global_zero:
+        return None
+    with Console().status("pairing features"):
+        tops = {side.label: _top_tokens(side, module, sequences, config.filters.top_tokens) for side in (a, b)}
+        pairing = _pair(config, a, module, tops)
+    stopwatch.lap("pairing")
+    with Console().status(f"scoring {pairing.pairs.n_kept} pairs against {config.null.n} shuffles"):
+        similarity = _score(config, a, b, pairing)
+    stopwatch.lap("scores")
+    result = assemble_result(cfg, [a, b], sequences, module, pairing, similarity, stopwatch.laps)
+    report(cfg, result, pairing, tops)
+    return result
+
+
+def read_sequences(data: DataConfig, side: Side) -> TokenSequences:
+    """Tokenise as much of the corpus as the configuration asks for."""
+    texts = read_texts(data.path)
+    return tokenise(texts, side.model.tokenizer, data.n_sequences, data.seq_len, data.packing)
+
+
+def gather_activations(
+    config: CompareConfig, sides: list[Side], sequences: TokenSequences
+) -> tuple[ComparisonModule, bool]:
+    """Run the evaluation loop; returns the module with its evidence, and whether this is rank 0."""
+    trainer = L.Trainer(
+        **config.trainer, use_distributed_sampler=False, logger=False, callbacks=_callbacks(config.trainer)
+    )
+    store = _open_store(config.cache)
+    module = ComparisonModule(sides, sequences.fingerprint(), str(trainer.precision), store)
+    try:
+        trainer.test(module, TokenDataModule(sequences, config.data.batch_size), verbose=False)
+    finally:
+        module.release()
+    return module, trainer.is_global_zero
+
+
+def report(cfg: DictConfig, result: ComparisonResult, pairing: Pairing, tops: dict[str, TopTokens]) -> None:
+    """Write the record and the pairs, print the tables, and log to the configured logger."""
+    table = pairs_table(pairing, tops)
+    write_result(result, table, Path(cfg.output_dir))
+    console = Console()
+    console.print(comparison_tables(result))
+    console.print(f"written to {cfg.output_dir}", soft_wrap=True)
+    if cfg.logger:
+        logger: Logger = instantiate(cfg.logger)
+        log_comparison(logger, result, table)
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Name the stage that has just ended."""
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+def _callbacks(trainer: dict[str, object]) -> list[L.Callback]:
+    return [RichProgressBar()] if trainer.get("enable_progress_bar", True) else []
+
+
+def _open_store(cache: CacheConfig) -> ActivationStore | None:
+    if not cache.enabled:
+        return None
+    from platformdirs import user_cache_path
+
+    directory = Path(cache.dir).expanduser() if cache.dir else user_cache_path("analogue") / "activations"
+    return ActivationStore(directory, cache.max_gb)
+
+
+def _top_tokens(side: Side, module: ComparisonModule, sequences: TokenSequences, k: int) -> TopTokens:
+    ids = sequences.flat_ids()
+    strings = token_strings(side.model.tokenizer, set(ids.tolist()))
+    return top_tokens(module.evidence[side.label].activations, ids, strings, k)
+
+
+def _pair(config: CompareConfig, side: Side, module: ComparisonModule, tops: dict[str, TopTokens]) -> Pairing:
+    special_tokens = [str(token) for token in side.model.tokenizer.all_special_tokens]
+    filters = configured_filters(config.filters, tops["a"], tops["b"], special_tokens)
+    acts_a, acts_b = (module.evidence[label].activations for label in ("a", "b"))
+    return pair_features(acts_a, acts_b, config.matching.direction.value, filters)
+
+
+def _score(config: CompareConfig, a: Side, b: Side, pairing: Pairing) -> list[SimilarityResult]:
+    kept = pairing.pairs.kept_pairs()
+    x, y = (
+        side.sae.W_dec[features].double().cpu().numpy() for side, features in ((a, kept.feature_a), (b, kept.feature_b))
+    )
+    return score_against_null(x, y, config.metrics, config.null.n, config.seed)

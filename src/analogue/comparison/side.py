@@ -1,0 +1,88 @@
+"""One side of a comparison: a model, a layer and an SAE, checked against each other before any work is done."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from analogue.comparison.config import ModelConfig, SAEConfig
+from analogue.errors import UserError
+from analogue.features import content_key
+from analogue.models import LanguageModel, directory_fingerprint, open_model, tokenizer_fingerprint
+from analogue.saes import load, locate_sae
+
+HOOK = "resid_post"
+ENCODER_VERSION = 1  # raise when the code between tokens and stored activations changes its output
+
+
+@dataclass(frozen=True)
+class Side:
+    """Model, layer and SAE of side `a` or `b`.
+
+    Attributes:
+        label: `a` or `b`.
+        sae: a `sae_lens.SAE`.
+        sae_path: where it came from, as the user gave it, `{layer}` filled in.
+        model_dtype: the precision of the model's weights.
+    """
+
+    label: str
+    model: LanguageModel
+    layer: int
+    sae: Any
+    sae_path: str
+    sae_fingerprint: str
+    model_dtype: str
+
+    @property
+    def d_sae(self) -> int:
+        return int(self.sae.cfg.d_sae)
+
+    @property
+    def model_identity(self) -> str:
+        """Sides with the same one can share a model pass."""
+        return f"{self.model.fingerprint} {self.model_dtype}"
+
+    def activation_key(self, tokens_fingerprint: str, precision: str) -> str:
+        """The name of this side's activations in the store."""
+        return content_key(
+            model=self.model_identity,
+            layer=self.layer,
+            hook=HOOK,
+            sae=self.sae_fingerprint,
+            sae_dtype=str(self.sae.dtype),
+            tokens=tokens_fingerprint,
+            precision=precision,
+            encoder=ENCODER_VERSION,
+        )
+
+
+def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Side:
+    """Open a side's model and SAE.
+
+    Raises:
+        UserError: naming the key to change: a model or SAE that is not there, a layer out of range, or an SAE whose
+            width is not the model's.
+    """
+    language_model = open_model(model.name, model.revision, key=f"model_{label}.name")
+    language_model.check_layer(layer, key=f"layer_{label}")
+    key = f"sae_{label}.path"
+    directory = locate_sae(sae.path, layer, key)
+    loaded = load(sae.path, layer, sae.dtype, key)
+    if loaded.cfg.d_in != language_model.d_model:
+        problem = f"reads activations of width {loaded.cfg.d_in}, but {model.name} (model_{label}.name) has d_model "
+        raise UserError(key, sae.path, f"{problem}{language_model.d_model}; choose an SAE trained on that model")
+    return Side(
+        label=label,
+        model=language_model,
+        layer=layer,
+        sae=loaded,
+        sae_path=sae.path.replace("{layer}", str(layer)),
+        sae_fingerprint=directory_fingerprint(directory),
+        model_dtype=model.dtype,
+    )
+
+
+def check_same_tokenizer(a: Side, b: Side) -> None:
+    """Raise a `UserError` unless both models cut text into the same tokens."""
+    if tokenizer_fingerprint(a.model.tokenizer) != tokenizer_fingerprint(b.model.tokenizer):
+        problem = f"has another tokenizer than {a.model.name} (model_a.name); features are paired token by token, "
+        raise UserError("model_b.name", b.model.name, f"{problem}so choose two models that share one")

@@ -1,0 +1,92 @@
+"""Token sequences and their padding mask."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TokenSequences:
+    """Token ids, padded on the right, and which positions hold a token.
+
+    Attributes:
+        ids: (n_sequences, seq_len) token ids; padding positions hold 0 or the tokenizer's padding id.
+        mask: (n_sequences, seq_len) True where there is a token, False where there is padding. It does not follow
+            from the ids: a tokenizer may pad with its end-of-text token.
+    """
+
+    ids: Int64[np.ndarray, "n_sequences seq_len"]
+    mask: Bool[np.ndarray, "n_sequences seq_len"]
+
+    @property
+    def n_sequences(self) -> int:
+        return len(self.ids)
+
+    @property
+    def seq_len(self) -> int:
+        return self.ids.shape[1]
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of positions that are not padding."""
+        return int(self.mask.sum())
+
+    def flat_ids(self) -> Int64[np.ndarray, " n_tokens"]:
+        """The tokens in reading order, without padding."""
+        return self.ids[self.mask]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and the mask: two jobs with the same one have read the same tokens."""
+        digest = hashlib.sha256(repr(self.ids.shape).encode())
+        digest.update(np.where(self.mask, self.ids, -1).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def tokenise(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, n_sequences: int, seq_len: int, packing: bool
+) -> TokenSequences:
+    """Cut documents into at most `n_sequences` sequences of at most `seq_len` tokens.
+
+    Args:
+        texts: documents, read in order and only as far as needed.
+        tokenizer: its special tokens are added as it does by default.
+        n_sequences: upper bound; fewer come back where the text ends before.
+        seq_len: longer documents are truncated (or, packed, cut); shorter ones padded.
+        packing: False for one document a sequence, as the paper does; True for documents strung together, an
+            end-of-text token before each, so that every sequence but the last is full.
+    """
+    documents = (list(tokenizer(text)["input_ids"]) for text in texts)
+    rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
+    return _pad(list(islice((row for row in rows if row), n_sequences)), seq_len, tokenizer.pad_token_id or 0)
+
+
+def token_strings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> dict[int, str]:
+    """The text of each token; a fragment of a character keeps its vocabulary entry, so that no two are confused."""
+    strings = {}
+    for token in ids:
+        text = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        strings[token] = str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
+    return strings
+
+
+def _packed(documents: Iterator[list[int]], separator: int | None, seq_len: int) -> Iterator[list[int]]:
+    stream: list[int] = []
+    for document in documents:
+        stream += document if separator is None else [separator, *document]
+        while len(stream) >= seq_len:
+            yield stream[:seq_len]
+            stream = stream[seq_len:]
+    yield stream
+
+
+def _pad(rows: list[list[int]], seq_len: int, padding: int) -> TokenSequences:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    mask = np.arange(seq_len) < lengths[:, None]
+    ids = np.full(mask.shape, padding, dtype=np.int64)
+    ids[mask] = np.concatenate([np.array(row, dtype=np.int64) for row in rows])
+    return TokenSequences(ids, mask)

@@ -1,0 +1,13 @@
+"""The one exception for what a user can put right."""
+
+
+class UserError(Exception):
+    """Something a user can change: which key, its value, what is wrong and what would work.
+
+    Entry points print it as one sentence, without a traceback, and exit with code 1.
+    """
+
+    def __init__(self, key: str, value: object, problem: str) -> None:
+        super().__init__(f"{key}={value}: {problem}")
+        self.key = key
+        self.value = value

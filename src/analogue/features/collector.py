@@ -1,0 +1,51 @@
+"""Gathers sparse feature activations over batches and ranks."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from analogue.features.activations import FeatureActivations
+
+
+class ActivationCollector(Metric):
+    """`FeatureActivations` of all tokens that any rank has seen, in the order of their positions.
+
+    The order of batches and the sharding over ranks do not matter: `compute` sorts by position. Each position must be
+    given once.
+    """
+
+    full_state_update = False
+    position: list[Tensor]
+    n_active: list[Tensor]
+    indices: list[Tensor]
+    values: list[Tensor]
+
+    def __init__(self, d_sae: int) -> None:
+        super().__init__()
+        self.d_sae = d_sae
+        for name in ("position", "n_active", "indices", "values"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, position: Int64[Tensor, " n_tokens"], acts: Float[Tensor, "n_tokens d_sae"]) -> None:
+        """Take the activations of some tokens; `position` says where in the corpus each stands."""
+        token, feature = acts.nonzero(as_tuple=True)
+        self.position.append(position)
+        self.n_active.append(torch.bincount(token, minlength=len(position)))
+        self.indices.append(feature.int())
+        self.values.append(acts[token, feature].float())
+
+    def compute(self) -> FeatureActivations:
+        position, n_active, indices, values = (
+            dim_zero_cat(state).cpu().numpy() for state in (self.position, self.n_active, self.indices, self.values)
+        )
+        order = np.argsort(position, kind="stable")
+        if (np.diff(position[order]) == 0).any():
+            raise ValueError("expected each position once, got some twice")
+        starts = np.cumsum(n_active) - n_active
+        counts = n_active[order]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        entries = np.repeat(starts[order] - indptr[:-1], counts) + np.arange(indptr[-1])
+        return FeatureActivations(indptr, indices[entries], values[entries], self.d_sae)

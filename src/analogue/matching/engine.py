@@ -1,0 +1,100 @@
+"""Spreads the walk over threads, and gets both directions out of one walk."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from analogue.matching.operands import Columns, Operand, columns_of
+from analogue.matching.walk import Ranking, Scratch, merge, walk_columns
+
+# Columns differ in cost by orders of magnitude; threads take one of many shares of equal cost at a time.
+_SHARES_PER_THREAD = 32
+NO_PARTNER = np.iinfo(np.int64).max
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def rank_partners(own: Operand, rows: Operand, k: int, n_threads: int) -> Ranking:
+    """The best k partners among `rows` of every feature of `own`: (k, own.n_live)."""
+    forward, _ = _walk(np.arange(own.n_live), own, rows, k, n_threads, mutual=False)
+    return forward
+
+
+def rank_both(a: Operand, b: Operand, k: int, n_threads: int) -> tuple[Ranking, Ranking]:
+    """The best k partners of every feature of either side: (k, a.n_live) and (k, b.n_live).
+
+    One walk over A's columns meets every pair that fires together, and ranks it on both sides. That settles a feature
+    of B unless a feature of A that never fires with it might be among its best; only such features are walked again.
+    """
+    forward, reverse = _walk(np.arange(a.n_live), a, b, k, n_threads, mutual=True)
+    unsettled = np.flatnonzero(~(reverse.correlations[-1] > _highest_silent(b, a)))
+    if len(unsettled):
+        again, _ = _walk(unsettled, b, a, k, n_threads, mutual=False)
+        reverse.partners[:, unsettled] = again.partners[:, unsettled]
+        reverse.correlations[:, unsettled] = again.correlations[:, unsettled]
+    return forward, reverse
+
+
+def _walk(
+    labels: Int64[np.ndarray, " n"], own: Operand, rows: Operand, k: int, n_threads: int, mutual: bool
+) -> tuple[Ranking, Ranking]:
+    """Walk the columns `labels` of `own` on n_threads threads."""
+    columns, orders = columns_of(own), _silent_orders(rows)
+    forward = _empty_ranking(k, own.n_live)
+    shares = iter(_equal_shares(labels, columns, n_threads * _SHARES_PER_THREAD))
+
+    def work(shares: Iterator[np.ndarray]) -> Ranking:
+        reverse, scratch = _empty_ranking(k if mutual else 0, rows.n_live), _empty_scratch(rows.n_live)
+        for share in shares:  # all threads draw from one iterator
+            walk_columns(share, own, columns, rows, orders, scratch, forward, reverse)
+        return reverse
+
+    if n_threads == 1:
+        return forward, work(shares)
+    with ThreadPoolExecutor(n_threads) as pool:
+        reverses = list(pool.map(work, [shares] * n_threads))
+    for other in reverses[1:]:
+        merge(reverses[0], other)
+    return forward, reverses[0]
+
+
+def _equal_shares(labels: np.ndarray, columns: Columns, n_shares: int) -> list[np.ndarray]:
+    """Cut the columns into consecutive shares of about equal numbers of entries, the measure of their cost."""
+    cost = np.cumsum(np.diff(columns.indptr)[labels] + 1)
+    if len(labels) == 0:
+        return []
+    cuts = np.searchsorted(cost, np.linspace(0, cost[-1], n_shares + 1)[1:-1], side="right")
+    return [labels[start:stop] for start, stop in pairwise([0, *cuts.tolist(), len(labels)]) if stop > start]
+
+
+def _silent_orders(rows: Operand) -> Int32[np.ndarray, "3 n_live"]:
+    """Labels by falling correlation with a feature they never fire with, ties to the lowest feature.
+
+    That correlation is -m_i m_j: it falls with m_j where m_i is negative, is 0 where m_i is, and rises otherwise.
+    """
+    ratios = rows.mean_over_sd
+    orders = [np.lexsort((rows.features, key)) for key in (-ratios, np.zeros_like(ratios), ratios)]
+    return np.stack(orders).astype(np.int32)
+
+
+def _highest_silent(own: Operand, rows: Operand) -> np.ndarray:
+    """Upper bound, for each feature of `own`, of its correlation with one of `rows` that never fires with it."""
+    if rows.n_live == 0:
+        return np.full(own.n_live, -np.inf)
+    ratios = rows.mean_over_sd
+    return np.maximum(-own.mean_over_sd * ratios.min(), -own.mean_over_sd * ratios.max())
+
+
+def _empty_ranking(k: int, n: int) -> Ranking:
+    return Ranking(np.full((k, n), NO_PARTNER, dtype=np.int64), np.full((k, n), -np.inf))
+
+
+def _empty_scratch(n: int) -> Scratch:
+    return Scratch(np.zeros(n), np.empty(n, dtype=np.int32))

@@ -1,0 +1,143 @@
+"""The best partners of every feature by activation correlation (paper, section 3, "Highest Activation Correlation")."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, overload
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from analogue.features import FeatureActivations
+from analogue.matching.operands import Operand, prepare
+
+if TYPE_CHECKING:
+    from analogue.matching.walk import Ranking
+
+Direction = Literal["a_to_b", "b_to_a"]
+Subset = Sequence[int] | Int64[np.ndarray, " n"]
+
+
+class BestPartners(NamedTuple):
+    """The k best partners of n features, best first."""
+
+    indices: Int64[np.ndarray, "n k"]
+    """Features of the other side, in its full numbering; -1 where there is none."""
+    correlations: Float64[np.ndarray, "n k"]
+    """Pearson correlation in [-1, 1]; NaN where there is no partner."""
+
+
+@overload
+def best_partners(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = ...,
+    direction: Direction = ...,
+    subset_a: Subset | None = ...,
+    subset_b: Subset | None = ...,
+    n_threads: int | None = ...,
+) -> BestPartners: ...
+
+
+@overload
+def best_partners(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = ...,
+    *,
+    direction: Literal["both"],
+    subset_a: Subset | None = ...,
+    subset_b: Subset | None = ...,
+    n_threads: int | None = ...,
+) -> tuple[BestPartners, BestPartners]: ...
+
+
+def best_partners(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = 1,
+    direction: Literal["a_to_b", "b_to_a", "both"] = "a_to_b",
+    subset_a: Subset | None = None,
+    subset_b: Subset | None = None,
+    n_threads: int | None = None,
+) -> BestPartners | tuple[BestPartners, BestPartners]:
+    """Find the k features of the other side that correlate most with each feature.
+
+    Exact Pearson correlation over all tokens (silent ones count as zeros) from float64 moments. A partner may be one
+    that never fires together with the feature: such a correlation is negative, and ranked like any other. Costs the
+    sum over tokens of L0_a * L0_b; holds one row of the correlation matrix a thread, never more.
+
+    Args:
+        acts_a: activations (n_tokens, d_sae_a).
+        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
+        k: partners a feature, at least 1.
+        direction: "a_to_b" finds partners in B for features of A, "b_to_a" the reverse; "both" returns the pair of
+            them, for less than two calls.
+        subset_a: features of A to consider, on either end of a pair; all if None.
+        subset_b: likewise for B.
+        n_threads: defaults to the cores this process may use. The answer does not depend on it.
+
+    Returns:
+        (n, k) indices and correlations, n being the claiming side's d_sae, or the length of its subset and in its
+        order. Highest first, ties to the lowest index; correlations within 1e-12 of 1 are 1, and tie. A feature
+        without variance (it never fires, or is constant) has index -1 and NaN, and is nobody's partner; so have
+        places beyond the number of candidates.
+
+    Raises:
+        ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads or direction
+            is out of range.
+
+    Example:
+        >>> acts = FeatureActivations.from_dense(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [2.0, 0.0, 4.0]]))
+        >>> best_partners(acts, acts, direction="a_to_b", subset_b=[1, 2]).indices.ravel().tolist()
+        [2, 1, 2]
+    """
+    _check_arguments(acts_a, acts_b, k, direction, n_threads)
+    subset_a, subset_b = _as_indices(subset_a, acts_a, "subset_a"), _as_indices(subset_b, acts_b, "subset_b")
+    from analogue.matching.engine import rank_both, rank_partners, usable_cores
+
+    a, b = prepare(acts_a, subset_a), prepare(acts_b, subset_b)
+    threads = n_threads or usable_cores()
+    if direction == "a_to_b":
+        return _in_full_numbering(rank_partners(a, b, k, threads), a, acts_a.d_sae, subset_a)
+    if direction == "b_to_a":
+        return _in_full_numbering(rank_partners(b, a, k, threads), b, acts_b.d_sae, subset_b)
+    forward, reverse = rank_both(a, b, k, threads)
+    return (
+        _in_full_numbering(forward, a, acts_a.d_sae, subset_a),
+        _in_full_numbering(reverse, b, acts_b.d_sae, subset_b),
+    )
+
+
+def _in_full_numbering(ranking: "Ranking", own: Operand, d_sae: int, subset: np.ndarray | None) -> BestPartners:
+    """Spread the rankings of labels over all features, or the subset asked for."""
+    k = len(ranking.partners)
+    indices, correlations = np.full((d_sae, k), -1, dtype=np.int64), np.full((d_sae, k), np.nan)
+    found = np.isfinite(ranking.correlations.T)
+    indices[own.features] = np.where(found, ranking.partners.T, -1)
+    correlations[own.features] = np.where(found, ranking.correlations.T, np.nan)
+    if subset is None:
+        return BestPartners(indices, correlations)
+    return BestPartners(indices[subset], correlations[subset])
+
+
+def _check_arguments(
+    acts_a: FeatureActivations, acts_b: FeatureActivations, k: int, direction: str, n_threads: int | None
+) -> None:
+    if acts_a.n_tokens != acts_b.n_tokens:
+        raise ValueError(f"expected both sides on the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens}")
+    if k < 1:
+        raise ValueError(f"expected k >= 1, got {k}")
+    if direction not in ("a_to_b", "b_to_a", "both"):
+        raise ValueError(f"expected direction 'a_to_b', 'b_to_a' or 'both', got {direction!r}")
+    if n_threads is not None and n_threads < 1:
+        raise ValueError(f"expected n_threads >= 1, got {n_threads}")
+
+
+def _as_indices(subset: Subset | None, acts: FeatureActivations, name: str) -> np.ndarray | None:
+    if subset is None:
+        return None
+    indices = np.asarray(subset)
+    if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
+        raise ValueError(f"expected {name} to be 1-D feature indices, got {indices.ndim}-D of {indices.dtype}")
+    if indices.size and (indices.min() < 0 or indices.max() >= acts.d_sae):
+        raise ValueError(f"expected {name} in [0, {acts.d_sae}), got {indices.min()} to {indices.max()}")
+    return indices.astype(np.int64)

@@ -1,0 +1,15 @@
+"""Tokens to residual stream."""
+
+from analogue.models.fingerprint import directory_fingerprint
+from analogue.models.loading import LanguageModel, open_model
+from analogue.models.residual_stream import ResidualStream, find_blocks
+from analogue.models.tokenizers import tokenizer_fingerprint
+
+__all__ = [
+    "LanguageModel",
+    "ResidualStream",
+    "directory_fingerprint",
+    "find_blocks",
+    "open_model",
+    "tokenizer_fingerprint",
+]

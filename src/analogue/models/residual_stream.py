@@ -1,0 +1,62 @@
+"""The residual stream after a block, from any `transformers` model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+
+class _DeepestBlockReached(Exception):
+    """Ends a forward pass: no block further up is needed."""
+
+
+def find_blocks(model: nn.Module, n_layers: int) -> nn.ModuleList:
+    """The transformer blocks: the one list of `n_layers` modules, found by structure, not by name.
+
+    Raises:
+        ValueError: no list of that length; the model is built in a way this function does not know.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers:
+            return module
+    raise ValueError(f"expected a module list of {n_layers} blocks in {type(model).__name__}, got none")
+
+
+class ResidualStream(nn.Module):
+    """Runs a model up to the deepest block asked for and returns what its blocks put out (`resid_post`).
+
+    A hook on block `layer` sees the stream before any final norm, for the last block too, where `hidden_states[-1]`
+    of many architectures is taken after it. Logits are never computed.
+    """
+
+    def __init__(self, model: nn.Module, n_layers: int) -> None:
+        super().__init__()
+        self.model = model
+        self.blocks = [*find_blocks(model, n_layers)]  # a plain list: the modules already belong to `model`
+
+    @torch.no_grad()
+    def forward(
+        self, ids: Int64[Tensor, "batch seq_len"], mask: Bool[Tensor, "batch seq_len"], layers: Sequence[int]
+    ) -> dict[int, Float[Tensor, "batch seq_len d_model"]]:
+        """The residual stream after each of `layers` (counted from 0)."""
+        seen: dict[int, Tensor] = {}
+        handles = [self.blocks[layer].register_forward_hook(_keep(seen, layer, max(layers))) for layer in layers]
+        try:
+            self.model(input_ids=ids, attention_mask=mask.long(), use_cache=False)
+        except _DeepestBlockReached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        return seen
+
+
+def _keep(seen: dict[int, Tensor], layer: int, deepest: int) -> Any:
+    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        seen[layer] = output[0] if isinstance(output, tuple) else output
+        if layer == deepest:
+            raise _DeepestBlockReached
+
+    return hook

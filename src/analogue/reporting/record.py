@@ -1,0 +1,125 @@
+"""The record of one comparison: everything that tables, figures, sweeps and W&B are made from."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+RESULT_FILE = "result.json"
+PAIRS_FILE = "pairs.parquet"
+
+
+@dataclass(frozen=True)
+class SideRecord:
+    """One side: the model, the layer, the SAE and how well it reconstructs the residual stream.
+
+    Attributes:
+        hook_point: where the activations were taken.
+        n_live_features: features that fired on at least one token.
+        l0: mean number of active features a token.
+        explained_variance: of the residual stream by the SAE's reconstruction, over the tokens compared.
+        activation_key: name of the activations in the store.
+        from_cache: True where no model pass was needed.
+    """
+
+    model: str
+    revision: str | None
+    model_fingerprint: str
+    layer: int
+    hook_point: str
+    sae: str
+    sae_architecture: str
+    d_model: int
+    d_sae: int
+    n_live_features: int
+    l0: float
+    explained_variance: float | None
+    activation_key: str
+    from_cache: bool
+
+
+@dataclass(frozen=True)
+class CorpusRecord:
+    """The tokens that both models read; equal `tokens_sha256` means equal tokens."""
+
+    path: str
+    n_sequences: int
+    seq_len: int
+    n_tokens: int
+    tokens_sha256: str
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """One comparison; `result.json` is this record.
+
+    Attributes:
+        created: UTC time, ISO 8601.
+        funnel: `{filter, n_pairs}`: pairs left after each filter, beginning with all pairs.
+        correlation: mean activation correlation of all pairs and of those kept.
+        similarity: one entry a metric, see `analogue.significance.SimilarityResult`.
+        n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
+        timings: seconds by stage.
+        versions: of Python and the libraries that decide the numbers.
+        config: the resolved configuration.
+    """
+
+    created: str
+    side_a: SideRecord
+    side_b: SideRecord
+    corpus: CorpusRecord
+    direction: str
+    funnel: list[dict[str, Any]]
+    correlation: dict[str, float | None]
+    similarity: list[dict[str, Any]]
+    n_model_passes: int
+    timings: dict[str, float]
+    versions: dict[str, str]
+    config: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def n_kept(self) -> int:
+        """Pairs left after all filters."""
+        return int(self.funnel[-1]["n_pairs"])
+
+    def to_json(self) -> str:
+        return json.dumps({"schema_version": self.schema_version} | asdict(self), indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ComparisonResult":
+        """Read a record back.
+
+        Raises:
+            ValueError: the record has another schema version.
+        """
+        fields = json.loads(text)
+        if fields["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"expected a record of schema version {SCHEMA_VERSION}, got {fields['schema_version']}")
+        sides = {side: SideRecord(**fields[side]) for side in ("side_a", "side_b")}
+        return cls(**(fields | sides | {"corpus": CorpusRecord(**fields["corpus"])}))
+
+
+def write_result(result: ComparisonResult, pairs: pa.Table, directory: str | Path) -> None:
+    """Write `pairs.parquet`, then `result.json`; each appears whole or not at all."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = directory / f".{PAIRS_FILE}.tmp"
+    pq.write_table(pairs, temporary, compression="zstd")
+    os.replace(temporary, directory / PAIRS_FILE)
+    temporary = directory / f".{RESULT_FILE}.tmp"
+    temporary.write_text(result.to_json() + "\n", encoding="utf-8")
+    os.replace(temporary, directory / RESULT_FILE)
+
+
+def read_results(directory: str | Path) -> list[ComparisonResult]:
+    """All records under a directory, ordered by layer of A, then layer of B."""
+    files = sorted(Path(directory).rglob(RESULT_FILE))
+    records = [ComparisonResult.from_json(file.read_text(encoding="utf-8")) for file in files]
+    return sorted(records, key=lambda record: (record.side_a.layer, record.side_b.layer))

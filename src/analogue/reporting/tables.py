@@ -1,0 +1,76 @@
+"""What the terminal shows: the funnel, the scores, and a sweep layer by layer."""
+
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from analogue.reporting.record import ComparisonResult, SideRecord
+
+SIGNIFICANT = 0.05
+
+
+def comparison_tables(result: ComparisonResult) -> Group:
+    """The tables of one comparison, and its warnings."""
+    warnings = [Text(f"! {warning}", style="yellow") for warning in result.warnings]
+    return Group(_sides_table(result), _funnel_table(result), _scores_table(result), *warnings)
+
+
+def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Table:
+    """Paired score of one metric, rows layer of A, columns layer of B; '*' marks p >= 0.05."""
+    columns = sorted({result.side_b.layer for result in results})
+    table = Table(title=f"{metric}: paired score (* p >= {SIGNIFICANT}, - no score)", title_justify="left")
+    table.add_column("layer_a \\ layer_b", justify="right")
+    for layer in columns:
+        table.add_column(str(layer), justify="right")
+    cells = {(result.side_a.layer, result.side_b.layer): _cell(result, metric) for result in results}
+    for row in sorted({result.side_a.layer for result in results}):
+        table.add_row(str(row), *(cells.get((row, column), "") for column in columns))
+    return table
+
+
+def _cell(result: ComparisonResult, metric: str) -> str:
+    for entry in result.similarity:
+        if entry["metric"] == metric and entry["score"] is not None:
+            return f"{entry['score']:.3f}" + ("*" if entry["p_value"] >= SIGNIFICANT else " ")
+    return "-"
+
+
+def _sides_table(result: ComparisonResult) -> Table:
+    table = Table(title=f"{result.corpus.n_tokens} tokens of {result.corpus.path}", title_justify="left")
+    headings = ("side", "model", "layer", "SAE", "features", "live", "L0", "explained variance", "activations")
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in headings[4:8] else "left")
+    for label, side in (("A", result.side_a), ("B", result.side_b)):
+        table.add_row(label, *_side_row(side))
+    return table
+
+
+def _side_row(side: SideRecord) -> tuple[str, ...]:
+    explained = "-" if side.explained_variance is None else f"{side.explained_variance:.3f}"
+    numbers = (str(side.d_sae), str(side.n_live_features), f"{side.l0:.1f}", explained)
+    return (side.model, str(side.layer), side.sae, *numbers, "from cache" if side.from_cache else "computed")
+
+
+def _funnel_table(result: ComparisonResult) -> Table:
+    table = Table(title=f"Feature pairs ({result.direction})", title_justify="left")
+    table.add_column("after")
+    table.add_column("pairs", justify="right")
+    for step in result.funnel:
+        table.add_row(step["filter"], str(step["n_pairs"]))
+    return table
+
+
+def _scores_table(result: ComparisonResult) -> Table:
+    table = Table(title="Similarity of the paired decoder rows", title_justify="left")
+    for heading in ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs", "draws"):
+        table.add_column(heading, justify="left" if heading in ("metric", "null") else "right")
+    for entry in result.similarity:
+        if entry["score"] is None:
+            table.add_row(entry["metric"], "-", entry["reason"])
+            continue
+        numbers = (f"{entry[name]:.4f}" for name in ("null_mean", "null_sd", "p_value"))
+        counts = str(entry["n_pairs"]), str(entry["n_null"])
+        table.add_row(entry["metric"], f"{entry['score']:.4f}", entry["null"], *numbers, *counts)
+    return table

@@ -1,0 +1,6 @@
+"""Residual stream to feature activations."""
+
+from analogue.saes.loading import load, locate_sae
+from analogue.saes.quality import Quality, ReconstructionQuality
+
+__all__ = ["Quality", "ReconstructionQuality", "load", "locate_sae"]

@@ -1,0 +1,69 @@
+"""How well an SAE reconstructs what it reads: explained variance, L0 and dead features, defined once."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class Quality(NamedTuple):
+    """What `ReconstructionQuality` has seen.
+
+    Attributes:
+        explained_variance: 1 - squared error / squared distance from the mean, each summed over tokens and dimensions.
+            1 is perfect, 0 no better than the mean; NaN where the input does not vary.
+        l0: mean number of active features a token.
+        dead_fraction: fraction of features that fired on no token.
+        n_tokens: tokens seen.
+    """
+
+    explained_variance: float
+    l0: float
+    dead_fraction: float
+    n_tokens: int
+
+
+class ReconstructionQuality(Metric):
+    """Explained variance, L0 and dead features, streamed over batches and ranks in float64."""
+
+    full_state_update = False
+    squared_error: Tensor
+    squared_norm: Tensor
+    total: Tensor
+    n_active: Tensor
+    n_tokens: Tensor
+
+    def __init__(self, d_in: int, d_sae: int) -> None:
+        super().__init__()
+        shapes: dict[str, tuple[int, ...]] = {"squared_error": (), "squared_norm": (), "total": (d_in,)}
+        for name, shape in shapes.items():
+            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("n_active", torch.zeros(d_sae, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("n_tokens", torch.tensor(0), dist_reduce_fx="sum")
+        self.set_dtype(torch.float64)
+
+    def update(
+        self,
+        resid: Float[Tensor, "n_tokens d_in"],
+        reconstruction: Float[Tensor, "n_tokens d_in"],
+        acts: Float[Tensor, "n_tokens d_sae"],
+    ) -> None:
+        exact = resid.double()
+        self.squared_error += (exact - reconstruction.double()).square().sum()
+        self.squared_norm += exact.square().sum()
+        self.total += exact.sum(0)
+        self.n_active += (acts != 0).sum(0)
+        self.n_tokens += len(resid)
+
+    def compute(self) -> Quality:
+        n_tokens = int(self.n_tokens)
+        variation = self.squared_norm - self.total.square().sum() / max(n_tokens, 1)
+        explained = 1 - self.squared_error / variation if variation > 0 else torch.tensor(torch.nan)
+        return Quality(
+            explained_variance=float(explained),
+            l0=float(self.n_active.sum()) / max(n_tokens, 1),
+            dead_fraction=float((self.n_active == 0).double().mean()),
+            n_tokens=n_tokens,
+        )

@@ -1,0 +1,20 @@
+"""Train sparse autoencoders on a language model's residual stream: python train_sae.py layers=[3]"""
+
+import hydra
+from omegaconf import DictConfig
+
+import analogue.training.config  # registers the schema  # noqa: F401
+from analogue.command_line import Outcome
+
+outcome = Outcome()
+
+
+def train(cfg: DictConfig) -> None:
+    from analogue.training.run import train_saes
+
+    train_saes(cfg)
+
+
+if __name__ == "__main__":
+    hydra.main(config_path="conf", config_name="train_sae", version_base="1.3")(outcome.reported(train))()
+    outcome.exit()
