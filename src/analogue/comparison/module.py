@@ -66,7 +66,7 @@ class ComparisonModule(L.LightningModule):
         for sides in self.passes:
             for side in sides:
                 stored = StoredActivations(
-                    self.collectors[side.label].compute(), self.quality[side.label].compute()._asdict()
+                    self.collectors[side.label].activations(), self.quality[side.label].compute()._asdict()
                 )
                 self.evidence |= {label: stored for label, key in self.keys.items() if key == self.keys[side.label]}
                 if self.store is not None and self.trainer.is_global_zero:

@@ -29,7 +29,7 @@ def read_texts(path: str, key: str = "data.path") -> list[str]:
         raise UserError(key, path, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
         texts = [text for text in reader(file) if text.strip()]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(key, path, f"cannot be read ({error}); each record needs a string '{TEXT_COLUMN}'") from error
     if not texts:
         raise UserError(key, path, "holds no text; give a file with at least one non-empty document")

@@ -7,7 +7,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def highest_entries(
-    indptr: Int64[np.ndarray, "d_sae+1"],
+    indptr: Int64[np.ndarray, " d_sae+1"],
     tokens: Int32[np.ndarray, " nnz"],
     values: Float32[np.ndarray, " nnz"],
     k: int,

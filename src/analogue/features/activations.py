@@ -27,7 +27,7 @@ class FeatureActivations:
             canonical. `from_scipy` and `from_dense` make canonical rows of anything finite.
     """
 
-    indptr: Int64[np.ndarray, "n_tokens+1"]
+    indptr: Int64[np.ndarray, " n_tokens+1"]
     indices: Int32[np.ndarray, " nnz"]
     values: Float32[np.ndarray, " nnz"]
     d_sae: int
@@ -169,5 +169,7 @@ def _check_entries(acts: FeatureActivations) -> None:
     starts = acts.indptr[1:-1]
     ascending[starts[(starts > 0) & (starts < acts.nnz)] - 1] = True  # a new row may start anywhere
     if not ascending.all() or np.count_nonzero(acts.values) < acts.nnz:
-        raise ValueError("expected canonical rows (ascending indices, no duplicates, no zeros), got others: "
-                         "build them with from_scipy or from_dense")
+        raise ValueError(
+            "expected canonical rows (ascending indices, no duplicates, no zeros), got others: "
+            "build them with from_scipy or from_dense"
+        )

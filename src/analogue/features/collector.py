@@ -11,10 +11,11 @@ from analogue.features.activations import FeatureActivations
 
 
 class ActivationCollector(Metric):
-    """`FeatureActivations` of all tokens that any rank has seen, in the order of their positions.
+    """Sparse activations of all tokens that any rank has seen, in the order of their positions.
 
     The order of batches and the sharding over ranks do not matter: `compute` sorts by position. Each position must be
-    given once.
+    given once. (`compute` returns plain arrays because torchmetrics walks into what it returns; `activations` is what
+    callers want.)
     """
 
     full_state_update = False
@@ -37,7 +38,11 @@ class ActivationCollector(Metric):
         self.indices.append(feature.int())
         self.values.append(acts[token, feature].float())
 
-    def compute(self) -> FeatureActivations:
+    def activations(self) -> FeatureActivations:
+        """Everything collected, on every rank."""
+        return FeatureActivations(*self.compute(), self.d_sae)
+
+    def compute(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         position, n_active, indices, values = (
             dim_zero_cat(state).cpu().numpy() for state in (self.position, self.n_active, self.indices, self.values)
         )
@@ -48,4 +53,4 @@ class ActivationCollector(Metric):
         counts = n_active[order]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         entries = np.repeat(starts[order] - indptr[:-1], counts) + np.arange(indptr[-1])
-        return FeatureActivations(indptr, indices[entries], values[entries], self.d_sae)
+        return indptr, indices[entries], values[entries]

@@ -22,23 +22,23 @@ def usable_cores() -> int:
 
 
 def rank_partners(own: Operand, rows: Operand, k: int, n_threads: int) -> Ranking:
-    """The best k partners among `rows` of every feature of `own`: (k, own.n_live)."""
-    forward, _ = _walk(np.arange(own.n_live), own, rows, k, n_threads, mutual=False)
+    """The best k partners among `rows` of every feature of `own`: (own.n_live, k)."""
+    forward, _ = _walk(_rarest_first(own), own, rows, k, n_threads, mutual=False)
     return forward
 
 
 def rank_both(a: Operand, b: Operand, k: int, n_threads: int) -> tuple[Ranking, Ranking]:
-    """The best k partners of every feature of either side: (k, a.n_live) and (k, b.n_live).
+    """The best k partners of every feature of either side: (a.n_live, k) and (b.n_live, k).
 
     One walk over A's columns meets every pair that fires together, and ranks it on both sides. That settles a feature
     of B unless a feature of A that never fires with it might be among its best; only such features are walked again.
     """
-    forward, reverse = _walk(np.arange(a.n_live), a, b, k, n_threads, mutual=True)
-    unsettled = np.flatnonzero(~(reverse.correlations[-1] > _highest_silent(b, a)))
+    forward, reverse = _walk(_rarest_first(a), a, b, k, n_threads, mutual=True)
+    unsettled = np.flatnonzero(~(reverse.lowest > _highest_silent(b, a)))
     if len(unsettled):
         again, _ = _walk(unsettled, b, a, k, n_threads, mutual=False)
-        reverse.partners[:, unsettled] = again.partners[:, unsettled]
-        reverse.correlations[:, unsettled] = again.correlations[:, unsettled]
+        for settled, walked in zip(reverse, again, strict=True):
+            settled[unsettled] = walked[unsettled]
     return forward, reverse
 
 
@@ -47,11 +47,11 @@ def _walk(
 ) -> tuple[Ranking, Ranking]:
     """Walk the columns `labels` of `own` on n_threads threads."""
     columns, orders = columns_of(own), _silent_orders(rows)
-    forward = _empty_ranking(k, own.n_live)
+    forward = _empty_ranking(own.n_live, k)
     shares = iter(_equal_shares(labels, columns, n_threads * _SHARES_PER_THREAD))
 
     def work(shares: Iterator[np.ndarray]) -> Ranking:
-        reverse, scratch = _empty_ranking(k if mutual else 0, rows.n_live), _empty_scratch(rows.n_live)
+        reverse, scratch = _empty_ranking(rows.n_live if mutual else 0, k), _empty_scratch(rows.n_live)
         for share in shares:  # all threads draw from one iterator
             walk_columns(share, own, columns, rows, orders, scratch, forward, reverse)
         return reverse
@@ -63,6 +63,14 @@ def _walk(
     for other in reverses[1:]:
         merge(reverses[0], other)
     return forward, reverses[0]
+
+
+def _rarest_first(own: Operand) -> Int64[np.ndarray, " n_live"]:
+    """Labels by rising firing count.
+
+    Rare features reach the highest correlations. Met first, they leave little of rank for the many pairs that follow.
+    """
+    return np.arange(own.n_live)[::-1].copy()
 
 
 def _equal_shares(labels: np.ndarray, columns: Columns, n_shares: int) -> list[np.ndarray]:
@@ -77,7 +85,7 @@ def _equal_shares(labels: np.ndarray, columns: Columns, n_shares: int) -> list[n
 def _silent_orders(rows: Operand) -> Int32[np.ndarray, "3 n_live"]:
     """Labels by falling correlation with a feature they never fire with, ties to the lowest feature.
 
-    That correlation is -m_i m_j: it falls with m_j where m_i is negative, is 0 where m_i is, and rises otherwise.
+    That correlation is -m_i m_j: it rises with m_j where m_i is negative, is 0 where m_i is, and falls otherwise.
     """
     ratios = rows.mean_over_sd
     orders = [np.lexsort((rows.features, key)) for key in (-ratios, np.zeros_like(ratios), ratios)]
@@ -92,8 +100,8 @@ def _highest_silent(own: Operand, rows: Operand) -> np.ndarray:
     return np.maximum(-own.mean_over_sd * ratios.min(), -own.mean_over_sd * ratios.max())
 
 
-def _empty_ranking(k: int, n: int) -> Ranking:
-    return Ranking(np.full((k, n), NO_PARTNER, dtype=np.int64), np.full((k, n), -np.inf))
+def _empty_ranking(n: int, k: int) -> Ranking:
+    return Ranking(np.full((n, k), NO_PARTNER, dtype=np.int64), np.full((n, k), -np.inf), np.full(n, -np.inf))
 
 
 def _empty_scratch(n: int) -> Scratch:

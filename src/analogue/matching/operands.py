@@ -19,14 +19,14 @@ class Moments(NamedTuple):
 
 
 class Operand(NamedTuple):
-    """Activations of the features with variance, each divided by its norm, in compressed sparse rows (n_tokens, n_live).
+    """Activations of the features with variance, each divided by its norm: compressed sparse rows (n_tokens, n_live).
 
     The correlation of two features is then the sum of their products over tokens, less the product of their means over
     sd. Columns are *labels* 0, 1, ...: the features in order of falling firing count, so that the accumulators used
-    most lie together in the cache, and the costliest columns come first.
+    most lie together in the cache.
     """
 
-    indptr: Int64[np.ndarray, "n_tokens+1"]
+    indptr: Int64[np.ndarray, " n_tokens+1"]
     labels: Int32[np.ndarray, " nnz"]
     values: Float64[np.ndarray, " nnz"]
     features: Int64[np.ndarray, " n_live"]
@@ -42,7 +42,7 @@ class Operand(NamedTuple):
 class Columns(NamedTuple):
     """An operand's transpose: the tokens and values of each label, tokens ascending."""
 
-    indptr: Int64[np.ndarray, "n_live+1"]
+    indptr: Int64[np.ndarray, " n_live+1"]
     tokens: Int32[np.ndarray, " nnz"]
     values: Float64[np.ndarray, " nnz"]
 
@@ -118,5 +118,5 @@ def _select(
     keep: np.ndarray, indptr: np.ndarray, indices: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows with only the entries under `keep`."""
-    kept_before = np.concatenate([[0], np.cumsum(keep)])
-    return kept_before[indptr], indices[keep], values[keep]
+    entries = np.flatnonzero(keep)
+    return np.searchsorted(entries, indptr), indices[entries], values[entries]

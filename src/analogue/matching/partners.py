@@ -109,11 +109,11 @@ def best_partners(
 
 def _in_full_numbering(ranking: "Ranking", own: Operand, d_sae: int, subset: np.ndarray | None) -> BestPartners:
     """Spread the rankings of labels over all features, or the subset asked for."""
-    k = len(ranking.partners)
+    k = ranking.partners.shape[1]
     indices, correlations = np.full((d_sae, k), -1, dtype=np.int64), np.full((d_sae, k), np.nan)
-    found = np.isfinite(ranking.correlations.T)
-    indices[own.features] = np.where(found, ranking.partners.T, -1)
-    correlations[own.features] = np.where(found, ranking.correlations.T, np.nan)
+    found = np.isfinite(ranking.correlations)
+    indices[own.features] = np.where(found, ranking.partners, -1)
+    correlations[own.features] = np.where(found, ranking.correlations, np.nan)
     if subset is None:
         return BestPartners(indices, correlations)
     return BestPartners(indices[subset], correlations[subset])

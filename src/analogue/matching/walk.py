@@ -22,10 +22,12 @@ _BLOCK = 64
 
 
 class Ranking(NamedTuple):
-    """The best k partners of n features, best first; (k, n), so that the k-th correlations lie side by side."""
+    """The best k partners of n features, best first."""
 
-    partners: Int64[np.ndarray, "k n"]
-    correlations: Float64[np.ndarray, "k n"]
+    partners: Int64[np.ndarray, "n k"]
+    correlations: Float64[np.ndarray, "n k"]
+    lowest: Float64[np.ndarray, " n"]
+    """The k-th correlations, side by side: what a partner must reach to have a place."""
 
 
 class Scratch(NamedTuple):
@@ -40,29 +42,31 @@ class Scratch(NamedTuple):
 @njit(cache=True, nogil=True)
 def insert(ranking: Ranking, own: int, partner: int, correlation: float) -> None:
     """Give `partner` its place in the ranking of feature `own`: higher first, of equals the lower index, none twice."""
-    partners, correlations = ranking
-    place = len(correlations)
+    partners, correlations = ranking.partners[own], ranking.correlations[own]
+    k = len(correlations)
+    place = k
     while place > 0 and (
-        correlation > correlations[place - 1, own]
-        or (correlation == correlations[place - 1, own] and partner < partners[place - 1, own])
+        correlation > correlations[place - 1]
+        or (correlation == correlations[place - 1] and partner < partners[place - 1])
     ):
         place -= 1
-    if place == len(correlations) or (place > 0 and partners[place - 1, own] == partner):
+    if place == k or (place > 0 and partners[place - 1] == partner):
         return
-    for slot in range(len(correlations) - 1, place, -1):
-        correlations[slot, own] = correlations[slot - 1, own]
-        partners[slot, own] = partners[slot - 1, own]
-    correlations[place, own] = correlation
-    partners[place, own] = partner
+    for slot in range(k - 1, place, -1):
+        correlations[slot] = correlations[slot - 1]
+        partners[slot] = partners[slot - 1]
+    correlations[place] = correlation
+    partners[place] = partner
+    ranking.lowest[own] = correlations[k - 1]
 
 
 @njit(cache=True, nogil=True)
 def merge(into: Ranking, other: Ranking) -> None:
     """Merge another thread's ranking of the same features; the order of merging does not matter."""
-    k, n = other.partners.shape
-    for slot in range(k):
-        for own in range(n):
-            insert(into, own, other.partners[slot, own], other.correlations[slot, own])
+    n, k = other.partners.shape
+    for own in range(n):
+        for slot in range(k):
+            insert(into, own, other.partners[own, slot], other.correlations[own, slot])
 
 
 @njit(cache=True, nogil=True)
@@ -78,38 +82,76 @@ def _correlation(sum_products: float, mean_over_sds: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _rank(
-    label: int, partner: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking
+    label: int, partner: int, own: Operand, rows: Operand, sums: np.ndarray, forward: Ranking, reverse: Ranking
 ) -> None:
     """Rank one feature for a column and, with a reverse ranking, the column for that feature."""
-    correlation = _correlation(scratch.sums[partner], own.mean_over_sd[label] * rows.mean_over_sd[partner])
-    if correlation >= forward.correlations[-1, label]:
-        insert(forward, label, rows.features[partner], correlation)
-    if len(reverse.correlations) and correlation >= reverse.correlations[-1, partner]:
+    correlation = _correlation(sums[partner], own.mean_over_sd[label] * rows.mean_over_sd[partner])
+    insert(forward, label, rows.features[partner], correlation)
+    if len(reverse.lowest):
         insert(reverse, partner, own.features[label], correlation)
 
 
 @njit(cache=True, nogil=True)
-def _walk_few(
-    label: int, own: Operand, columns: Columns, rows: Operand, order: np.ndarray, scratch: Scratch,
-    forward: Ranking, reverse: Ranking,
-) -> None:
-    """Walk a column that meets few features: only those are looked at, and the best of the rest."""
-    sums, met = scratch
+def _sum_listing(label: int, columns: Columns, rows: Operand, sums: np.ndarray, met: np.ndarray) -> int:
+    """Sum the products of a column that meets few features, and list those; returns how many it listed."""
+    starts, labels, values = rows.indptr, rows.labels, rows.values
     n_met = 0
     for entry in range(columns.indptr[label], columns.indptr[label + 1]):
         token, value = columns.tokens[entry], columns.values[entry]
-        for other in range(rows.indptr[token], rows.indptr[token + 1]):
-            partner = np.uint32(rows.labels[other])
+        for other in range(starts[token], starts[token + 1]):
+            partner = np.uint32(labels[other])
             # Without a branch, which the processor would guess wrong half the time. A sum that cancels to 0 lists its
             # feature again; insert() ranks it once.
             met[n_met] = partner
             n_met += sums[partner] == 0.0
-            sums[partner] += value * rows.values[other]
+            sums[partner] += value * values[other]
+    return n_met
+
+
+@njit(cache=True, nogil=True)
+def _sum_all(label: int, columns: Columns, rows: Operand, sums: np.ndarray) -> None:
+    """Sum the products of a column that meets many features."""
+    starts, labels, values = rows.indptr, rows.labels, rows.values
+    for entry in range(columns.indptr[label], columns.indptr[label + 1]):
+        token, value = columns.tokens[entry], columns.values[entry]
+        for other in range(starts[token], starts[token + 1]):
+            sums[np.uint32(labels[other])] += value * values[other]
+
+
+@njit(cache=True, nogil=True)
+def _list_of_rank(
+    label: int, n_met: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking
+) -> None:
+    """Rank the listed features of a column."""
+    sums, met = scratch
+    ratio, ratios = own.mean_over_sd[label], rows.mean_over_sd
+    lowest, lowest_reverse, mutual = forward.lowest, reverse.lowest, len(reverse.lowest) > 0
     for position in range(n_met):
-        _rank(label, met[position], own, rows, scratch, forward, reverse)
-    _rank_silent(label, own, rows, order, scratch, forward)
-    for position in range(n_met):
-        sums[met[position]] = 0.0
+        partner = np.uint32(met[position])
+        upper = sums[partner] - ratio * ratios[partner] + _ROUNDING
+        if upper >= lowest[label] or (mutual and upper >= lowest_reverse[partner]):
+            _rank(label, int(partner), own, rows, sums, forward, reverse)
+
+
+@njit(cache=True, nogil=True)
+def _all_of_rank(label: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking) -> None:
+    """Rank all features for a column, in blocks; counting those of rank, before looking for them, vectorises."""
+    sums = scratch.sums
+    ratio, ratios = own.mean_over_sd[label], rows.mean_over_sd
+    lowest, lowest_reverse, mutual = forward.lowest, reverse.lowest, len(reverse.lowest) > 0
+    for start in range(0, len(sums), _BLOCK):
+        stop = min(start + _BLOCK, len(sums))
+        threshold, n_of_rank = lowest[label] - _ROUNDING, 0
+        for partner in range(start, stop):
+            n_of_rank += sums[partner] - ratio * ratios[partner] >= threshold
+        if mutual:
+            for partner in range(start, stop):
+                n_of_rank += sums[partner] - ratio * ratios[partner] >= lowest_reverse[partner] - _ROUNDING
+        if n_of_rank > 0:
+            for partner in range(start, stop):
+                upper = sums[partner] - ratio * ratios[partner] + _ROUNDING
+                if upper >= lowest[label] or (mutual and upper >= lowest_reverse[partner]):
+                    _rank(label, partner, own, rows, sums, forward, reverse)
 
 
 @njit(cache=True, nogil=True)
@@ -123,53 +165,22 @@ def _rank_silent(label: int, own: Operand, rows: Operand, order: np.ndarray, scr
         if scratch.sums[partner] != 0.0:
             continue
         correlation = _correlation(0.0, own.mean_over_sd[label] * rows.mean_over_sd[partner])
-        feature, last = rows.features[partner], best.correlations[-1, label]
-        if correlation < last or (correlation == last and feature > best.partners[-1, label]):
+        feature, last = rows.features[partner], best.lowest[label]
+        if correlation < last or (correlation == last and feature > best.partners[label, -1]):
             break
         insert(best, label, feature, correlation)
 
 
 @njit(cache=True, nogil=True)
-def _walk_many(
-    label: int, own: Operand, columns: Columns, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking
-) -> None:
-    """Walk a column that meets many features: look at all, in blocks most of which hold nothing of rank."""
-    sums, n_live = scratch.sums, len(rows.features)
-    for entry in range(columns.indptr[label], columns.indptr[label + 1]):
-        token, value = columns.tokens[entry], columns.values[entry]
-        for other in range(rows.indptr[token], rows.indptr[token + 1]):
-            sums[np.uint32(rows.labels[other])] += value * rows.values[other]
-    for start in range(0, n_live, _BLOCK):
-        stop = min(start + _BLOCK, n_live)
-        if _any_of_rank(label, start, stop, own, rows, scratch, forward, reverse):
-            for partner in range(start, stop):
-                _rank(label, partner, own, rows, scratch, forward, reverse)
-    sums[:] = 0.0
-
-
-@njit(cache=True, nogil=True)
-def _any_of_rank(
-    label: int, start: int, stop: int, own: Operand, rows: Operand, scratch: Scratch,
-    forward: Ranking, reverse: Ranking,
-) -> bool:
-    """Whether a block may hold a feature with a place in either ranking; counted, not searched, to vectorise."""
-    sums, ratios, ratio = scratch.sums, rows.mean_over_sd, own.mean_over_sd[label]
-    lowest, mutual = forward.correlations[-1, label] - _ROUNDING, len(reverse.correlations) > 0
-    n_of_rank = 0
-    if mutual:
-        for partner in range(start, stop):
-            correlation = sums[partner] - ratio * ratios[partner]
-            n_of_rank += (correlation >= lowest) | (correlation >= reverse.correlations[-1, partner] - _ROUNDING)
-    else:
-        for partner in range(start, stop):
-            n_of_rank += sums[partner] - ratio * ratios[partner] >= lowest
-    return n_of_rank > 0
-
-
-@njit(cache=True, nogil=True)
 def walk_columns(
-    labels: np.ndarray, own: Operand, columns: Columns, rows: Operand, silent_orders: np.ndarray, scratch: Scratch,
-    forward: Ranking, reverse: Ranking,
+    labels: np.ndarray,
+    own: Operand,
+    columns: Columns,
+    rows: Operand,
+    silent_orders: np.ndarray,
+    scratch: Scratch,
+    forward: Ranking,
+    reverse: Ranking,
 ) -> None:
     """Rank the best partners among `rows` of each column in `labels`.
 
@@ -178,11 +189,11 @@ def walk_columns(
         own: the operand that the columns belong to.
         columns: its transpose.
         rows: the other side.
-        silent_orders: (3, n_live) labels of the other side by falling -sign(m_i) m_j, for m_i below, at, above 0.
+        silent_orders: (3, n_live) labels of the other side by falling -m_i m_j, for an m_i below, at, and above 0.
         scratch: this thread's working memory.
-        forward: (k, own.n_live), filled at `labels`.
-        reverse: (k, rows.n_live), in which each column also takes its place for every feature it fires together with;
-            (0, rows.n_live) to leave it.
+        forward: (own.n_live, k), filled at `labels`.
+        reverse: (rows.n_live, k), in which each column also takes its place for every feature it fires together with;
+            (0, k) to leave it.
     """
     for label in labels:
         n_products = 0
@@ -190,7 +201,13 @@ def walk_columns(
             token = columns.tokens[entry]
             n_products += rows.indptr[token + 1] - rows.indptr[token]
         if n_products < _FEW * len(rows.features):
+            n_met = _sum_listing(label, columns, rows, scratch.sums, scratch.met)
+            _list_of_rank(label, n_met, own, rows, scratch, forward, reverse)
             order = silent_orders[int(np.sign(own.mean_over_sd[label])) + 1]
-            _walk_few(label, own, columns, rows, order, scratch, forward, reverse)
+            _rank_silent(label, own, rows, order, scratch, forward)
+            for position in range(n_met):
+                scratch.sums[scratch.met[position]] = 0.0
         else:
-            _walk_many(label, own, columns, rows, scratch, forward, reverse)
+            _sum_all(label, columns, rows, scratch.sums)
+            _all_of_rank(label, own, rows, scratch, forward, reverse)
+            scratch.sums[:] = 0.0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from analogue.embedded import locate
@@ -53,7 +54,7 @@ def load(path: str, layer: int | None = None, dtype: str = "float32", key: str =
     read = _read_saelens if (directory / SAELENS_WEIGHTS).is_file() else _read_sparsify
     try:
         sae = read(directory, dtype)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(key, directory, f"cannot be loaded as an SAE ({reason}); check its {CONFIG}") from error
     if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):

@@ -6,25 +6,27 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float64
 
-from analogue.significance.p_values import p_value, p_value_published
-from analogue.significance.shuffle import shuffle_null
-from analogue.similarity import METRICS, MINIMUM_PAIRS
+from analogue.significance.p_values import ROUNDING, p_value, p_value_published
+from analogue.significance.shuffle import Progress, as_metrics, draw_shuffles
+from analogue.similarity import Metric
 
 
 @dataclass(frozen=True)
 class SimilarityResult:
-    """One metric's score and its shuffled-pairing null.
+    """One metric's score and its null.
 
     Attributes:
         score: of the pairs as they are; None where there is none, and `reason` says why.
-        null: which null.
-        null_interval: the middle 95 % of the null.
-        z: (score - null mean) / null sd.
-        p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
-        p_value_published: c / N.
         n_pairs: pairs scored.
         n_null: draws.
+        seed: of the draws.
+        null: which null.
+        null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
+        z: (score - null mean) / null sd; None where the null does not vary.
+        p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
+        p_value_published: c / N.
         warnings: what a reader of the score should know.
     """
 
@@ -44,51 +46,104 @@ class SimilarityResult:
     reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain Python values for JSON; what is not a number is None."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
 
-def score_against_null(x: Any, y: Any, metrics: Sequence[str], n: int, seed: int) -> list[SimilarityResult]:
+def score_against_null(
+    x: Float[Any, "n_pairs d_a"],
+    y: Float[Any, "n_pairs d_b"],
+    metrics: Sequence[str | Metric],
+    n: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> list[SimilarityResult]:
     """Score paired rows with each metric and test each score against shuffled pairings.
 
     Args:
         x: (n_pairs, d_a) decoder rows of the features of A.
         y: (n_pairs, d_b) decoder rows of their partners.
-        metrics: names from `analogue.similarity.METRICS`.
+        metrics: names from `analogue.similarity.METRICS`, or metrics.
         n: number of shuffles, at least 1.
         seed: of the shuffles.
+        progress: called with the number of shuffles done.
 
     Returns:
-        A result for each metric, without a score where there are fewer than 3 pairs or no variance.
+        A result for each metric, without a score where there are too few pairs or no variance.
+
+    Raises:
+        ValueError: n below 1, an unknown metric, or what the metrics refuse.
     """
-    if len(x) < MINIMUM_PAIRS:
-        reason = f"{len(x)} pairs are left, {MINIMUM_PAIRS} are needed"
-        return [SimilarityResult(name, None, len(x), 0, seed, reason=reason) for name in metrics]
-    scorers = {name: METRICS[name].prepare(x, y) for name in metrics}
-    scores = {name: scorer(np.arange(len(x))) for name, scorer in scorers.items()}
+    chosen, n_pairs = as_metrics(metrics), len(x)
+    scorers = {each.name: each.prepare(x, y) for each in chosen if n_pairs >= each.minimum_pairs}
+    scores = {name: scorer(np.arange(n_pairs)) for name, scorer in scorers.items()}
     defined = {name: scorer for name, scorer in scorers.items() if math.isfinite(scores[name])}
-    null = shuffle_null(defined, len(x), n, seed)
-    return [_result(name, scores[name], null.get(name), METRICS[name].warnings(x, y), len(x), seed) for name in metrics]
+    null = draw_shuffles(defined, n_pairs, n, seed, progress) if defined else {}
+    return [
+        against_null(each.name, scores[each.name], null[each.name], n_pairs, seed, warnings=each.warnings(x, y))
+        if each.name in null
+        else SimilarityResult(each.name, None, n_pairs, 0, seed, reason=_reason(each, n_pairs))
+        for each in chosen
+    ]
 
 
-def _result(
-    name: str, score: float, null: np.ndarray | None, warnings: list[str], n_pairs: int, seed: int
+def against_null(
+    metric: str,
+    score: float,
+    draws: Float64[np.ndarray, " n_null"],
+    n_pairs: int,
+    seed: int,
+    null: str = "shuffle",
+    warnings: Sequence[str] = (),
 ) -> SimilarityResult:
-    if null is None:
-        return SimilarityResult(name, None, n_pairs, 0, seed, reason="a side does not vary", warnings=warnings)
-    mean, sd = float(null.mean()), float(null.std(ddof=1)) if len(null) > 1 else 0.0
-    low, high = np.quantile(null, [0.025, 0.975])
+    """The result of a score and the draws of its null, whatever the null."""
+    defined = draws[~np.isnan(draws)]
+    mean, sd = float(np.mean(defined)) if len(defined) else math.nan, _standard_deviation(defined)
+    low, high = (float(q) for q in np.quantile(defined, [0.025, 0.975])) if len(defined) else (math.nan, math.nan)
     return SimilarityResult(
-        metric=name,
+        metric=metric,
         score=score,
         n_pairs=n_pairs,
-        n_null=len(null),
+        n_null=len(draws),
         seed=seed,
+        null=null,
         null_mean=mean,
         null_sd=sd,
-        null_interval=(float(low), float(high)),
+        null_interval=(low, high),
         z=(score - mean) / sd if sd > 0 else None,
-        p_value=p_value(score, null),
-        p_value_published=p_value_published(score, null),
-        warnings=warnings,
+        p_value=p_value(score, draws),
+        p_value_published=p_value_published(score, draws),
+        warnings=[*warnings, *_null_warnings(draws, defined, sd)],
     )
+
+
+def _standard_deviation(draws: Float64[np.ndarray, " n"]) -> float:
+    """0 where draws differ by rounding alone, or there is only one."""
+    if len(draws) < 2 or np.ptp(draws) <= ROUNDING * max(1.0, float(np.abs(draws).max())):
+        return 0.0
+    return float(np.std(draws, ddof=1))
+
+
+def _null_warnings(draws: np.ndarray, defined: np.ndarray, sd: float) -> list[str]:
+    warnings = []
+    if len(defined) < len(draws):
+        warnings.append(
+            f"{len(draws) - len(defined)} of {len(draws)} draws have no score; they count against the score"
+        )
+    if len(defined) > 1 and sd == 0:
+        warnings.append("every draw scores the same: this metric cannot tell these pairs from random ones")
+    return warnings
+
+
+def _reason(metric: Metric, n_pairs: int) -> str:
+    if n_pairs < metric.minimum_pairs:
+        return f"{n_pairs} pairs are left, {metric.minimum_pairs} are needed"
+    return f"a side of the {n_pairs} pairs does not vary"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

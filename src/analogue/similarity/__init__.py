@@ -1,18 +1,36 @@
 """Pairs to scores: pure functions of two matrices whose rows belong together."""
 
-from functools import partial
-
+from analogue.similarity.cca import cca
+from analogue.similarity.cka import cka, cka_debiased, cka_rbf
+from analogue.similarity.cross_validated import svcca_cross_validated
+from analogue.similarity.dissimilarity import centred_ranks, dissimilarities
 from analogue.similarity.inputs import MINIMUM_PAIRS
-from analogue.similarity.metric import Metric, Scorer
-from analogue.similarity.rsa import prepare_rsa, rsa
-from analogue.similarity.svcca import prepare_svcca, prepare_svcca_pc1, svcca, svcca_pc1, svcca_warnings
+from analogue.similarity.metric import Metric, Permutation, Scorer
+from analogue.similarity.neighbours import mutual_knn
+from analogue.similarity.procrustes import procrustes
+from analogue.similarity.pwcca import pwcca
+from analogue.similarity.registry import METRICS, metric
+from analogue.similarity.rsa import rsa
+from analogue.similarity.svcca import svcca, svcca_pc1
 
-METRICS: dict[str, Metric] = {
-    "svcca": Metric(prepare_svcca, svcca_warnings),
-    "svcca_pc1": Metric(prepare_svcca_pc1),
-    "rsa": Metric(prepare_rsa),
-    "rsa_correlation": Metric(partial(prepare_rsa, inner="correlation")),
-    "rsa_cosine": Metric(partial(prepare_rsa, inner="cosine")),
-}
-
-__all__ = ["METRICS", "MINIMUM_PAIRS", "Metric", "Scorer", "rsa", "svcca", "svcca_pc1"]
+__all__ = [
+    "METRICS",
+    "MINIMUM_PAIRS",
+    "Metric",
+    "Permutation",
+    "Scorer",
+    "cca",
+    "centred_ranks",
+    "cka",
+    "cka_debiased",
+    "cka_rbf",
+    "dissimilarities",
+    "metric",
+    "mutual_knn",
+    "procrustes",
+    "pwcca",
+    "rsa",
+    "svcca",
+    "svcca_cross_validated",
+    "svcca_pc1",
+]

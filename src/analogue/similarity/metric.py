@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
+
+from analogue.similarity.inputs import MINIMUM_PAIRS, as_pairs
 
 Permutation = Int64[np.ndarray, " n_pairs"]
 Scorer = Callable[[Permutation], float]
@@ -16,19 +18,51 @@ def no_warnings(x: Any, y: Any) -> list[str]:
     return []
 
 
+def undefined(permutation: Permutation) -> float:
+    """The scorer of pairs of which a side does not vary: NaN whatever the pairing."""
+    return float("nan")
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric in the form that a permutation null needs.
 
+    A user's own function becomes one with `from_function`, in YAML too:
+    `{_target_: analogue.similarity.Metric.from_function, name: mine, function: {_target_: hydra.utils.get_method,
+    path: my_package.my_metric}}`.
+
     Attributes:
+        name: what tables and records call it.
         prepare: takes x (n_pairs, d_a) and y (n_pairs, d_b), computes once what a permutation of y's rows does not
             change, and returns the score of (x, y[permutation]) as a function of the permutation.
         warnings: what a reader of the score of (x, y) should be told.
+        minimum_pairs: fewer pairs than this have no score.
+
+    Example:
+        >>> import numpy as np
+        >>> from analogue.similarity import metric
+        >>> x = np.random.default_rng(0).standard_normal((20, 4))
+        >>> round(metric("procrustes")(x, 3.0 * x + 1.0), 6)
+        1.0
     """
 
+    name: str
     prepare: Callable[[Any, Any], Scorer]
     warnings: Callable[[Any, Any], list[str]] = no_warnings
+    minimum_pairs: int = MINIMUM_PAIRS
 
-    def __call__(self, x: Any, y: Any) -> float:
+    def __call__(self, x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
         """The score of x and y as they are paired."""
         return self.prepare(x, y)(np.arange(len(x)))
+
+    @classmethod
+    def from_function(
+        cls, name: str, function: Callable[[Any, Any], float], minimum_pairs: int = MINIMUM_PAIRS
+    ) -> "Metric":
+        """A metric without a quick form: `function(x, y[permutation])` from the beginning for every draw."""
+
+        def prepare(x: Any, y: Any) -> Scorer:
+            x, y = as_pairs(x, y, minimum_pairs)
+            return lambda permutation: float(function(x, y[permutation]))
+
+        return cls(name, prepare, minimum_pairs=minimum_pairs)

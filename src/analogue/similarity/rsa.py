@@ -1,33 +1,38 @@
 """Representational similarity analysis."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64
-from scipy.spatial.distance import pdist, squareform
-from scipy.stats import rankdata
+from jaxtyping import Float, Float64, Shaped
 
+from analogue.similarity.dissimilarity import Inner, centred_ranks, dissimilarities, vary
 from analogue.similarity.inputs import as_pairs
-from analogue.similarity.metric import Metric, Permutation, Scorer
+from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.permuted_dot import PermutedDot
 
-Inner = Literal["euclidean", "correlation", "cosine"]
-Outer = Literal["spearman", "pearson"]
-INNER = ("euclidean", "correlation", "cosine")
-OUTER = ("spearman", "pearson")
+Outer = Literal["spearman", "pearson", "kendall"]
+OUTER = ("spearman", "pearson", "kendall")
 
 
-def rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spearman") -> float:
+def rsa(
+    x: Float[Any, "n_pairs d_a"],
+    y: Float[Any, "n_pairs d_b"],
+    inner: Inner = "euclidean",
+    outer: Outer = "spearman",
+) -> float:
     """Correlation of the two representational dissimilarity matrices (RDMs).
 
     An RDM holds the distance of every two rows; the upper triangles of the two RDMs are correlated. Invariant to
-    rotation and isotropic scaling of either side, with Euclidean distance also to translation; symmetric.
+    rotation and isotropic scaling of either side (`correlation`: to scaling, to a shift of all columns by one number,
+    but not to rotation in general), with Euclidean distance also to translation; symmetric.
 
     Args:
         x: (n_pairs, d_a) NumPy array or torch tensor.
         y: (n_pairs, d_b), row i paired with row i of x.
         inner: distance of two rows: `euclidean` (the paper's text), `correlation` (the published code) or `cosine`.
-        outer: `spearman` (average ranks for ties) or `pearson`.
+        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b).
 
     Returns:
         A score in [-1, 1]; NaN where all distances of a side are equal or one is undefined.
@@ -38,35 +43,54 @@ def rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spearman") -
     Source:
         Kriegeskorte et al. 2008, Frontiers in Systems Neuroscience 2:4.
     """
-    return Metric(partial(prepare_rsa, inner=inner, outer=outer))(x, y)
+    return Metric("rsa", partial(prepare_rsa, inner=inner, outer=outer))(x, y)
 
 
 def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spearman") -> Scorer:
     """The score of (x, y[permutation]) as a function of the permutation.
 
     A permutation of the rows only moves the entries of an RDM: distances, ranks and norms are computed here, once, and
-    a draw is one sum over the upper triangle. Memory: 12 n_pairs^2 bytes are kept.
+    a draw is one sum over the upper triangle (Kendall's tau: one sort of it). Memory: for `spearman` 6 n_pairs^2 bytes
+    are kept and some 32 n_pairs^2 used on the way.
     """
-    if inner not in INNER or outer not in OUTER:
-        raise ValueError(f"expected inner in {INNER} and outer in {OUTER}, got {inner} and {outer}")
-    from analogue.similarity.triangle import permuted_dot
+    if outer not in OUTER:
+        raise ValueError(f"expected outer in {OUTER}, got {outer!r}")
+    with ThreadPoolExecutor(2) as pool:  # distances and sorting leave Python's lock
+        a, b = pool.map(partial(_compared, inner=inner, outer=outer), as_pairs(x, y))
+    if a is None or b is None:
+        return undefined
+    return _kendall(a, b) if outer == "kendall" else _correlation(a, b)
 
-    x, y = as_pairs(x, y)
-    a, b = (_standardised(pdist(side, inner), outer) for side in (x, y))
+
+def _compared(matrix: Float64[np.ndarray, "n d"], inner: Inner, outer: Outer) -> np.ndarray | None:
+    """The upper triangle as it is correlated; None where it does not vary."""
+    distances = dissimilarities(matrix, inner)
+    if not vary(distances, inner):
+        return None
+    return _unit(distances) if outer == "pearson" else centred_ranks(distances)
+
+
+def _unit(distances: Float64[np.ndarray, " n_distances"]) -> Float64[np.ndarray, " n_distances"]:
+    deviations = distances - distances.mean()
+    return deviations / np.linalg.norm(deviations)
+
+
+def _correlation(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> Scorer:
+    """Pearson's r of mean-free values."""
+    from scipy.spatial.distance import squareform
+
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    dot = PermutedDot(a, squareform(b))
+    return lambda permutation: float(np.clip(dot(permutation) / norms, -1.0, 1.0))
+
+
+def _kendall(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> Scorer:
+    from scipy.spatial.distance import squareform
+    from scipy.stats import kendalltau
+
     square = squareform(b)
 
     def score(permutation: Permutation) -> float:
-        return float(np.clip(permuted_dot(a, square, np.asarray(permutation, dtype=np.int64)), -1.0, 1.0))
+        return float(kendalltau(a, squareform(square[np.ix_(permutation, permutation)], checks=False)).statistic)
 
     return score
-
-
-def _standardised(distances: Float64[np.ndarray, " n_distances"], outer: Outer) -> Float64[np.ndarray, " n_distances"]:
-    """Distances (or their ranks), mean-free and of norm 1; all NaN if they do not vary."""
-    values = rankdata(distances) if outer == "spearman" else distances
-    values = values - values.mean()
-    norm = np.linalg.norm(values)
-    spread = len(values) ** 0.5 * np.abs(distances).max() if outer == "pearson" else 1.0
-    if not norm > 1e-13 * spread:
-        return np.full_like(values, np.nan)
-    return values / norm

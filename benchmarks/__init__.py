@@ -1,0 +1,1 @@
+"""Runnable comparisons, each prints a table of ratios."""

@@ -1,0 +1,112 @@
+"""Filters of feature pairs: pure functions from pairs to pairs that mark what they drop (paper, section 3, Appendix F).
+
+Each looks only at pairs that are still kept, and never brings one back.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal
+
+import numpy as np
+
+from analogue.features import TopTokens
+from analogue.matching.pairs import FeaturePairs
+
+
+def drop_non_concept(
+    pairs: FeaturePairs, top_a: TopTokens, top_b: TopTokens, non_concept_tokens: Collection[str]
+) -> FeaturePairs:
+    """Drop a pair if any top token of either feature is a non-concept token (Appendix F).
+
+    Args:
+        pairs: pairs to filter.
+        top_a: top tokens of A's features.
+        top_b: top tokens of B's features.
+        non_concept_tokens: token strings, compared exactly: punctuation, white space, special tokens.
+    """
+    if isinstance(non_concept_tokens, str):
+        raise ValueError(f"expected a collection of token strings, got the string {non_concept_tokens!r}")
+    unwanted = frozenset(non_concept_tokens)
+    non_concept = [
+        not unwanted.isdisjoint(top_a.strings[a]) or not unwanted.isdisjoint(top_b.strings[b])
+        for a, b in _features(pairs)
+    ]
+    return pairs.drop(np.array(non_concept, dtype=bool), "non_concept")
+
+
+def require_shared_token(pairs: FeaturePairs, top_a: TopTokens, top_b: TopTokens) -> FeaturePairs:
+    """Keep a pair only if the two features have a top token string in common."""
+    disjoint = [set(top_a.strings[a]).isdisjoint(top_b.strings[b]) for a, b in _features(pairs)]
+    return pairs.drop(np.array(disjoint, dtype=bool), "no_shared_token")
+
+
+def one_to_one(pairs: FeaturePairs, keep: Literal["best", "first"] = "best") -> FeaturePairs:
+    """Leave no feature of either side in two pairs.
+
+    Args:
+        pairs: pairs to filter.
+        keep: of several claims on one feature, "best" keeps the highest correlation, ties to the lower claiming
+            feature; "first" keeps the first in index order, as the published code does.
+
+    Raises:
+        ValueError: if `keep` is neither of the two.
+    """
+    if keep not in ("best", "first"):
+        raise ValueError(f"expected keep 'best' or 'first', got {keep!r}")
+    candidates = np.flatnonzero(pairs.kept)
+    if keep == "best":
+        candidates = candidates[np.argsort(-pairs.correlation[candidates], kind="stable")]
+    taken_a, taken_b = set[int](), set[int]()
+    second_claim = np.zeros(len(pairs), dtype=bool)
+    for pair in candidates.tolist():
+        a, b = int(pairs.feature_a[pair]), int(pairs.feature_b[pair])
+        if a in taken_a or b in taken_b:
+            second_claim[pair] = True
+            continue
+        taken_a.add(a)
+        taken_b.add(b)
+    return pairs.drop(second_claim, "one_to_one")
+
+
+def minimum_correlation(pairs: FeaturePairs, threshold: float) -> FeaturePairs:
+    """Drop pairs whose correlation is below `threshold` (published code, whole spaces: 0.1)."""
+    return pairs.drop(pairs.correlation < threshold, "minimum_correlation")
+
+
+def minimum_firing_count(pairs: FeaturePairs, n: int) -> FeaturePairs:
+    """Drop pairs of which either feature fires on fewer than `n` tokens: the highest of many correlations picks noise.
+
+    Two features that fire once, on one token, correlate at 1.
+    """
+    return pairs.drop(np.minimum(pairs.n_active_a, pairs.n_active_b) < n, "minimum_firing_count")
+
+
+def apply_filters(
+    pairs: FeaturePairs, filters: Sequence[tuple[str, Callable[[FeaturePairs], FeaturePairs]]]
+) -> tuple[FeaturePairs, list[tuple[str, int]]]:
+    """Apply named filters one after the other.
+
+    Args:
+        pairs: pairs to filter.
+        filters: name and function of each; bind further arguments with `functools.partial`.
+
+    Returns:
+        The pairs, each dropped one marked with the name given here, and the funnel: ("paired", n), then each filter's
+        name with the number of pairs it left.
+
+    Raises:
+        ValueError: if a filter returns another number of pairs, or brings a dropped one back.
+    """
+    funnel = [("paired", pairs.n_kept)]
+    for name, function in filters:
+        filtered = function(pairs)
+        if len(filtered) != len(pairs) or (filtered.kept & ~pairs.kept).any():
+            raise ValueError(
+                f"expected filter {name!r} to mark drops among {len(pairs)} pairs, got pairs added or gone"
+            )
+        pairs = pairs.drop(~filtered.kept, name)
+        funnel.append((name, pairs.n_kept))
+    return pairs, funnel
+
+
+def _features(pairs: FeaturePairs) -> list[tuple[int, int]]:
+    return list(zip(pairs.feature_a.tolist(), pairs.feature_b.tolist(), strict=True))

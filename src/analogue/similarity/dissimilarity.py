@@ -1,0 +1,58 @@
+"""Representational dissimilarity matrices (RDMs) and their ranks."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from analogue.similarity.inputs import centred
+
+Inner = Literal["euclidean", "correlation", "cosine"]
+INNER = ("euclidean", "correlation", "cosine")
+# Distances that differ by less than this, relative to their scale, differ by rounding alone.
+_ROUNDING = 1e-12
+
+
+def dissimilarities(
+    matrix: Float64[np.ndarray, "n d"], inner: Inner = "euclidean"
+) -> Float64[np.ndarray, " n_distances"]:
+    """Distance of every two rows, condensed (`pdist` order: the upper triangle row by row).
+
+    Returns:
+        (n (n - 1) / 2,) distances: `euclidean`, `correlation` (1 - Pearson's r of two rows) or `cosine` (1 - cosine).
+        NaN where undefined: rows that do not vary for `correlation`, zero rows for `cosine`.
+
+    Raises:
+        ValueError: unknown `inner`.
+    """
+    from scipy.spatial.distance import pdist
+
+    if inner not in INNER:
+        raise ValueError(f"expected inner in {INNER}, got {inner!r}")
+    if inner == "euclidean":
+        return pdist(matrix)
+    rows = centred(matrix.T).T if inner == "correlation" else matrix
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    # A row without a direction has no angle with any other.
+    directions = np.divide(rows, norms, out=np.full_like(rows, np.nan), where=norms > 0)
+    return pdist(directions, "cosine")
+
+
+def vary(distances: Float64[np.ndarray, " n_distances"], inner: Inner = "euclidean") -> bool:
+    """Whether distances are all defined and differ by more than rounding."""
+    scale = distances.max() if inner == "euclidean" else 1.0
+    return bool(np.ptp(distances) > _ROUNDING * scale)
+
+
+def centred_ranks(values: Float64[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """Twice the ranks, average ranks for ties, less twice their mean: integers, so exact in 4 bytes."""
+    n = len(values)
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], n)
+    dtype = np.int32 if n < 2**31 else np.int64
+    ranks = np.empty(n, dtype=dtype)
+    # Ties hold the ranks start + 1 to end: twice their mean is start + 1 + end, and n + 1 twice the mean of all.
+    ranks[order] = np.repeat((starts + ends - n).astype(dtype), ends - starts)
+    return ranks

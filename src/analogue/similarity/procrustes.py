@@ -1,0 +1,44 @@
+"""Orthogonal Procrustes, as a similarity."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from analogue.similarity.components import principal_components
+from analogue.similarity.inputs import as_pairs
+from analogue.similarity.metric import Metric, Scorer, undefined
+from analogue.similarity.nuclear_norm import nuclear_norm
+
+
+def procrustes(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
+    """How well one side can be rotated onto the other: ||X^T Y||_* / (||X||_F ||Y||_F), X and Y centred.
+
+    With both sides scaled to norm 1 the squared Procrustes distance is 2 - 2 times this. Invariant to rotation,
+    translation and isotropic scaling of either side; symmetric; 1 only for a rotation.
+
+    Args:
+        x: (n_pairs, d_a) NumPy array or torch tensor.
+        y: (n_pairs, d_b), row i paired with row i of x; the narrower side is padded with zeros, in effect.
+
+    Returns:
+        A score in [0, 1]; NaN where a side does not vary.
+
+    Raises:
+        ValueError: see `as_pairs`.
+
+    Source:
+        Schönemann 1966, Psychometrika 31; as a similarity, Williams et al. 2021, arXiv 2110.14739.
+    """
+    return Metric("procrustes", prepare_procrustes)(x, y)
+
+
+def prepare_procrustes(x: Any, y: Any) -> Scorer:
+    """The score of (x, y[permutation]) as a function of the permutation."""
+    x, y = as_pairs(x, y)
+    sides = [principal_components(side) for side in (x, y)]
+    if not all(len(side.singular_values) for side in sides):
+        return undefined
+    # Component scores are a rotation of the centred rows, and narrower where there are fewer rows than columns.
+    a, b = (side.scores * (side.singular_values / np.linalg.norm(side.singular_values)) for side in sides)
+    return lambda permutation: min(nuclear_norm(a.T @ b[permutation]), 1.0)

@@ -1,0 +1,95 @@
+"""Projection-weighted canonical correlation analysis, as its authors' code has it and as their paper has it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from analogue.similarity.components import Components, principal_components
+from analogue.similarity.inputs import as_pairs
+from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+
+Weights = Literal["published", "canonical"]
+WEIGHTS = ("published", "canonical")
+# The weight of each canonical direction, given the rotation (k_a, k) from component scores to canonical variates.
+Weigh = Callable[[Float64[np.ndarray, "k_a k"]], Float64[np.ndarray, " k"]]
+
+
+def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: Weights = "published") -> float:
+    """Canonical correlations averaged with the weight that each direction has in one of the two matrices.
+
+    Args:
+        x: (n_pairs, d_a) NumPy array or torch tensor.
+        y: (n_pairs, d_b), row i paired with row i of x.
+        weights: `canonical`, the paper's formula: sum over columns j of |<h_i, x_j>|, h_i the i-th canonical variate
+            of x and x_j centred. Invariant to isotropic scaling and translation of x and to any invertible affine map
+            of y; not to rotations of x; not symmetric. `published`, what the authors' code computes: weights from the
+            side with fewer columns (x if equal), from directions that are not divided by the covariance's square
+            root, to which column means are added (so that the arbitrary signs of singular vectors matter),
+            orthogonalised by QR, and from columns that are not centred. No invariance to translation or rotation of
+            that side. The default, as the implementation that others copy.
+
+    Returns:
+        A score in [0, 1]; NaN where a side does not vary. The weights, and so the score, are not unique where
+        canonical correlations coincide, as they do (at 1) with k_a + k_b > n_pairs.
+
+    Raises:
+        ValueError: see `as_pairs`; or unknown `weights`.
+
+    Source:
+        Morcos et al. 2018, arXiv 1806.05759; `compute_pwcca` of github.com/google/svcca.
+    """
+    return Metric("pwcca", partial(prepare_pwcca, weights=weights))(x, y)
+
+
+def prepare_pwcca(x: Any, y: Any, weights: Weights = "published") -> Scorer:
+    """The score of (x, y[permutation]) as a function of the permutation."""
+    if weights not in WEIGHTS:
+        raise ValueError(f"expected weights in {WEIGHTS}, got {weights!r}")
+    x, y = as_pairs(x, y)
+    if weights == "published" and x.shape[1] > y.shape[1]:
+        swapped = _weighted_mean(y, x, weights)
+        # To permute the rows of one side is to permute those of the other by the inverse.
+        return lambda permutation: swapped(np.argsort(permutation))
+    return _weighted_mean(x, y, weights)
+
+
+def _weighted_mean(x: Float64[np.ndarray, "n d_a"], y: Float64[np.ndarray, "n d_b"], weights: Weights) -> Scorer:
+    """The score with weights from x."""
+    x = x[:, np.ptp(x, axis=0) > 0]
+    if not x.size:
+        return undefined
+    a, b = principal_components(x), principal_components(y)
+    k = min(len(a.singular_values), len(b.singular_values))
+    if k == 0:
+        return undefined
+    weigh = _canonical(a) if weights == "canonical" else _published(a, x.mean(axis=0), len(x))
+
+    def score(permutation: Permutation) -> float:
+        # In the basis of the columns, not of the components: the published weights hang on the signs found here.
+        correlation = a.directions.T @ (a.scores.T @ b.scores[permutation]) @ b.directions
+        left, correlations, _ = np.linalg.svd(correlation, full_matrices=False)
+        return float(np.average(np.minimum(correlations[:k], 1.0), weights=weigh(a.directions @ left[:, :k])))
+
+    return score
+
+
+def _canonical(components: Components) -> Weigh:
+    projections = components.singular_values[:, None] * components.directions
+    return lambda rotation: np.abs(rotation.T @ projections).sum(axis=1)
+
+
+def _published(components: Components, means: Float64[np.ndarray, " d"], n: int) -> Weigh:
+    """Everything is written in the basis of the component scores and the constant 1/sqrt(n): no draw touches n rows."""
+    constant = np.sqrt(n) * means
+    columns = np.vstack([components.singular_values[:, None] * components.directions, constant])
+
+    def weigh(rotation: Float64[np.ndarray, "k_a k"]) -> Float64[np.ndarray, " k"]:
+        scaled = components.singular_values[:, None] * rotation
+        # Direction i receives the mean of column i: an oddity of the published code, kept.
+        orthogonal, _ = np.linalg.qr(np.vstack([scaled, constant[: rotation.shape[1]]]))
+        return np.abs(orthogonal.T @ columns).sum(axis=1)
+
+    return weigh

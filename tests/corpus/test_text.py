@@ -1,0 +1,48 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analogue.corpus import read_texts
+from analogue.errors import UserError
+
+DOCUMENTS = ["One day a dog ran.", "Line one\nline two."]
+
+
+def test_every_format_gives_the_same_documents(tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join([DOCUMENTS[0], "  ", DOCUMENTS[1]]))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n\n" for text in [*DOCUMENTS, ""]))
+    pq.write_table(pa.table({"text": [*DOCUMENTS, None]}), tmp_path / "a.parquet")
+    for suffix in ("txt", "jsonl", "parquet"):
+        assert read_texts(str(tmp_path / f"a.{suffix}")) == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("missing.txt", None, "is not a file"),
+        ("a.csv", "x", "has the suffix '.csv'"),
+        ("empty.txt", " \n\n \n", "holds no text"),
+        ("broken.jsonl", "{not json", "cannot be read"),
+        ("other.jsonl", '{"story": "x"}', "'text'"),
+        ("number.jsonl", '{"text": 3}', "cannot be read"),
+    ],
+)
+def test_bad_files_are_refused_in_one_sentence_naming_the_key(tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="data.path=") as error:
+        read_texts(str(tmp_path / name))
+    assert told in str(error.value)
+
+
+def test_a_parquet_file_without_text_lists_its_columns(tmp_path):
+    pq.write_table(pa.table({"story": ["x"], "n": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="story, n"):
+        read_texts(str(tmp_path / "a.parquet"))
+
+
+def test_unknown_embedded_names_list_what_there_is():
+    with pytest.raises(UserError, match="embedded:stories-6"):
+        read_texts("embedded:nothing.txt")

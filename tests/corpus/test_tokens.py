@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from analogue.corpus import token_strings, tokenise
+from analogue.models import open_model
+
+TEXTS = ["Once upon a time, there was a little girl.", "The dog ran.", "A cat sat on the mat and slept all day long."]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return open_model("embedded:stories-6").tokenizer
+
+
+def test_documents_are_truncated_and_padded_one_to_a_sequence(tokenizer):
+    sequences = tokenise(TEXTS, tokenizer, n_sequences=3, seq_len=6, packing=False)
+    for text, ids, mask in zip(TEXTS, sequences.ids, sequences.mask, strict=True):
+        expected = tokenizer(text)["input_ids"][:6]
+        assert ids[mask].tolist() == expected
+        assert mask.tolist() == [True] * len(expected) + [False] * (6 - len(expected))
+
+
+def test_packing_strings_documents_together_and_loses_nothing(tokenizer):
+    sequences = tokenise(TEXTS, tokenizer, n_sequences=99, seq_len=7, packing=True)
+    expected = [token for text in TEXTS for token in [tokenizer.eos_token_id, *tokenizer(text)["input_ids"]]]
+    assert sequences.flat_ids().tolist() == expected
+    assert sequences.mask[:-1].all()
+
+
+def test_an_end_of_text_token_inside_the_text_is_no_padding(tokenizer):
+    assert tokenizer.eos_token_id == tokenizer.pad_token_id
+    sequences = tokenise(TEXTS, tokenizer, n_sequences=99, seq_len=7, packing=True)
+    assert (sequences.flat_ids() == tokenizer.eos_token_id).sum() == len(TEXTS)
+
+
+def test_no_more_text_is_read_than_needed(tokenizer):
+    def texts():
+        yield from TEXTS
+        raise AssertionError("read on")
+
+    assert tokenise(texts(), tokenizer, n_sequences=2, seq_len=5, packing=False).n_sequences == 2
+
+
+def test_the_fingerprint_follows_tokens_and_mask(tokenizer):
+    first = tokenise(TEXTS, tokenizer, 3, 6, packing=False)
+    again = tokenise(TEXTS, tokenizer, 3, 6, packing=False)
+    other = tokenise(TEXTS, tokenizer, 2, 6, packing=False)
+    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
+    repadded = type(first)(np.where(first.mask, first.ids, 77), first.mask)
+    assert repadded.fingerprint() == first.fingerprint()
+
+
+def test_token_strings_keep_fragments_of_characters_apart(tokenizer):
+    ids = tokenizer("日本")["input_ids"]
+    strings = token_strings(tokenizer, ids)
+    assert len(set(strings.values())) == len(set(ids))
+    assert token_strings(tokenizer, tokenizer(" day")["input_ids"]).popitem()[1] == " day"

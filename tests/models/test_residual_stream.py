@@ -1,0 +1,68 @@
+import pytest
+import torch
+from transformers import BertConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
+from transformers import AutoModel
+
+from analogue.models import ResidualStream, find_blocks
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
+CONFIGS = {
+    "gpt_neox": GPTNeoXConfig(**SIZES),
+    "llama": LlamaConfig(**SIZES),
+    "gpt2": GPT2Config(n_embd=16, n_layer=3, n_head=2, vocab_size=50),
+    "bert": BertConfig(**SIZES),
+}
+FINAL_NORM = {"gpt_neox": "final_layer_norm", "llama": "norm", "gpt2": "ln_f", "bert": None}
+
+
+@pytest.fixture(params=CONFIGS)
+def architecture(request):
+    return request.param
+
+
+def model_of(architecture):
+    torch.manual_seed(0)
+    return AutoModel.from_config(CONFIGS[architecture]).eval()
+
+
+def tokens(n_sequences=2, seq_len=5):
+    ids = torch.randint(50, (n_sequences, seq_len), generator=torch.Generator().manual_seed(1))
+    return ids, torch.ones_like(ids, dtype=torch.bool)
+
+
+def test_blocks_put_out_what_a_reference_pass_gives(architecture):
+    model = model_of(architecture)
+    ids, mask = tokens()
+    resid = ResidualStream(model, 3)(ids, mask, [0, 1, 2])
+    with torch.no_grad():
+        reference = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+    for layer in (0, 1):
+        torch.testing.assert_close(resid[layer], reference[layer + 1])
+    norm = FINAL_NORM[architecture]
+    last = getattr(model, norm)(resid[2]) if norm else resid[2]
+    torch.testing.assert_close(last, reference[3])
+    if norm:
+        assert not torch.allclose(resid[2], reference[3])
+
+
+def test_the_pass_stops_after_the_deepest_block(architecture):
+    model = model_of(architecture)
+    reached = []
+    for layer, block in enumerate(find_blocks(model, 3)):
+        block.register_forward_pre_hook(lambda *_, layer=layer: reached.append(layer))
+    ids, mask = tokens()
+    assert set(ResidualStream(model, 3)(ids, mask, [1])) == {1}
+    assert reached == [0, 1]
+
+
+def test_padding_on_the_right_changes_no_token(architecture):
+    stream = ResidualStream(model_of(architecture), 3)
+    ids, mask = tokens()
+    padded = torch.nn.functional.pad(ids, (0, 3), value=7)
+    padded_mask = torch.nn.functional.pad(mask, (0, 3), value=False)
+    torch.testing.assert_close(stream(padded, padded_mask, [2])[2][:, :5], stream(ids, mask, [2])[2])
+
+
+def test_a_model_without_such_blocks_is_refused():
+    with pytest.raises(ValueError, match="expected a module list of 5 blocks"):
+        find_blocks(model_of("gpt2"), 5)

@@ -1,0 +1,104 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from analogue.errors import UserError
+from analogue.saes import load
+
+D_IN, D_SAE, K = 6, 20, 4
+
+
+@pytest.fixture
+def resid():
+    return torch.randn(50, D_IN, generator=torch.Generator().manual_seed(1)) * 3 + 1
+
+
+def weights(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "encoder.weight": torch.randn(D_SAE, D_IN, generator=generator),
+        "encoder.bias": torch.randn(D_SAE, generator=generator),
+        "W_dec": torch.randn(D_SAE, D_IN, generator=generator),
+        "b_dec": torch.randn(D_IN, generator=generator),
+    }
+
+
+def write_sparsify(directory, state, **changes):
+    directory.mkdir(parents=True, exist_ok=True)
+    config = {"activation": "topk", "k": K, "d_in": D_IN, "num_latents": D_SAE, "normalize_decoder": True} | changes
+    (directory / "cfg.json").write_text(json.dumps(config))
+    save_file(state, directory / "sae.safetensors")
+
+
+def topk_by_definition(state, resid):
+    """sparsify's encoder: ReLU((x - b_dec) W_enc^T + b_enc), then all but the k highest set to zero."""
+    pre = ((resid - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]).relu()
+    lowest_kept = pre.sort(dim=1, descending=True).values[:, K - 1 : K]
+    return torch.where(pre >= lowest_kept, pre, 0.0)
+
+
+def test_sparsify_directories_encode_as_sparsify_does(tmp_path, resid):
+    state = weights()
+    write_sparsify(tmp_path / "layers.3", state)
+    sae = load(path=str(tmp_path / "layers.{layer}"), layer=3)
+    torch.testing.assert_close(sae.encode(resid), topk_by_definition(state, resid), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(sae.W_dec, state["W_dec"])
+    expected = topk_by_definition(state, resid) @ state["W_dec"] + state["b_dec"]
+    torch.testing.assert_close(sae.decode(sae.encode(resid)), expected, atol=1e-4, rtol=1e-5)
+
+
+def test_saelens_directories_come_back_as_they_were_saved(tmp_path, resid):
+    from sae_lens import StandardSAE, StandardSAEConfig
+
+    torch.manual_seed(0)
+    saved = StandardSAE(StandardSAEConfig(d_in=D_IN, d_sae=D_SAE))
+    saved.save_model(tmp_path)
+    sae = load(path=str(tmp_path))
+    torch.testing.assert_close(sae.encode(resid), saved.encode(resid))
+    assert sae.W_dec.shape == (D_SAE, D_IN)
+
+
+def test_embedded_saes_open_with_saelens_itself():
+    from sae_lens import SAE
+
+    from analogue.embedded import ASSETS
+
+    sae = SAE.load_from_disk(ASSETS / "stories-6-saes" / "layer_3")
+    assert sae.W_dec.shape == (768, 96)
+    torch.testing.assert_close(sae.W_dec, load(path="embedded:stories-6-saes/layer_{layer}", layer=3).W_dec)
+
+
+def test_a_missing_directory_names_the_key(tmp_path):
+    with pytest.raises(UserError, match=r"sae_a.path=.*layer_7: is not a directory"):
+        load(path=str(tmp_path / "layer_{layer}"), layer=7, key="sae_a.path")
+
+
+def test_a_directory_without_an_sae_says_what_is_needed(tmp_path):
+    with pytest.raises(UserError, match=r"sae_weights.safetensors \(SAELens\)"):
+        load(path=str(tmp_path))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = weights()
+    state["W_dec"][3, 2] = float("nan")
+    write_sparsify(tmp_path, state)
+    with pytest.raises(UserError, match="not finite"):
+        load(path=str(tmp_path))
+
+
+@pytest.mark.parametrize("changes", [{"activation": "groupmax"}, {"transcode": True}, {"skip_connection": True}])
+def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes):
+    write_sparsify(tmp_path, weights(), **changes)
+    with pytest.raises(UserError, match="cannot be loaded as an SAE"):
+        load(path=str(tmp_path))
+
+
+def test_a_damaged_file_is_one_sentence(tmp_path):
+    write_sparsify(tmp_path, weights())
+    (tmp_path / "sae.safetensors").write_bytes(b"nothing of use")
+    with pytest.raises(UserError, match="cannot be loaded as an SAE"):
+        load(path=str(tmp_path))
+
+
