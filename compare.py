@@ -4,7 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 import analogue.comparison.config  # registers the schema  # noqa: F401
-from analogue.command_line import Outcome
+from analogue.command_line import Outcome, quote_layer_placeholders
 
 outcome = Outcome()
 
@@ -16,5 +16,6 @@ def compare(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    quote_layer_placeholders()
     hydra.main(config_path="conf", config_name="compare", version_base="1.3")(outcome.reported(compare))()
     outcome.exit()

@@ -4,7 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 import analogue.training.config  # registers the schema  # noqa: F401
-from analogue.command_line import Outcome
+from analogue.command_line import Outcome, quote_layer_placeholders
 
 outcome = Outcome()
 
@@ -16,5 +16,6 @@ def train(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    quote_layer_placeholders()
     hydra.main(config_path="conf", config_name="train_sae", version_base="1.3")(outcome.reported(train))()
     outcome.exit()

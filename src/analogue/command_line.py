@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -39,9 +40,22 @@ class Outcome:
         sys.exit(1 if self.n_failed else 0)
 
 
+def quote_layer_placeholders() -> None:
+    """Let `sae_a.path=DIR/layer_{layer}` be typed as it is; Hydra's grammar wants braces in quotes."""
+    unquoted = re.compile(r"""(?<=[=,\[])([^,\[\]"'=]*\{layer\}[^,\[\]"']*)""")
+    sys.argv[1:] = [unquoted.sub(r'"\1"', argument) for argument in sys.argv[1:]]
+
+
 def quieten() -> None:
     """Silence what libraries say on every run and no user can act on."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric", "sae_lens"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*TreeSpec.*", ".*torch.jit.*"):
+    logging.getLogger("huggingface_hub").propagate = False  # it prints for itself, and Hydra would print it again
+    for message in (
+        ".*`IterableDataset` has `__len__`.*",
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        ".*TreeSpec.*",
+        ".*torch.jit.*",
+    ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,7 +1,6 @@
 import pytest
 import torch
-from transformers import BertConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
-from transformers import AutoModel
+from transformers import AutoModel, BertConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
 
 from analogue.models import ResidualStream, find_blocks
 

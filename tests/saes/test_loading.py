@@ -100,5 +100,3 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
     (tmp_path / "sae.safetensors").write_bytes(b"nothing of use")
     with pytest.raises(UserError, match="cannot be loaded as an SAE"):
         load(path=str(tmp_path))
-
-

@@ -3,12 +3,11 @@
 import time
 from pathlib import Path
 
-import lightning as L
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.progress import Progress
 
 from analogue.comparison.assemble import assemble_result, pairs_table
 from analogue.comparison.checks import check_settings
@@ -22,6 +21,7 @@ from analogue.reporting import ComparisonResult, write_result
 from analogue.reporting.tables import comparison_tables
 from analogue.reporting.tracking import log_comparison
 from analogue.significance import SimilarityResult, score_against_null
+from analogue.trainer import open_trainer
 
 
 def compare(cfg: DictConfig) -> ComparisonResult | None:
@@ -49,8 +49,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
         tops = {side.label: _top_tokens(side, module, sequences, config.filters.top_tokens) for side in (a, b)}
         pairing = _pair(config, a, module, tops)
     stopwatch.lap("pairing")
-    with Console().status(f"scoring {pairing.pairs.n_kept} pairs against {config.null.n} shuffles"):
-        similarity = _score(config, a, b, pairing)
+    similarity = _score(config, a, b, pairing)
     stopwatch.lap("scores")
     result = assemble_result(cfg, [a, b], sequences, module, pairing, similarity, stopwatch.laps)
     report(cfg, result, pairing, tops)
@@ -67,9 +66,7 @@ def gather_activations(
     config: CompareConfig, sides: list[Side], sequences: TokenSequences
 ) -> tuple[ComparisonModule, bool]:
     """Run the evaluation loop; returns the module with its evidence, and whether this is rank 0."""
-    trainer = L.Trainer(
-        **config.trainer, use_distributed_sampler=False, logger=False, callbacks=_callbacks(config.trainer)
-    )
+    trainer = open_trainer(config.trainer, logger=False)
     store = _open_store(config.cache)
     module = ComparisonModule(sides, sequences.fingerprint(), str(trainer.precision), store)
     try:
@@ -105,10 +102,6 @@ class Stopwatch:
         self._last = now
 
 
-def _callbacks(trainer: dict[str, object]) -> list[L.Callback]:
-    return [RichProgressBar()] if trainer.get("enable_progress_bar", True) else []
-
-
 def _open_store(cache: CacheConfig) -> ActivationStore | None:
     if not cache.enabled:
         return None
@@ -136,4 +129,10 @@ def _score(config: CompareConfig, a: Side, b: Side, pairing: Pairing) -> list[Si
     x, y = (
         side.sae.W_dec[features].double().cpu().numpy() for side, features in ((a, kept.feature_a), (b, kept.feature_b))
     )
-    return score_against_null(x, y, config.metrics, config.null.n, config.seed)
+    with Progress(disable=not config.trainer.get("enable_progress_bar", True), transient=True) as progress:
+        task = progress.add_task(f"{len(x)} pairs against {config.null.n} shuffles", total=config.null.n)
+
+        def advance(n_done: int) -> None:
+            progress.update(task, completed=n_done)
+
+        return score_against_null(x, y, config.metrics, config.null.n, config.seed, advance)

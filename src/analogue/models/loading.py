@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
 from analogue.errors import UserError
@@ -37,7 +38,10 @@ class LanguageModel:
 
     def load(self, dtype: str = "float32") -> ResidualStream:
         """Read the weights, for inference, in `dtype`."""
-        model = AutoModel.from_pretrained(self.source, revision=self.revision, dtype=getattr(torch, dtype))
+        transformers_logging.disable_progress_bar()  # downloads show their own; reading from disk needs none
+        model = AutoModel.from_pretrained(
+            self.source, revision=self.revision, dtype=getattr(torch, dtype), use_safetensors=True
+        )
         return ResidualStream(model.eval().requires_grad_(False), self.n_layers)
 
     def check_layer(self, layer: int, key: str) -> None:

@@ -13,7 +13,9 @@ SIGNIFICANT = 0.05
 
 def comparison_tables(result: ComparisonResult) -> Group:
     """The tables of one comparison, and its warnings."""
-    warnings = [Text(f"! {warning}", style="yellow") for warning in result.warnings]
+    reasons = {entry["reason"]: None for entry in result.similarity if entry["score"] is None}
+    notes = [*(f"no score: {reason}" for reason in reasons), *result.warnings]
+    warnings = [Text(f"! {note}", style="yellow") for note in notes]
     return Group(_sides_table(result), _funnel_table(result), _scores_table(result), *warnings)
 
 
@@ -38,16 +40,20 @@ def _cell(result: ComparisonResult, metric: str) -> str:
 
 
 def _sides_table(result: ComparisonResult) -> Table:
-    table = Table(title=f"{result.corpus.n_tokens} tokens of {result.corpus.path}", title_justify="left")
-    headings = ("side", "model", "layer", "SAE", "features", "live", "L0", "explained variance", "activations")
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in headings[4:8] else "left")
-    for label, side in (("A", result.side_a), ("B", result.side_b)):
-        table.add_row(label, *_side_row(side))
+    corpus = result.corpus
+    title = f"{corpus.n_tokens} tokens in {corpus.n_sequences} sequences of {corpus.path}"
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "A", "B"):
+        table.add_column(heading, overflow="fold")
+    for name, *values in zip(_SIDE_ROWS, _side_column(result.side_a), _side_column(result.side_b), strict=True):
+        table.add_row(name, *values)
     return table
 
 
-def _side_row(side: SideRecord) -> tuple[str, ...]:
+_SIDE_ROWS = ("model", "layer", "SAE", "features", "live features", "L0", "explained variance", "activations")
+
+
+def _side_column(side: SideRecord) -> tuple[str, ...]:
     explained = "-" if side.explained_variance is None else f"{side.explained_variance:.3f}"
     numbers = (str(side.d_sae), str(side.n_live_features), f"{side.l0:.1f}", explained)
     return (side.model, str(side.layer), side.sae, *numbers, "from cache" if side.from_cache else "computed")
@@ -68,7 +74,7 @@ def _scores_table(result: ComparisonResult) -> Table:
         table.add_column(heading, justify="left" if heading in ("metric", "null") else "right")
     for entry in result.similarity:
         if entry["score"] is None:
-            table.add_row(entry["metric"], "-", entry["reason"])
+            table.add_row(entry["metric"], "-")
             continue
         numbers = (f"{entry[name]:.4f}" for name in ("null_mean", "null_sd", "p_value"))
         counts = str(entry["n_pairs"]), str(entry["n_null"])

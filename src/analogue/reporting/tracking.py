@@ -6,17 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from analogue.reporting.record import ComparisonResult
 
 
-def wandb_logger(project: str, save_dir: str, **settings: Any) -> WandbLogger:
-    """A W&B logger that is offline unless the user has logged in or set `WANDB_MODE`."""
+def wandb_logger(project: str, save_dir: str, mode: RunMode | None, sweep_dir: str, **settings: Any) -> WandbLogger:
+    """A W&B logger that is offline unless the user has logged in or set `WANDB_MODE`; a multirun's jobs share a group.
+
+    Args:
+        mode: Hydra's; the jobs of a multirun are grouped by `sweep_dir`.
+        settings: of `WandbLogger`.
+    """
     if "WANDB_MODE" not in os.environ and not _logged_in():
         settings["offline"] = True
     os.environ.setdefault("WANDB_SILENT", "true")
-    return WandbLogger(project=project, save_dir=save_dir, **settings)
+    group = sweep_dir if mode is RunMode.MULTIRUN else None
+    logger = WandbLogger(project=project, save_dir=save_dir, group=group, **settings)
+    # Lightning always passes this setting on, and W&B warns of it on every run.
+    getattr(logger, "_wandb_init", {}).pop("anonymous", None)
+    return logger
 
 
 def flat_metrics(result: ComparisonResult) -> dict[str, float]:

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import lightning as L
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +11,7 @@ from analogue.corpus import TokenSequences, read_texts, tokenise
 from analogue.errors import UserError
 from analogue.models import LanguageModel, open_model
 from analogue.saes import Quality
+from analogue.trainer import open_trainer
 from analogue.training.activations import ActivationDataModule, ActivationStream
 from analogue.training.build import new_sae, save_sae
 from analogue.training.config import TrainingDataConfig, TrainSAEConfig
@@ -36,14 +35,8 @@ def train_saes(cfg: DictConfig) -> dict[int, Quality]:
         raise UserError("n_tokens", config.n_tokens, f"is less than one batch (batch_tokens={config.batch_tokens})")
     module = build_module(config, language_model)
     streams = build_streams(config, language_model)
-    trainer = L.Trainer(
-        **config.trainer,
-        max_epochs=1,
-        logger=instantiate(config.logger) if config.logger else False,
-        callbacks=[RichProgressBar()] if config.trainer.get("enable_progress_bar", True) else [],
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
+    logger = instantiate(config.logger) if config.logger else False
+    trainer = open_trainer(config.trainer, max_epochs=1, logger=logger, num_sanity_val_steps=0)
     trainer.fit(module, streams)
     if trainer.is_global_zero:
         write_saes(config, module)
