@@ -58,4 +58,4 @@ def quieten() -> None:
         ".*TreeSpec.*",
         ".*torch.jit.*",
     ):
-        warnings.filterwarnings("ignore", message=message)
+        warnings.filterwarnings("ignore", message=f".*{message}.*")

@@ -16,7 +16,7 @@ def open_trainer(settings: Mapping[str, Any], **fixed: Any) -> L.Trainer:
     Raises:
         UserError: Lightning refuses the settings.
     """
-    callbacks = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
+    callbacks: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:
         # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
         return L.Trainer(**settings, **fixed, callbacks=callbacks, use_distributed_sampler=False)

@@ -32,7 +32,7 @@ def test_every_format_gives_the_same_documents(tmp_path):
 def test_bad_files_are_refused_in_one_sentence_naming_the_key(tmp_path, name, content, told):
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match="data.path=") as error:
+    with pytest.raises(UserError, match=r"data\.path=") as error:
         read_texts(str(tmp_path / name))
     assert told in str(error.value)
 

@@ -1,5 +1,6 @@
 """The evaluation loop: one pass over the tokens that gathers both sides' feature activations, on every rank."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from analogue.comparison.side import Side
 from analogue.corpus import TokenBatch
 from analogue.features import ActivationCollector, ActivationStore, StoredActivations
+from analogue.models import ResidualStream
 from analogue.saes import ReconstructionQuality
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
@@ -46,10 +48,14 @@ class ComparisonModule(L.LightningModule):
         self.passes = [list(group) for _, group in groupby(to_run, key=lambda side: side.model_identity)]
         self.n_model_passes = len(self.passes)
         self.computed = [side.label for side in self.sides if self.keys[side.label] in missing_keys]
-        self.streams = nn.ModuleList([group[0].model.load(group[0].model_dtype) for group in self.passes])
-        self.saes = nn.ModuleDict({side.label: side.sae for side in to_run})
-        self.collectors = nn.ModuleDict({side.label: ActivationCollector(side.d_sae) for side in to_run})
-        self.quality = nn.ModuleDict(
+        self.streams: Sequence[ResidualStream] = nn.ModuleList(  # type: ignore[assignment]
+            [group[0].model.load(group[0].model_dtype) for group in self.passes]
+        )
+        self.saes: Mapping[str, Any] = nn.ModuleDict({side.label: side.sae for side in to_run})  # type: ignore[assignment]
+        self.collectors: Mapping[str, ActivationCollector] = nn.ModuleDict(  # type: ignore[assignment]
+            {side.label: ActivationCollector(side.d_sae) for side in to_run}
+        )
+        self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
             {side.label: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for side in to_run}
         )
 

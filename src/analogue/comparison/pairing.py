@@ -16,6 +16,7 @@ from analogue.matching import (
     one_to_one,
     require_shared_token,
 )
+from analogue.matching.partners import Direction
 
 Filter = tuple[str, Callable[[FeaturePairs], FeaturePairs]]
 
@@ -29,7 +30,7 @@ class Pairing:
 
 
 def pair_features(
-    acts_a: FeatureActivations, acts_b: FeatureActivations, direction: str, filters: list[Filter]
+    acts_a: FeatureActivations, acts_b: FeatureActivations, direction: Direction, filters: list[Filter]
 ) -> Pairing:
     """Pair every feature of the claiming side with its most correlated partner, then filter."""
     return Pairing(*apply_filters(max_correlation(acts_a, acts_b, direction), filters))
@@ -50,7 +51,7 @@ def configured_filters(
         (
             config.minimum_firing_count is not None,
             "minimum_firing_count",
-            partial(minimum_firing_count, n=config.minimum_firing_count),
+            partial(minimum_firing_count, n=config.minimum_firing_count or 0),
         ),
         (
             config.one_to_one is not None,
@@ -60,7 +61,7 @@ def configured_filters(
         (
             config.minimum_correlation is not None,
             "minimum_correlation",
-            partial(minimum_correlation, threshold=config.minimum_correlation),
+            partial(minimum_correlation, threshold=config.minimum_correlation or 0.0),
         ),
     ]
     return [(name, function) for on, name, function in filters if on]

@@ -69,7 +69,7 @@ def token_strings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> dic
     """The text of each token; a fragment of a character keeps its vocabulary entry, so that no two are confused."""
     strings = {}
     for token in ids:
-        text = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        text = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
         strings[token] = str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
     return strings
 

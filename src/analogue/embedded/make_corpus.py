@@ -2,8 +2,9 @@
 
     python -m analogue.embedded.make_corpus STORIES.jsonl
 
-STORIES.jsonl holds one object a line with the key `text`. Written beside this file, under `assets/`: `stories/train.parquet`,
-`stories/validation.parquet`, `stories/heldout.parquet` and `tokenizer/`. The same input gives the same files.
+STORIES.jsonl holds one object a line with the key `text`. Written beside this file, under `assets/`:
+`stories/train.parquet`, `stories/validation.parquet`, `stories/heldout.parquet` and `tokenizer/`.
+The same input gives the same files.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python -m analogue.embedded.make_language_models stories-6
     python -m analogue.embedded.make_language_models stories-12
 
-Each is a GPT-NeoX model in ordinary `transformers` format under `assets/`. Training stops when the validation loss has stopped
-falling; the best epoch is kept. Progress, validation losses and samples are printed.
+Each is a GPT-NeoX model in ordinary `transformers` format under `assets/`. Training stops when the validation loss
+has stopped falling; the best epoch is kept. Progress, validation losses and samples are printed.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> GPTNeoXFo
             num_attention_heads=recipe.n_heads,
             intermediate_size=4 * recipe.d_model,
             max_position_embeddings=CONTEXT_LENGTH,
-            rotary_pct=0.5,
+            rotary_pct=0.5,  # type: ignore[call-arg]
             hidden_dropout=recipe.hidden_dropout,
             attention_dropout=0.0,
             tie_word_embeddings=True,
@@ -162,8 +162,10 @@ def sample(name: str, prompt: str, n_tokens: int = 60) -> str:
     tokenizer = AutoTokenizer.from_pretrained(ASSETS / name)
     model = GPTNeoXForCausalLM.from_pretrained(ASSETS / name, dtype=torch.float32)
     ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(prompt)["input_ids"]]])
-    out = model.generate(ids, max_new_tokens=n_tokens, do_sample=True, temperature=0.7, top_p=0.95)
-    return tokenizer.decode(out[0, 1:])
+    out = model.generate(  # type: ignore[misc]
+        ids, max_new_tokens=n_tokens, do_sample=True, temperature=0.7, top_p=0.95
+    )
+    return str(tokenizer.decode(out[0, 1:]))
 
 
 def main() -> None:

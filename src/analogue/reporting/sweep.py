@@ -33,7 +33,8 @@ def summarise(directory: Path, console: Console) -> None:
     for number, group in enumerate(groups):
         suffix = f"_{number}" if len(groups) > 1 else ""
         for metric in dict.fromkeys(entry["metric"] for result in group for entry in result.similarity):
-            console.print(sweep_table(group, metric))
+            table = sweep_table(group, metric)
+            console.print(table, width=max(console.width, console.measure(table).maximum), crop=False)
             save_heatmap(group, metric, directory / f"heatmap_{metric}{suffix}.png")
     n_passes = sum(result.n_model_passes for result in results)
     console.print(f"{len(results)} comparisons, {n_passes} model passes over the corpus; figures in {directory}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -20,12 +21,13 @@ def comparison_tables(result: ComparisonResult) -> Group:
 
 
 def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Table:
-    """Paired score of one metric, rows layer of A, columns layer of B; '*' marks p >= 0.05."""
+    """Paired score of one metric, rows layer of A, columns layer of B; '*' marks p >= 0.05, '-' a job without score."""
     columns = sorted({result.side_b.layer for result in results})
-    table = Table(title=f"{metric}: paired score (* p >= {SIGNIFICANT}, - no score)", title_justify="left")
-    table.add_column("layer_a \\ layer_b", justify="right")
+    title = f"{metric}: paired score, rows layer_a, columns layer_b (* p >= {SIGNIFICANT}, - no score)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("", justify="right", no_wrap=True)
     for layer in columns:
-        table.add_column(str(layer), justify="right")
+        table.add_column(f"{layer} ", justify="right", no_wrap=True)
     cells = {(result.side_a.layer, result.side_b.layer): _cell(result, metric) for result in results}
     for row in sorted({result.side_a.layer for result in results}):
         table.add_row(str(row), *(cells.get((row, column), "") for column in columns))
@@ -35,8 +37,8 @@ def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Table:
 def _cell(result: ComparisonResult, metric: str) -> str:
     for entry in result.similarity:
         if entry["metric"] == metric and entry["score"] is not None:
-            return f"{entry['score']:.3f}" + ("*" if entry["p_value"] >= SIGNIFICANT else " ")
-    return "-"
+            return f"{entry['score']:.2f}" + ("*" if entry["p_value"] >= SIGNIFICANT else " ")
+    return "- "
 
 
 def _sides_table(result: ComparisonResult) -> Table:

@@ -1,5 +1,6 @@
 """The Lightning module that trains SAELens's SAEs, one for each layer, side by side on one activation stream."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -75,10 +76,12 @@ class SAETraining(L.LightningModule):
         dead_after_tokens: int,
     ) -> None:
         super().__init__()
-        self.saes = nn.ModuleDict({str(layer): SAEUnderTraining(sae, dead_after_tokens) for layer, sae in saes.items()})
+        self.saes: Mapping[str, SAEUnderTraining] = nn.ModuleDict(  # type: ignore[assignment]
+            {str(layer): SAEUnderTraining(sae, dead_after_tokens) for layer, sae in saes.items()}
+        )
         self.learning_rate = learning_rate
         self.warm_up_fraction, self.decay_fraction = warm_up_fraction, decay_fraction
-        self.quality = nn.ModuleDict(
+        self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
             {str(layer): ReconstructionQuality(sae.cfg.d_in, sae.cfg.d_sae) for layer, sae in saes.items()}
         )
         self.held_out: dict[int, Quality] = {}
