@@ -34,7 +34,8 @@ def summarise(directory: Path, console: Console) -> None:
         suffix = f"_{number}" if len(groups) > 1 else ""
         for metric in dict.fromkeys(entry["metric"] for result in group for entry in result.similarity):
             table = sweep_table(group, metric)
-            console.print(table, width=max(console.width, console.measure(table).maximum), crop=False)
+            needed = console.measure(table, options=console.options.update(width=10_000)).maximum
+            console.print(table, width=max(console.width, needed), crop=False)  # a terminal wraps, a log does not
             save_heatmap(group, metric, directory / f"heatmap_{metric}{suffix}.png")
     n_passes = sum(result.n_model_passes for result in results)
     console.print(f"{len(results)} comparisons, {n_passes} model passes over the corpus; figures in {directory}")

@@ -20,18 +20,18 @@ def comparison_tables(result: ComparisonResult) -> Group:
     return Group(_sides_table(result), _funnel_table(result), _scores_table(result), *warnings)
 
 
-def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Table:
+def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Group:
     """Paired score of one metric, rows layer of A, columns layer of B; '*' marks p >= 0.05, '-' a job without score."""
     columns = sorted({result.side_b.layer for result in results})
-    title = f"{metric}: paired score, rows layer_a, columns layer_b (* p >= {SIGNIFICANT}, - no score)"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    title = Text(f"{metric}: paired score, rows layer_a, columns layer_b (* p >= {SIGNIFICANT}, - no score)", "italic")
+    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     for layer in columns:
         table.add_column(f"{layer} ", justify="right", no_wrap=True)
     cells = {(result.side_a.layer, result.side_b.layer): _cell(result, metric) for result in results}
     for row in sorted({result.side_a.layer for result in results}):
         table.add_row(str(row), *(cells.get((row, column), "") for column in columns))
-    return table
+    return Group(title, table)
 
 
 def _cell(result: ComparisonResult, metric: str) -> str:

@@ -1,0 +1,52 @@
+import shutil
+
+import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from analogue.embedded import ASSETS
+from analogue.errors import UserError
+
+
+def other_tokenizer(tmp_path):
+    directory = tmp_path / "model"
+    shutil.copytree(ASSETS / "stories-12", directory)
+    vocabulary = {"<|endoftext|>": 0, "a": 1}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<|endoftext|>"))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
+    return f"model_b.name={directory}"
+
+
+def empty_text(tmp_path):
+    (tmp_path / "empty.txt").touch()
+    return f"data.path={tmp_path}/empty.txt"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("layer_a=6", "layer_a=6: embedded:stories-6 has blocks 0 to 5"),
+        ("layer_b=-1", "layer_b=-1"),
+        ("sae_a.path=embedded:stories-12-saes/layer_3", "d_model 96"),
+        ("sae_b.path=/no/such/sae", "sae_b.path=/no/such/sae: is not a directory"),
+        ("model_a.name=/no/such/model", "model_a.name=/no/such/model: is not a directory"),
+        ("model_a.name=embedded:stories-7", "there are embedded:stories"),
+        ("data.path=nothing.jsonl", "data.path=nothing.jsonl: is not a file"),
+        ("metrics=[svca]", "metrics=svca"),
+        ("metrics=[]", "metrics"),
+        ("null.n=0", "null.n=0"),
+        ("data.seq_len=1", "data.seq_len=1"),
+        ("seed=-1", "seed=-1"),
+        ("model_a.dtype=float12", "model_a.dtype=float12"),
+        ("trainer.devices=0", "trainer=.*devices:0"),
+        ("trainer.precision=lots", "trainer=.*precision:lots"),
+        (other_tokenizer, "model_b.name=.*has another tokenizer than embedded:stories-6"),
+        (empty_text, "data.path=.*holds no text"),
+    ],
+)
+def test_one_sentence_names_the_key_and_nothing_is_written(compare, tmp_path, override, told):
+    override = override(tmp_path) if callable(override) else override
+    with pytest.raises(UserError, match=told) as error:
+        compare(override)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,42 @@
+"""Fixtures that several rooms' tests share."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import analogue.comparison.config
+import analogue.training.config  # noqa: F401
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def compose_config():
+    """Compose a configuration as an entry point would, without its command line."""
+
+    def composed(name, *overrides):
+        with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+            return compose(name, overrides=list(overrides))
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def activation_cache(tmp_path_factory):
+    """One activation store for the whole test session."""
+    return tmp_path_factory.mktemp("activations")
+
+
+@pytest.fixture
+def compare(compose_config, activation_cache, tmp_path):
+    """Run a small comparison of the embedded pair; returns its record."""
+    from analogue.comparison.run import compare
+
+    def run(*overrides):
+        small = ("data.n_sequences=12", "data.seq_len=100", "data.batch_size=5", "null.n=19")
+        quiet = ("logger=none", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
+        places = (f"output_dir={tmp_path}/run", f"cache.dir={activation_cache}")
+        return compare(compose_config("compare", *small, *quiet, *places, *overrides))
+
+    return run
