@@ -35,7 +35,8 @@ def summarise(directory: Path, console: Console) -> None:
         for metric in dict.fromkeys(entry["metric"] for result in group for entry in result.similarity):
             table = sweep_table(group, metric)
             needed = console.measure(table, options=console.options.update(width=10_000)).maximum
-            console.print(table, width=max(console.width, needed), crop=False)  # a terminal wraps, a log does not
+            console.width = max(console.width, needed)  # rather wrapped by the terminal than cut
+            console.print(table)
             save_heatmap(group, metric, directory / f"heatmap_{metric}{suffix}.png")
     n_passes = sum(result.n_model_passes for result in results)
     console.print(f"{len(results)} comparisons, {n_passes} model passes over the corpus; figures in {directory}")
