@@ -1,132 +1,159 @@
-"""Time and memory of the correlation engine: `python -m benchmarks.matching [--large] [--seed N]`.
+"""Time and memory of the correlation engines: `python -m benchmarks.matching [--large] [--only sparse|dense]`.
 
-Each case draws two sides whose feature frequencies follow rank^-0.7, in random feature order. The dense method is
-what the published code does: z-score both (n_tokens, d_sae) arrays in float32, multiply, take the row's maximum.
+Sparse cases draw two sides whose feature frequencies follow rank^-0.7. Ratios are to the plain dense method (z-score,
+product, argmax), timed in the same run. Memory is what a call adds to the process at its peak (Linux only).
 """
 
 import argparse
+import ctypes
 import statistics
 import time
-import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from analogue.features import FeatureActivations
-from analogue.matching import best_partners
+from analogue.matching import TokenChunks, best_partners, best_partners_dense
+from benchmarks.matching_cases import (
+    DENSE,
+    DENSE_TOKENS,
+    DENSE_WIDTH,
+    LARGE,
+    SPARSE,
+    Case,
+    draw_activations,
+    draw_dense,
+    plain_dense_seconds,
+)
 
-
-class Case(NamedTuple):
-    """One size to measure."""
-
-    n_tokens: int
-    d_sae: int
-    l0: int
-
-
-CASES = [Case(30_000, 32_768, 32), Case(30_000, 32_768, 80)]
-LARGE = Case(1_000_000, 131_072, 50)
+CUDA = torch.cuda.is_available()
 CALLS: list[tuple[str, int]] = [("a_to_b", 1), ("a_to_b", 5), ("both", 1), ("both", 5)]
-DENSE_WIDTH = 2048
-FREQUENCY_EXPONENT = -0.7
+COLUMNS = ("n_tokens", "d_sae", "L0", "engine", "seconds", "peak GB", "ratio to dense", "x its GEMM")
 
 
-def draw_activations(case: Case, rng: np.random.Generator) -> FeatureActivations:
-    """Independent activations with power-law firing frequencies that sum to L0."""
-    frequency = np.arange(1, case.d_sae + 1) ** FREQUENCY_EXPONENT
-    frequency = rng.permutation(np.minimum(frequency * case.l0 / frequency.sum(), 0.95))
-    # Poisson draws of this rate hit a (token, feature) at least once with the wanted probability.
-    rate = -np.log1p(-frequency)
-    n_draws = rng.poisson(case.n_tokens * rate.sum())
-    features = np.searchsorted(np.cumsum(rate)[:-1] / rate.sum(), rng.random(n_draws))
-    entries = np.unique(rng.integers(0, case.n_tokens, n_draws) * case.d_sae + features)
-    indptr = np.searchsorted(entries, np.arange(case.n_tokens + 1) * case.d_sae)
-    values = rng.exponential(size=len(entries)).astype(np.float32) + np.float32(0.05)
-    return FeatureActivations(indptr, (entries % case.d_sae).astype(np.int32), values, case.d_sae)
+class Measured(NamedTuple):
+    """What a call took."""
+
+    seconds: float
+    peak_bytes: int | None
 
 
-def dense_seconds(case: Case, rng: np.random.Generator) -> float:
-    """Seconds of the plain dense method at full width, scaled from what `DENSE_WIDTH` features a side take."""
-    a, b = (rng.random((case.n_tokens, DENSE_WIDTH), dtype=np.float32) for _ in range(2))
-    start = time.perf_counter()
-    a, b = z_score(a), z_score(b)
-    scored = time.perf_counter()
-    corr = a.T @ b / np.float32(case.n_tokens)
-    corr.argmax(axis=1)
-    end = time.perf_counter()
-    ratio = case.d_sae / DENSE_WIDTH
-    return (scored - start) * ratio + (end - scored) * ratio**2
-
-
-def z_score(acts: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and standard deviation 1."""
-    return (acts - acts.mean(axis=0)) / acts.std(axis=0)
-
-
-def median_seconds(call: Callable[[], object], repeats: int = 3) -> float:
-    """Median time of a call, after one that compiles and warms up."""
-    call()
-    seconds = []
+def measure(call: Callable[[], object], repeats: int) -> Measured:
+    """Median time, and peak memory beyond what the process held, of a call after one that warms up."""
+    if repeats > 1:
+        call()
+    seconds, peaks = [], []
     for _ in range(repeats):
+        before = _start_peak()
         start = time.perf_counter()
         call()
+        if CUDA:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        peaks.append(_status_bytes("VmHWM") - before)
+    return Measured(statistics.median(seconds), max(peaks) if _status_bytes("VmHWM") else None)
 
 
-def peak_bytes(call: Callable[[], object]) -> int:
-    """Most memory in arrays at a time that the call adds to its inputs, results included."""
-    tracemalloc.start()
-    call()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
+def _start_peak() -> int:
+    """Let the process's peak memory start from what it holds now, and return that."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:  # the allocator keeps what earlier calls freed
+        trim(0)
+    reset = Path("/proc/self/clear_refs")
+    if reset.exists():
+        reset.write_text("5")
+    return _status_bytes("VmRSS")
 
 
-def measure(case: Case, table: Table, seed: int) -> None:
-    """Add a row to the table for each call on one case."""
+def _status_bytes(name: str) -> int:
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+
+
+def add_row(table: Table, case: Case, engine: str, measured: Measured, dense: float, gemm: float | None = None) -> None:
+    """Show one measurement."""
+    seconds, peak = measured
+    table.add_row(
+        f"{case.n_tokens:,}",
+        f"{case.d_sae:,}",
+        f"{case.l0:,}",
+        engine,
+        f"{seconds:.2f}",
+        "" if peak is None else f"{peak / 1e9:.2f}",
+        f"{dense / seconds:,.1f}" if dense < 100 * seconds else f"{dense / seconds:,.0f}",
+        "" if gemm is None else f"{seconds / gemm:.2f}",
+    )
+
+
+def measure_sparse(case: Case, table: Table, seed: int, repeats: int) -> None:
+    """Rows of `best_partners` on one case."""
     rng = np.random.default_rng(seed)
     acts_a, acts_b = draw_activations(case, rng), draw_activations(case, rng)
-    dense = dense_seconds(case._replace(n_tokens=min(case.n_tokens, 30_000)), rng) * max(1, case.n_tokens / 30_000)
-    for direction, k in CALLS:
+    dense = plain_dense_seconds(case, rng)
+    for engine in ("walk", "tiles") if CUDA else ("walk",):
+        for direction, k in CALLS:
+            run = _bound(best_partners, acts_a, acts_b, k, direction, engine=engine)
+            where = "walk" if engine == "walk" else "tiles on cuda"
+            add_row(table, case, f"{where}, {direction}, k={k}", measure(run, repeats), dense)
+    table.add_row(f"{case.n_tokens:,}", f"{case.d_sae:,}", "", "plain dense", f"{dense:,.0f}", "", "1", "")
+    table.add_section()
 
-        def call(direction: str = direction, k: int = k) -> object:
-            return best_partners(acts_a, acts_b, k, direction=direction)  # type: ignore[call-overload]
 
-        seconds, peak = median_seconds(call), peak_bytes(call)
-        table.add_row(
-            f"{case.n_tokens:,}",
-            f"{case.d_sae:,}",
-            f"{acts_a.l0():.0f}",
-            f"sparse, {direction}, k={k}",
-            f"{seconds:.2f}",
-            f"{peak / 1e9:.2f}",
-            f"{dense / seconds:,.0f}",
-        )
-    table.add_row(
-        f"{case.n_tokens:,}", f"{case.d_sae:,}", "", "dense, scaled", f"{dense:,.0f}", "", "1", end_section=True
-    )
+def measure_dense(case: Case, table: Table, seed: int, repeats: int, device: str) -> None:
+    """Rows of `best_partners_dense`: related sides in either precision, and sides where nobody has a partner."""
+    rng = np.random.default_rng(seed)
+    dense = plain_dense_seconds(case, rng)
+    for related in (True, False):
+        chunks = TokenChunks(*(side.to(device) for side in draw_dense(case, rng, related)))
+        kind = "partners at r = 0.5" if related else "no partners"
+        for precision, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+            a, b = chunks.acts_a.to(dtype), chunks.acts_b.to(dtype)
+            gemm = measure(_bound(torch.matmul, a.T, b), repeats)
+            del a, b
+            if related:
+                add_row(table, case, f"{device}: {precision} GEMM alone", gemm, dense)
+            for direction in ("a_to_b", "both") if related else ("a_to_b",):
+                run = _bound(best_partners_dense, chunks, 1, direction, precision, device)
+                found = measure(run, repeats)
+                add_row(table, case, f"{device}: {precision}, {direction}, {kind}", found, dense, gemm.seconds)
+    table.add_row(f"{case.n_tokens:,}", f"{case.d_sae:,}", f"{case.l0:,}", "plain dense", f"{dense:,.1f}", "", "1", "")
+    table.add_section()
+
+
+def _bound(function: Callable, *arguments: object, **named: object) -> Callable[[], object]:
+    return lambda: function(*arguments, **named)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--large", action="store_true", help=f"add {LARGE}")
+    parser.add_argument("--large", action="store_true", help=f"add {LARGE}, once each")
+    parser.add_argument("--only", choices=("sparse", "dense", "large"))
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     table = Table(
         title="Best partners by activation correlation",
-        caption=f"Median of 3. Dense: timed at {DENSE_WIDTH:,} features a side (at most 30,000 tokens) and scaled: "
-        "z-score by width, GEMM and argmax by width squared, both by tokens.",
+        caption=f"Median of {arguments.repeats} ({LARGE.d_sae:,} wide: once). Plain dense: timed on at most "
+        f"{DENSE_WIDTH:,} features a side and {DENSE_TOKENS:,} tokens, and scaled to the rest. "
+        + ("" if CUDA else "No CUDA device here: its rows are left out."),
     )
-    for name in ("n_tokens", "d_sae", "L0", "engine", "seconds", "peak GB", "ratio to dense"):
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name == "engine" else "right")
-    for case in [*CASES, LARGE] if arguments.large else CASES:
-        measure(case, table, arguments.seed)
-    Console().print(table)
+    if arguments.only in (None, "sparse"):
+        for case in SPARSE:
+            measure_sparse(case, table, arguments.seed, arguments.repeats)
+    if arguments.large or arguments.only == "large":
+        measure_sparse(LARGE, table, arguments.seed, repeats=1)
+    if arguments.only in (None, "dense"):
+        for device in ("cpu", "cuda") if CUDA else ("cpu",):
+            measure_dense(DENSE, table, arguments.seed, arguments.repeats, device)
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":

@@ -162,6 +162,19 @@ def test_perfect_correlations_tie_to_the_lowest_index_whatever_their_scale() -> 
     assert (found.correlations[[0, 2]] < 0).all()
 
 
+@pytest.mark.parametrize("engine", ["walk", "tiles"])
+def test_equal_correlations_tie_to_the_lowest_index_whatever_their_scale(engine) -> None:
+    """All of B's features fire once, on one of the two tokens of A's: their correlations differ in the last bits."""
+    rng = np.random.default_rng(10)
+    a, b = np.zeros((97, 1)), np.zeros((97, 60))
+    a[[5, 40], 0] = [2.0, 2.0]
+    b[rng.choice([5, 40], 60), np.arange(60)] = rng.random(60) + 0.01
+    acts = FeatureActivations.from_dense(a.astype(np.float32)), FeatureActivations.from_dense(b.astype(np.float32))
+    found = best_partners(*acts, 20, engine=engine)
+    assert found.indices[0].tolist() == list(range(20))
+    assert len(np.unique(found.correlations)) == 1
+
+
 def test_correlations_stay_within_one() -> None:
     rng = np.random.default_rng(6)
     base = rng.random((50, 1)).astype(np.float32) * rng.integers(0, 2, (50, 1))

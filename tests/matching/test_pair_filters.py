@@ -99,7 +99,11 @@ def test_require_shared_token() -> None:
 
 @pytest.mark.parametrize(
     ("keep", "expected"),
-    [("best", [False, True, False, True, False, True]), ("first", [True, False, False, True, False, True])],
+    [
+        ("best", [False, True, False, True, False, True]),
+        ("first", [True, False, False, True, False, True]),
+        ("strict", [False, False, False, False, False, True]),
+    ],
 )
 def test_one_to_one(keep: str, expected: list[bool]) -> None:
     pairs = make_pairs([0, 1, 2, 3, 4, 5], [7, 7, 7, 8, 8, 9], [0.2, 0.9, 0.9, 0.4, 0.4, -0.1])
@@ -110,6 +114,9 @@ def test_one_to_one_counts_kept_pairs_only_and_both_sides() -> None:
     pairs = make_pairs([0, 1, 2], [7, 7, 7], [0.9, 0.5, 0.6]).drop(np.array([True, False, False]), "x")
     assert one_to_one(pairs).kept.tolist() == [False, False, True]
     assert one_to_one(make_pairs([3, 3, 4], [1, 2, 2], [0.5, 0.6, 0.7])).kept.tolist() == [True, False, True]
+    chain = make_pairs([3, 3, 4, 5], [1, 2, 2, 7]).drop(np.array([True, False, False, False]), "x")
+    assert one_to_one(chain, "strict").kept.tolist() == [False, False, False, True]
+    assert one_to_one(make_pairs([], []), "strict").n_kept == 0
     with pytest.raises(ValueError, match="got 'last'"):
         one_to_one(pairs, "last")  # type: ignore[arg-type]
 

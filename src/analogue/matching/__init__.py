@@ -1,8 +1,10 @@
-"""Activations to pairs: the correlation engine, the pairing rule, and the filters of pairs.
+"""Activations to pairs: the correlation engine, the pairing rules, and the filters of pairs.
 
 Mathematics only. The compiled kernels are loaded when `best_partners` is first called, not on import.
 """
 
+from analogue.matching.cosine import cosine
+from analogue.matching.dense import TokenChunks, best_partners_dense
 from analogue.matching.filters import (
     apply_filters,
     drop_non_concept,
@@ -11,19 +13,41 @@ from analogue.matching.filters import (
     one_to_one,
     require_shared_token,
 )
+from analogue.matching.greedy import greedy
+from analogue.matching.hungarian import hungarian
+from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import FeaturePairs
 from analogue.matching.partners import BestPartners, best_partners
-from analogue.matching.rules import max_correlation
+from analogue.matching.registry import RULES, PairingRule, pairing_rule
+from analogue.matching.rules import max_correlation, mutual
+from analogue.matching.slices import balanced_slices, best_partners_of_slice, concatenate_partners
+from analogue.matching.standardised import Standardised
+from analogue.matching.subsets import SubsetCorrelations
 
 __all__ = [
+    "RULES",
     "BestPartners",
     "FeaturePairs",
+    "PairingRule",
+    "Standardised",
+    "SubsetCorrelations",
+    "TokenChunks",
     "apply_filters",
+    "balanced_slices",
     "best_partners",
+    "best_partners_dense",
+    "best_partners_of_slice",
+    "concatenate_partners",
+    "cosine",
     "drop_non_concept",
+    "greedy",
+    "hungarian",
     "max_correlation",
     "minimum_correlation",
     "minimum_firing_count",
+    "mutual",
     "one_to_one",
+    "optimal_transport",
+    "pairing_rule",
     "require_shared_token",
 ]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from analogue.matching.operands import Columns, Operand, columns_of
+from analogue.matching.operands import ROUNDING, Columns, Operand, columns_of
 from analogue.matching.walk import Ranking, Scratch, merge, walk_columns
 
 # Columns differ in cost by orders of magnitude; threads take one of many shares of equal cost at a time.
@@ -34,7 +34,7 @@ def rank_both(a: Operand, b: Operand, k: int, n_threads: int) -> tuple[Ranking, 
     of B unless a feature of A that never fires with it might be among its best; only such features are walked again.
     """
     forward, reverse = _walk(_rarest_first(a), a, b, k, n_threads, mutual=True)
-    unsettled = np.flatnonzero(~(reverse.lowest > _highest_silent(b, a)))
+    unsettled = np.flatnonzero(~(reverse.lowest > _highest_silent(b, a) + ROUNDING))
     if len(unsettled):
         again, _ = _walk(unsettled, b, a, k, n_threads, mutual=False)
         for settled, walked in zip(reverse, again, strict=True):

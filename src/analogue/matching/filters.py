@@ -39,19 +39,22 @@ def require_shared_token(pairs: FeaturePairs, top_a: TopTokens, top_b: TopTokens
     return pairs.drop(np.array(disjoint, dtype=bool), "no_shared_token")
 
 
-def one_to_one(pairs: FeaturePairs, keep: Literal["best", "first"] = "best") -> FeaturePairs:
+def one_to_one(pairs: FeaturePairs, keep: Literal["best", "first", "strict"] = "best") -> FeaturePairs:
     """Leave no feature of either side in two pairs.
 
     Args:
         pairs: pairs to filter.
         keep: of several claims on one feature, "best" keeps the highest correlation, ties to the lower claiming
-            feature; "first" keeps the first in index order, as the published code does.
+            feature; "first" keeps the first in index order, as the published code does; "strict" keeps none.
 
     Raises:
-        ValueError: if `keep` is neither of the two.
+        ValueError: if `keep` is none of the three.
     """
-    if keep not in ("best", "first"):
-        raise ValueError(f"expected keep 'best' or 'first', got {keep!r}")
+    if keep not in ("best", "first", "strict"):
+        raise ValueError(f"expected keep 'best', 'first' or 'strict', got {keep!r}")
+    if keep == "strict":
+        shared = _claimed_again(pairs.feature_a, pairs.kept) | _claimed_again(pairs.feature_b, pairs.kept)
+        return pairs.drop(shared, "one_to_one")
     candidates = np.flatnonzero(pairs.kept)
     if keep == "best":
         candidates = candidates[np.argsort(-pairs.correlation[candidates], kind="stable")]
@@ -110,3 +113,9 @@ def apply_filters(
 
 def _features(pairs: FeaturePairs) -> list[tuple[int, int]]:
     return list(zip(pairs.feature_a.tolist(), pairs.feature_b.tolist(), strict=True))
+
+
+def _claimed_again(features: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Whether a feature is in more than one kept pair."""
+    claimed, n_claims = np.unique(features[kept], return_counts=True)
+    return np.isin(features, claimed[n_claims > 1])

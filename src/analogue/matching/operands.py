@@ -8,6 +8,12 @@ from scipy.sparse import csr_array
 
 from analogue.features import FeatureActivations
 
+# Equal correlations are common (of all features that fire once, on one token, with any other) and must tie, whatever
+# the scale of the activations and the order of a sum: every engine rounds correlations to these.
+DECIMALS = 12
+# What rounding moves a correlation by, at most.
+ROUNDING = 10.0**-DECIMALS
+
 
 class Moments(NamedTuple):
     """What Pearson's r takes from each feature; 0 where the variance is zero."""

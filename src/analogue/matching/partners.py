@@ -1,6 +1,7 @@
 """The best partners of every feature by activation correlation (paper, section 3, "Highest Activation Correlation")."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from analogue.matching.walk import Ranking
 
 Direction = Literal["a_to_b", "b_to_a"]
+Engine = Literal["auto", "walk", "tiles"]
 Subset = Sequence[int] | Int64[np.ndarray, " n"]
 
 
@@ -24,6 +26,10 @@ class BestPartners(NamedTuple):
     correlations: Float64[np.ndarray, "n k"]
     """Pearson correlation in [-1, 1]; NaN where there is no partner."""
 
+    def take(self, features: Int64[np.ndarray, " n"] | None) -> "BestPartners":
+        """The rows of these features; all if None."""
+        return self if features is None else BestPartners(self.indices[features], self.correlations[features])
+
 
 @overload
 def best_partners(
@@ -34,6 +40,8 @@ def best_partners(
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
     n_threads: int | None = ...,
+    engine: Engine = ...,
+    device: str | None = ...,
 ) -> BestPartners: ...
 
 
@@ -47,6 +55,8 @@ def best_partners(
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
     n_threads: int | None = ...,
+    engine: Engine = ...,
+    device: str | None = ...,
 ) -> tuple[BestPartners, BestPartners]: ...
 
 
@@ -58,12 +68,15 @@ def best_partners(
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
     n_threads: int | None = None,
+    engine: Engine = "auto",
+    device: str | None = None,
 ) -> BestPartners | tuple[BestPartners, BestPartners]:
     """Find the k features of the other side that correlate most with each feature.
 
     Exact Pearson correlation over all tokens (silent ones count as zeros) from float64 moments. A partner may be one
     that never fires together with the feature: such a correlation is negative, and ranked like any other. Costs the
-    sum over tokens of L0_a * L0_b; holds one row of the correlation matrix a thread, never more.
+    sum over tokens of L0_a * L0_b and holds one row of the correlation matrix a thread ("walk"), or nnz_a * d_sae_b
+    and a tile of it at a time ("tiles").
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
@@ -73,17 +86,20 @@ def best_partners(
             them, for less than two calls.
         subset_a: features of A to consider, on either end of a pair; all if None.
         subset_b: likewise for B.
-        n_threads: defaults to the cores this process may use. The answer does not depend on it.
+        n_threads: of the walk; defaults to the cores this process may use. The answer does not depend on it.
+        engine: "walk" is compiled for the CPU, "tiles" runs on any torch device; they agree to 1e-12. "auto" takes the
+            tiles where there is a CUDA device (or `device` names another than the CPU), else the walk.
+        device: where tiles are computed; the current CUDA device, or the CPU without one, if None.
 
     Returns:
         (n, k) indices and correlations, n being the claiming side's d_sae, or the length of its subset and in its
-        order. Highest first, ties to the lowest index; correlations within 1e-12 of 1 are 1, and tie. A feature
-        without variance (it never fires, or is constant) has index -1 and NaN, and is nobody's partner; so have
-        places beyond the number of candidates.
+        order. Highest first, to 12 decimals, so that what differs by rounding alone ties; ties to the lowest index. A
+        feature without variance (it never fires, or is constant) has index -1 and NaN, and is nobody's partner; so
+        have places beyond the number of candidates.
 
     Raises:
-        ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads or direction
-            is out of range.
+        ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads, direction or
+            engine is out of range.
 
     Example:
         >>> acts = FeatureActivations.from_dense(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [2.0, 0.0, 4.0]]))
@@ -91,32 +107,45 @@ def best_partners(
         [2, 1, 2]
     """
     _check_arguments(acts_a, acts_b, k, direction, n_threads)
-    subset_a, subset_b = _as_indices(subset_a, acts_a, "subset_a"), _as_indices(subset_b, acts_b, "subset_b")
-    from analogue.matching.engine import rank_both, rank_partners, usable_cores
+    subset_a, subset_b = as_indices(subset_a, acts_a.d_sae, "subset_a"), as_indices(subset_b, acts_b.d_sae, "subset_b")
+    one_way, both_ways = _rankings(engine, device, n_threads)
 
     a, b = prepare(acts_a, subset_a), prepare(acts_b, subset_b)
-    threads = n_threads or usable_cores()
     if direction == "a_to_b":
-        return _in_full_numbering(rank_partners(a, b, k, threads), a, acts_a.d_sae, subset_a)
+        return _in_full_numbering(one_way(a, b, k), a, acts_a.d_sae).take(subset_a)
     if direction == "b_to_a":
-        return _in_full_numbering(rank_partners(b, a, k, threads), b, acts_b.d_sae, subset_b)
-    forward, reverse = rank_both(a, b, k, threads)
+        return _in_full_numbering(one_way(b, a, k), b, acts_b.d_sae).take(subset_b)
+    forward, reverse = both_ways(a, b, k)
     return (
-        _in_full_numbering(forward, a, acts_a.d_sae, subset_a),
-        _in_full_numbering(reverse, b, acts_b.d_sae, subset_b),
+        _in_full_numbering(forward, a, acts_a.d_sae).take(subset_a),
+        _in_full_numbering(reverse, b, acts_b.d_sae).take(subset_b),
     )
 
 
-def _in_full_numbering(ranking: "Ranking", own: Operand, d_sae: int, subset: np.ndarray | None) -> BestPartners:
-    """Spread the rankings of labels over all features, or the subset asked for."""
+def _rankings(engine: Engine, device: str | None, n_threads: int | None) -> tuple[Callable, Callable]:
+    """The engine's two functions of (own, other, k): one ranks own's partners, the other those of both."""
+    if engine not in ("auto", "walk", "tiles"):
+        raise ValueError(f"expected engine 'auto', 'walk' or 'tiles', got {engine!r}")
+    if engine != "walk":
+        from analogue.matching.device import default_device, rank_both_in_tiles, rank_partners_in_tiles
+
+        device = device or default_device()
+        if engine == "tiles" or device != "cpu":
+            return partial(rank_partners_in_tiles, device=device), partial(rank_both_in_tiles, device=device)
+    from analogue.matching.engine import rank_both, rank_partners, usable_cores
+
+    n_threads = n_threads or usable_cores()
+    return partial(rank_partners, n_threads=n_threads), partial(rank_both, n_threads=n_threads)
+
+
+def _in_full_numbering(ranking: "Ranking", own: Operand, d_sae: int) -> BestPartners:
+    """Spread the rankings of labels over all features."""
     k = ranking.partners.shape[1]
     indices, correlations = np.full((d_sae, k), -1, dtype=np.int64), np.full((d_sae, k), np.nan)
     found = np.isfinite(ranking.correlations)
     indices[own.features] = np.where(found, ranking.partners, -1)
     correlations[own.features] = np.where(found, ranking.correlations, np.nan)
-    if subset is None:
-        return BestPartners(indices, correlations)
-    return BestPartners(indices[subset], correlations[subset])
+    return BestPartners(indices, correlations)
 
 
 def _check_arguments(
@@ -132,12 +161,13 @@ def _check_arguments(
         raise ValueError(f"expected n_threads >= 1, got {n_threads}")
 
 
-def _as_indices(subset: Subset | None, acts: FeatureActivations, name: str) -> np.ndarray | None:
+def as_indices(subset: Subset | None, d_sae: int, name: str) -> Int64[np.ndarray, " n"] | None:
+    """Check a subset of d_sae features."""
     if subset is None:
         return None
     indices = np.asarray(subset)
     if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
         raise ValueError(f"expected {name} to be 1-D feature indices, got {indices.ndim}-D of {indices.dtype}")
-    if indices.size and (indices.min() < 0 or indices.max() >= acts.d_sae):
-        raise ValueError(f"expected {name} in [0, {acts.d_sae}), got {indices.min()} to {indices.max()}")
+    if indices.size and (indices.min() < 0 or indices.max() >= d_sae):
+        raise ValueError(f"expected {name} in [0, {d_sae}), got {indices.min()} to {indices.max()}")
     return indices.astype(np.int64)

@@ -1,8 +1,9 @@
-"""Pairing rules: which feature of the other side each feature claims."""
+"""Pairing rules that look at best partners alone."""
 
 import numpy as np
 
 from analogue.features import FeatureActivations
+from analogue.matching.candidates import as_pairs, check_direction
 from analogue.matching.pairs import FeaturePairs
 from analogue.matching.partners import Direction, best_partners
 
@@ -31,17 +32,39 @@ def max_correlation(
     Raises:
         ValueError: if the sides differ in n_tokens, or the direction is neither of the two.
     """
-    if direction not in ("a_to_b", "b_to_a"):
-        raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")
+    check_direction(direction)
     partners = best_partners(acts_a, acts_b, k=1, direction=direction, n_threads=n_threads)
     claiming = np.flatnonzero(partners.indices[:, 0] >= 0)
     claimed = partners.indices[claiming, 0]
     feature_a, feature_b = (claiming, claimed) if direction == "a_to_b" else (claimed, claiming)
-    return FeaturePairs(
-        feature_a=feature_a,
-        feature_b=feature_b,
-        correlation=partners.correlations[claiming, 0],
-        n_active_a=acts_a.n_active()[feature_a],
-        n_active_b=acts_b.n_active()[feature_b],
-        dropped_by=np.full(len(claiming), "", dtype=np.str_),
-    )
+    correlation = partners.correlations[claiming, 0]
+    return as_pairs(feature_a, feature_b, correlation, acts_a.n_active(), acts_b.n_active(), direction)
+
+
+def mutual(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    direction: Direction = "a_to_b",
+    n_threads: int | None = None,
+) -> FeaturePairs:
+    """Pair two features if each is the other's most correlated partner.
+
+    Args:
+        acts_a: activations (n_tokens, d_sae_a).
+        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
+        direction: whose order the pairs are in; which pairs there are does not depend on it.
+        n_threads: see `best_partners`.
+
+    Returns:
+        The pairs, one-to-one. Of partners of equal correlation the lowest feature is the best.
+
+    Raises:
+        ValueError: if the sides differ in n_tokens, or the direction is neither of the two.
+    """
+    check_direction(direction)
+    a_to_b, b_to_a = best_partners(acts_a, acts_b, k=1, direction="both", n_threads=n_threads)
+    best_of_a, best_of_b = a_to_b.indices[:, 0], b_to_a.indices[:, 0]
+    alive = np.flatnonzero(best_of_a >= 0)
+    feature_a = alive[best_of_b[best_of_a[alive]] == alive]
+    feature_b, correlation = best_of_a[feature_a], a_to_b.correlations[feature_a, 0]
+    return as_pairs(feature_a, feature_b, correlation, acts_a.n_active(), acts_b.n_active(), direction)

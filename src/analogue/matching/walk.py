@@ -12,12 +12,11 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64
 from numba import njit
 
-from analogue.matching.operands import Columns, Operand
+from analogue.matching.operands import DECIMALS, ROUNDING, Columns, Operand
 
-# Perfect correlation is common (two features that fire once, on one token) and must tie exactly.
-_ROUNDING = 1e-12
 # A column with fewer products than this share of the other side's features keeps a list of those it meets.
 _FEW = 1 / 8
+_SCALE = 10.0**DECIMALS
 _BLOCK = 64
 
 
@@ -71,13 +70,9 @@ def merge(into: Ranking, other: Ranking) -> None:
 
 @njit(cache=True, nogil=True)
 def _correlation(sum_products: float, mean_over_sds: float) -> float:
-    """Pearson's r in [-1, 1] (see `Operand`); what differs from 1 or -1 by rounding alone is 1 or -1."""
-    correlation = sum_products - mean_over_sds
-    if correlation > 1.0 - _ROUNDING:
-        return 1.0
-    if correlation < -1.0 + _ROUNDING:
-        return -1.0
-    return correlation
+    """Pearson's r in [-1, 1] (see `Operand`); what differs by rounding alone is equal."""
+    correlation = np.rint((sum_products - mean_over_sds) * _SCALE) / _SCALE
+    return min(1.0, max(-1.0, correlation))
 
 
 @njit(cache=True, nogil=True)
@@ -128,7 +123,7 @@ def _list_of_rank(
     lowest, lowest_reverse, mutual = forward.lowest, reverse.lowest, len(reverse.lowest) > 0
     for position in range(n_met):
         partner = np.uint32(met[position])
-        upper = sums[partner] - ratio * ratios[partner] + _ROUNDING
+        upper = sums[partner] - ratio * ratios[partner] + ROUNDING
         if upper >= lowest[label] or (mutual and upper >= lowest_reverse[partner]):
             _rank(label, int(partner), own, rows, sums, forward, reverse)
 
@@ -141,15 +136,15 @@ def _all_of_rank(label: int, own: Operand, rows: Operand, scratch: Scratch, forw
     lowest, lowest_reverse, mutual = forward.lowest, reverse.lowest, len(reverse.lowest) > 0
     for start in range(0, len(sums), _BLOCK):
         stop = min(start + _BLOCK, len(sums))
-        threshold, n_of_rank = lowest[label] - _ROUNDING, 0
+        threshold, n_of_rank = lowest[label] - ROUNDING, 0
         for partner in range(start, stop):
             n_of_rank += sums[partner] - ratio * ratios[partner] >= threshold
         if mutual:
             for partner in range(start, stop):
-                n_of_rank += sums[partner] - ratio * ratios[partner] >= lowest_reverse[partner] - _ROUNDING
+                n_of_rank += sums[partner] - ratio * ratios[partner] >= lowest_reverse[partner] - ROUNDING
         if n_of_rank > 0:
             for partner in range(start, stop):
-                upper = sums[partner] - ratio * ratios[partner] + _ROUNDING
+                upper = sums[partner] - ratio * ratios[partner] + ROUNDING
                 if upper >= lowest[label] or (mutual and upper >= lowest_reverse[partner]):
                     _rank(label, partner, own, rows, sums, forward, reverse)
 
@@ -158,17 +153,16 @@ def _all_of_rank(label: int, own: Operand, rows: Operand, scratch: Scratch, forw
 def _rank_silent(label: int, own: Operand, rows: Operand, order: np.ndarray, scratch: Scratch, best: Ranking) -> None:
     """Rank the features that never fire together with a column.
 
-    Their correlation is -m_i m_j alone, so `order` has them best first, and the walk ends at the first that has no
-    place: at once where k partners correlate positively.
+    Their correlation is -m_i m_j alone, so `order` has them best first, and the walk ends at the first below the k-th
+    best: at once where k partners correlate positively.
     """
     for partner in order:
         if scratch.sums[partner] != 0.0:
             continue
         correlation = _correlation(0.0, own.mean_over_sd[label] * rows.mean_over_sd[partner])
-        feature, last = rows.features[partner], best.lowest[label]
-        if correlation < last or (correlation == last and feature > best.partners[label, -1]):
+        if correlation < best.lowest[label]:
             break
-        insert(best, label, feature, correlation)
+        insert(best, label, rows.features[partner], correlation)
 
 
 @njit(cache=True, nogil=True)

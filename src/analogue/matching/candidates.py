@@ -1,0 +1,94 @@
+"""The candidate graph: which pairs of features a rule that weighs both sides may choose from."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from analogue.features import FeatureActivations
+from analogue.matching.pairs import FeaturePairs
+from analogue.matching.partners import BestPartners, Direction, Subset, best_partners
+
+# Of 32,768 features a side, 32 partners make a graph of 1.2 million edges.
+K_CANDIDATES = 32
+
+
+class Candidates(NamedTuple):
+    """Edges between features of A and of B, each once, in order of feature_a, then feature_b."""
+
+    feature_a: Int64[np.ndarray, " n_edges"]
+    feature_b: Int64[np.ndarray, " n_edges"]
+    correlation: Float64[np.ndarray, " n_edges"]
+    """Pearson correlation, positive."""
+    on_both_lists: Bool[np.ndarray, " n_edges"]
+    """Whether each of the two is one of the other's best k."""
+
+    def take(self, edges: np.ndarray) -> "Candidates":
+        """Only these edges (indices or mask)."""
+        return Candidates(*(column[edges] for column in self))
+
+
+def candidates(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = K_CANDIDATES,
+    n_threads: int | None = None,
+    subset_a: Subset | None = None,
+    subset_b: Subset | None = None,
+) -> Candidates:
+    """Every feature's best k partners, of either side, as far as they correlate positively.
+
+    Args:
+        acts_a: activations (n_tokens, d_sae_a).
+        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
+        k: partners a feature; with k of at least the wider side's d_sae, every positive correlation.
+        n_threads: see `best_partners`.
+        subset_a: different features of A to consider; all if None.
+        subset_b: likewise for B.
+
+    Raises:
+        ValueError: see `best_partners`.
+    """
+    a_to_b, b_to_a = best_partners(
+        acts_a, acts_b, k, direction="both", subset_a=subset_a, subset_b=subset_b, n_threads=n_threads
+    )
+    claiming_a, claimed_b, correlation_a = _listed(a_to_b, subset_a)
+    claiming_b, claimed_a, correlation_b = _listed(b_to_a, subset_b)
+    feature_a, feature_b = np.concatenate([claiming_a, claimed_a]), np.concatenate([claimed_b, claiming_b])
+    correlation = np.concatenate([correlation_a, correlation_b])
+    _, once, n_lists = np.unique(feature_a * acts_b.d_sae + feature_b, return_index=True, return_counts=True)
+    return Candidates(feature_a[once], feature_b[once], correlation[once], n_lists == 2)
+
+
+def as_pairs(
+    feature_a: Int64[np.ndarray, " n_pairs"],
+    feature_b: Int64[np.ndarray, " n_pairs"],
+    correlation: Float64[np.ndarray, " n_pairs"],
+    n_active_a: Int64[np.ndarray, " d_sae_a"],
+    n_active_b: Int64[np.ndarray, " d_sae_b"],
+    direction: Direction,
+) -> FeaturePairs:
+    """Feature pairs in order of the claiming side's feature, none dropped; `n_active` of all features of a side."""
+    order = np.argsort(feature_a if direction == "a_to_b" else feature_b, kind="stable")
+    feature_a, feature_b = feature_a[order], feature_b[order]
+    return FeaturePairs(
+        feature_a=feature_a,
+        feature_b=feature_b,
+        correlation=correlation[order],
+        n_active_a=n_active_a[feature_a],
+        n_active_b=n_active_b[feature_b],
+        dropped_by=np.full(len(feature_a), "", dtype=np.str_),
+    )
+
+
+def check_direction(direction: Direction) -> None:
+    """Raise a ValueError unless the direction is "a_to_b" or "b_to_a"."""
+    if direction not in ("a_to_b", "b_to_a"):
+        raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")
+
+
+def _listed(partners: BestPartners, subset: Subset | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Feature, partner and correlation of every place that holds a positive correlation."""
+    row, place = np.nonzero(partners.correlations > 0)  # NaN, for no partner, is not
+    feature = row if subset is None else np.asarray(subset)[row]
+    return feature, partners.indices[row, place], partners.correlations[row, place]

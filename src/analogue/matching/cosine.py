@@ -1,0 +1,84 @@
+"""Pairing by weights: the cosine of decoder rows."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+
+from analogue.features import FeatureActivations
+from analogue.matching.candidates import as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs
+from analogue.matching.partners import Direction
+from analogue.matching.subsets import SubsetCorrelations
+
+_ROWS = 1024
+
+
+def cosine(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    direction: Direction = "a_to_b",
+    n_threads: int | None = None,
+    *,
+    decoder_a: Float[Any, "d_sae_a d_model"],
+    decoder_b: Float[Any, "d_sae_b d_model"],
+) -> FeaturePairs:
+    """Pair every feature of the claiming side with the one of the highest decoder cosine similarity (Appendix A).
+
+    For two SAEs of one model, whose decoders share a basis. Scores of pairs found this way are no evidence of a common
+    geometry: it is what they were chosen by.
+
+    Args:
+        acts_a: activations (n_tokens, d_sae_a); only features that have variance are paired.
+        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
+        direction: "a_to_b" if A claims, "b_to_a" if B does.
+        n_threads: not used; BLAS has its own setting.
+        decoder_a: (d_sae_a, d_model) NumPy array or torch tensor.
+        decoder_b: (d_sae_b, d_model).
+
+    Returns:
+        One pair for every feature of the claiming side that has variance, in its order; `correlation` is that of
+        their activations, as with every rule.
+
+    Raises:
+        ValueError: if the decoders' shapes do not fit the activations or each other, the sides differ in n_tokens, or
+            the direction is neither of the two.
+    """
+    check_direction(direction)
+    decoder_a, decoder_b = _directions(decoder_a, acts_a, "decoder_a"), _directions(decoder_b, acts_b, "decoder_b")
+    if decoder_a.shape[1] != decoder_b.shape[1]:
+        raise ValueError(f"expected decoders of one model, got d_model {decoder_a.shape[1]} and {decoder_b.shape[1]}")
+    correlations = SubsetCorrelations(acts_a, acts_b)
+    live_a, live_b = correlations.live_a, correlations.live_b
+    if direction == "a_to_b":
+        feature_a, feature_b = _nearest(decoder_a, decoder_b, live_a, live_b)
+    else:
+        feature_b, feature_a = _nearest(decoder_b, decoder_a, live_b, live_a)
+    correlation = correlations.paired(feature_a, feature_b)
+    return as_pairs(feature_a, feature_b, correlation, acts_a.n_active(), acts_b.n_active(), direction)
+
+
+def _nearest(
+    own: Float64[np.ndarray, "n d"], other: Float64[np.ndarray, "m d"], claiming: np.ndarray, claimed: np.ndarray
+) -> tuple[Int64[np.ndarray, " n_pairs"], Int64[np.ndarray, " n_pairs"]]:
+    """Every claiming row with the claimed row of the highest cosine, the lowest of equals."""
+    if len(claimed) == 0:
+        claiming = claiming[:0]
+    others = other[claimed].T
+    nearest = [claimed[(own[some] @ others).argmax(axis=1)] for some in _blocks(claiming)]
+    return claiming, np.concatenate([claimed[:0], *nearest])
+
+
+def _blocks(features: np.ndarray) -> list[np.ndarray]:
+    return [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]
+
+
+def _directions(decoder: Any, acts: FeatureActivations, name: str) -> Float64[np.ndarray, "d_sae d_model"]:
+    """Rows of unit norm; a row of zeros stays one."""
+    if hasattr(decoder, "detach"):
+        decoder = decoder.detach().double().cpu().numpy()
+    rows = np.asarray(decoder, dtype=np.float64)
+    if rows.ndim != 2 or len(rows) != acts.d_sae:
+        raise ValueError(f"expected {name} of shape ({acts.d_sae}, d_model), got {rows.shape}")
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1.0)

@@ -1,0 +1,161 @@
+"""Tiles of the correlation matrix, and the pairs that may be among the best of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import sqrt
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from analogue.matching.dense.moments import Side, standardised
+from analogue.matching.dense.stream import Stream
+
+# A candidate's exact correlation takes about as long as this many columns of a tile.
+_COLUMNS_A_CANDIDATE = 32
+
+
+class Precision(NamedTuple):
+    """The arithmetic of a tile."""
+
+    dtype: torch.dtype
+    unit: float
+    """Largest relative error of one rounding beyond those of `dtype`'s accumulator."""
+    n_roundings: int
+    """Such roundings on the way from two activations to their term of a correlation."""
+
+
+# bf16 rounds both activations, and on a CPU each chunk's product. tf32 is taken to truncate, not to round.
+PRECISIONS = {
+    "float64": Precision(torch.float64, 0.0, 0),
+    "float32": Precision(torch.float32, 0.0, 0),
+    "tf32": Precision(torch.float32, 2.0**-10, 2),
+    "bf16": Precision(torch.bfloat16, 2.0**-8, 3),
+}
+
+
+def error_bound(precision: str, n_tokens: int) -> float:
+    """How far a correlation in a tile may lie from the exact one.
+
+    Each rounding of unit u changes a term a_t b_t by at most u |a_t b_t|, and sum |a_t b_t| <= 1 for columns of norm 1
+    (Cauchy-Schwarz): m roundings change the correlation by at most (1 + u)^m - 1, whatever the activations. To this
+    comes the accumulation, whose n roundings are bounded by sqrt(n) of them (Higham and Mary 2019), taken four times.
+    """
+    dtype, unit, n_roundings = PRECISIONS[precision]
+    accumulator = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps / 2
+    return (1 + unit) ** n_roundings - 1 + (8 + 4 * sqrt(n_tokens)) * accumulator
+
+
+class _Near(NamedTuple):
+    """Pairs near enough to the k-th highest correlation of a feature, and the features with too many to list."""
+
+    own: Int64[Tensor, " n_pairs"]
+    other: Int64[Tensor, " n_pairs"]
+    correlation: Float[Tensor, " n_pairs"]
+    crowded: Bool[Tensor, " n_own"]
+
+
+def candidate_pairs(
+    stream: Stream, a: Side, b: Side, k: int, precision: str, both: bool, tile_bytes: int
+) -> tuple[Int64[Tensor, " n_pairs"], Int64[Tensor, " n_pairs"]]:
+    """Pairs (label of A, label of B) among which are the best k of every feature of A; with `both`, of B as well.
+
+    See `best_partners_dense` for why none is missed. A label is a position in a side's features. One pass over the
+    tokens a tile; features with more candidates than a float32 tile is worth get one.
+    """
+    forward, reverse = _sweep(stream, a, b, k, precision, both, tile_bytes)
+    found = [(forward.own, forward.other), (reverse.other, reverse.own)]
+    if forward.crowded.any():
+        labels = forward.crowded.nonzero().squeeze(1)
+        own, other = candidate_pairs(stream, a.take(labels), b, k, "float32", False, tile_bytes)
+        found.append((labels[own], other))
+    if reverse.crowded.any():
+        labels = reverse.crowded.nonzero().squeeze(1)
+        own, other = candidate_pairs(stream.swapped(), b.take(labels), a, k, "float32", False, tile_bytes)
+        found.append((other, labels[own]))
+    keys = torch.unique(torch.cat([label_a * b.n_live + label_b for label_a, label_b in found]))
+    return keys // b.n_live, keys % b.n_live
+
+
+def correlation_tile(stream: Stream, a: Side, b: Side, precision: str) -> Float[Tensor, "n_live_a n_live_b"]:
+    """Correlations of the features of one side with the other's, in one pass, to within `error_bound`."""
+    dtype = PRECISIONS[precision].dtype
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    tile = torch.zeros(a.n_live, b.n_live, dtype=wide, device=stream.device)
+    with _matmul_settings(precision):
+        for acts_a, acts_b in stream:
+            x, y = standardised(acts_a, a, dtype), standardised(acts_b, b, dtype)
+            if dtype == wide:
+                tile.addmm_(x.T, y)
+            else:
+                tile += x.T @ y
+    return tile
+
+
+def _sweep(
+    stream: Stream, a: Side, b: Side, k: int, precision: str, both: bool, tile_bytes: int
+) -> tuple[_Near, _Near]:
+    """Candidates of A's features and, with `both`, of B's, from tiles of some of A's features by all of B's."""
+    assert stream.n_tokens is not None
+    margin = 2 * error_bound(precision, stream.n_tokens)
+    n_rows = max(1, tile_bytes // (8 * b.n_live))
+    highest = torch.full((min(k, a.n_live), b.n_live), -torch.inf, device=stream.device)
+    forward, reverse = [], []
+    for start in range(0, a.n_live, n_rows):
+        tile = correlation_tile(stream, a.take(slice(start, start + n_rows)), b, precision)
+        lowest = tile.topk(min(k, b.n_live), dim=1).values[:, -1]
+        near = _near(tile, lowest - margin, _limit(precision, k, b.n_live))
+        forward.append(near._replace(own=near.own + start))
+        if both:
+            seen = torch.cat([highest, tile.topk(min(len(highest), len(tile)), dim=0).values])
+            highest = seen.topk(len(highest), dim=0).values
+            near = _near(tile.T, highest[-1] - margin, _limit(precision, k, a.n_live))
+            reverse.append(near._replace(other=near.other + start))
+    if not both:
+        return _joined(forward), _nothing(b.n_live, stream.device)
+    crowded = torch.stack([near.crowded for near in reverse]).any(0)
+    return _joined(forward), _at_least(_joined(reverse)._replace(crowded=crowded), highest[-1] - margin)
+
+
+def _near(tile: Float[Tensor, "n_own n_other"], threshold: Float[Tensor, " n_own"], limit: int) -> _Near:
+    """Pairs at or above their row's threshold; none of a row that has more than `limit`."""
+    near = tile >= threshold[:, None]
+    crowded = near.sum(1) > limit
+    near[crowded] = False
+    own, other = near.nonzero(as_tuple=True)
+    return _Near(own, other, tile[own, other], crowded)
+
+
+def _limit(precision: str, k: int, n_other: int) -> int:
+    """Candidates beyond which a row is cheaper in float32."""
+    return 4 * k + n_other // _COLUMNS_A_CANDIDATE if PRECISIONS[precision].n_roundings else n_other
+
+
+def _joined(parts: list[_Near]) -> _Near:
+    return _Near(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _at_least(near: _Near, threshold: Float[Tensor, " n_own"]) -> _Near:
+    """Drop what an early tile let through: thresholds rise from tile to tile."""
+    keep = near.correlation >= threshold[near.own]
+    return _Near(near.own[keep], near.other[keep], near.correlation[keep], near.crowded)
+
+
+def _nothing(n_own: int, device: torch.device) -> _Near:
+    none = torch.empty(0, dtype=torch.int64, device=device)
+    return _Near(none, none, none.float(), torch.zeros(n_own, dtype=torch.bool, device=device))
+
+
+@contextmanager
+def _matmul_settings(precision: str) -> Iterator[None]:
+    """Make float32 products mean float32, or tf32 where asked for, and bf16 ones add up in float32."""
+    cuda = torch.backends.cuda.matmul
+    before = torch.get_float32_matmul_precision(), cuda.allow_bf16_reduced_precision_reduction
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    cuda.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cuda.allow_bf16_reduced_precision_reduction = before[1]
