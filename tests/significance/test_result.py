@@ -21,6 +21,8 @@ def test_a_result_is_made_of_its_score_and_its_null():
     assert result.null_interval == pytest.approx(np.percentile(null, [2.5, 97.5]))
     assert result.p_value == p_value(result.score, null)
     assert result.reason is None
+    np.testing.assert_array_equal(result.draws, null)
+    assert "draws" not in result.to_dict()
 
 
 def test_planted_geometry_is_found_and_unrelated_geometry_is_not():

@@ -3,19 +3,28 @@
 from analogue.significance.mantel import MantelMoments, mantel_moments, rsa_moments
 from analogue.significance.multiple_testing import benjamini_hochberg
 from analogue.significance.p_values import p_value, p_value_published
+from analogue.significance.resampling import draw_scores, random_pairs, random_subset, score_against_draws
 from analogue.significance.result import SimilarityResult, against_null, score_against_null
+from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations, rotated_correlation
 from analogue.significance.shuffle import draw_shuffles, shuffle_null
 
 __all__ = [
     "MantelMoments",
+    "RotatedBaseline",
     "SimilarityResult",
     "against_null",
     "benjamini_hochberg",
+    "correlations_against_rotations",
+    "draw_scores",
     "draw_shuffles",
     "mantel_moments",
     "p_value",
     "p_value_published",
+    "random_pairs",
+    "random_subset",
+    "rotated_correlation",
     "rsa_moments",
+    "score_against_draws",
     "score_against_null",
     "shuffle_null",
 ]

@@ -1,7 +1,7 @@
 """A similarity score with its null, ready for a record."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64
 
 from analogue.significance.p_values import ROUNDING, p_value, p_value_published
 from analogue.significance.shuffle import Progress, as_metrics, draw_shuffles
+from analogue.significance.threads import blas_threads_for
 from analogue.similarity import Metric
 
 
@@ -22,12 +23,14 @@ class SimilarityResult:
         n_pairs: pairs scored.
         n_null: draws.
         seed: of the draws.
-        null: which null.
+        null: which null: `shuffle`, `random_subset`, `random_pairs` or `rotated`.
         null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
         z: (score - null mean) / null sd; None where the null does not vary.
         p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
         p_value_published: c / N.
         warnings: what a reader of the score should know.
+        reason: why there is no score.
+        draws: (n_null,) scores of the null; too many for the record, which leaves them out.
     """
 
     metric: str
@@ -44,10 +47,11 @@ class SimilarityResult:
     p_value_published: float | None = None
     warnings: list[str] = field(default_factory=list)
     reason: str | None = None
+    draws: Float64[np.ndarray, " n_null"] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values for JSON; what is not a number is None."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: _plain(value) for name, value in asdict(self).items() if name != "draws"}
 
 
 def score_against_null(
@@ -74,16 +78,30 @@ def score_against_null(
     Raises:
         ValueError: n below 1, an unknown metric, or what the metrics refuse.
     """
-    chosen, n_pairs = as_metrics(metrics), len(x)
-    scorers = {each.name: each.prepare(x, y) for each in chosen if n_pairs >= each.minimum_pairs}
-    scores = {name: scorer(np.arange(n_pairs)) for name, scorer in scorers.items()}
-    defined = {name: scorer for name, scorer in scorers.items() if math.isfinite(scores[name])}
-    null = draw_shuffles(defined, n_pairs, n, seed, progress) if defined else {}
+    chosen = as_metrics(metrics)
+    with blas_threads_for(len(x)):
+        scorers = {each.name: each.prepare(x, y) for each in chosen if len(x) >= each.minimum_pairs}
+        scores = {name: scorer(np.arange(len(x))) for name, scorer in scorers.items()}
+        defined = {name: scorer for name, scorer in scorers.items() if math.isfinite(scores[name])}
+        null = draw_shuffles(defined, len(x), n, seed, progress) if defined else {}
+        return results_of(chosen, x, y, scores, null, seed, "shuffle")
+
+
+def results_of(
+    metrics: Sequence[Metric],
+    x: Float[Any, "n_pairs d_a"],
+    y: Float[Any, "n_pairs d_b"],
+    scores: Mapping[str, float],
+    draws: Mapping[str, Float64[np.ndarray, " n_null"]],
+    seed: int,
+    null: str,
+) -> list[SimilarityResult]:
+    """A result for each metric: of its score and its draws where it has both, else with the reason."""
     return [
-        against_null(each.name, scores[each.name], null[each.name], n_pairs, seed, warnings=each.warnings(x, y))
-        if each.name in null
-        else SimilarityResult(each.name, None, n_pairs, 0, seed, reason=_reason(each, n_pairs))
-        for each in chosen
+        against_null(each.name, scores[each.name], draws[each.name], len(x), seed, null, each.warnings(x, y))
+        if each.name in draws
+        else SimilarityResult(each.name, None, len(x), 0, seed, null, reason=_reason(each, len(x)))
+        for each in metrics
     ]
 
 
@@ -114,6 +132,7 @@ def against_null(
         p_value=p_value(score, draws),
         p_value_published=p_value_published(score, draws),
         warnings=[*warnings, *_null_warnings(draws, defined, sd)],
+        draws=draws,
     )
 
 

@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from analogue.similarity import Metric, Scorer, metric
+from analogue.significance.threads import map_over_threads
+from analogue.similarity import Metric, Permutation, Scorer, metric
 
 Progress = Callable[[int], None]
+
+# With fewer pairs, Python's own share of a draw is too large for threads.
+_WORTH_THREADS = 1024
 
 
 def shuffle_null(
@@ -49,14 +53,17 @@ def draw_shuffles(
     if n < 1:
         raise ValueError(f"expected at least 1 draw, got {n}")
     generator = np.random.default_rng(seed)
-    null = {name: np.empty(n) for name in scorers}
-    for draw in range(n):
-        permutation = generator.permutation(n_pairs)
-        for name, scorer in scorers.items():
-            null[name][draw] = scorer(permutation)
+    permutations = (generator.permutation(n_pairs) for _ in range(n))
+
+    def score_all(permutation: Permutation) -> list[float]:
+        return [scorer(permutation) for scorer in scorers.values()]
+
+    scores = np.empty((len(scorers), n))
+    for draw, scored in enumerate(map_over_threads(score_all, permutations, worth_threads=n_pairs >= _WORTH_THREADS)):
+        scores[:, draw] = scored
         if progress is not None:
             progress(draw + 1)
-    return null
+    return dict(zip(scorers, scores, strict=True))
 
 
 def as_metrics(metrics: Sequence[str | Metric]) -> list[Metric]:

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from analogue.features import FeatureActivations
+from analogue.matching import max_correlation
+from analogue.significance import correlations_against_rotations, rotated_correlation
+from analogue.significance.rotated import random_directions
+
+
+def sparse(seed: int, n: int = 300, d: int = 12) -> np.ndarray:
+    r = np.random.default_rng(seed)
+    return (r.random((n, d)) * (r.random((n, d)) < 0.15) * 3).astype(np.float32)
+
+
+def naive(a: np.ndarray, b: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    return np.corrcoef(a.T.astype(float), (b @ rotation).T)[: a.shape[1], a.shape[1] :].max(axis=1)
+
+
+def test_equals_correlating_with_rotated_columns():
+    a, b = sparse(0), sparse(1, d=9)
+    (rotation,) = random_directions(9, 9, seed=4)
+    expected = naive(a, b, rotation)
+    acts_a, acts_b = FeatureActivations.from_dense(a), FeatureActivations.from_dense(b)
+    for other in (acts_b, b, torch.from_numpy(b), 5 * b + 2):
+        np.testing.assert_allclose(rotated_correlation(acts_a, other, seed=4), expected, atol=1e-6)
+    few = rotated_correlation(acts_a, b, seed=4, n_directions=3)
+    np.testing.assert_allclose(few, naive(a, b, rotation[:, :3]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("d", "n"), [(1, 1), (6, 6), (6, 15), (1300, 1300)])
+def test_directions_of_a_rotation_are_orthogonal(d: int, n: int) -> None:
+    directions = np.concatenate(list(random_directions(d, n, seed=0)), axis=1)
+    assert directions.shape == (d, n)
+    whole = directions[:, :d]
+    np.testing.assert_allclose(whole.T @ whole, np.eye(whole.shape[1]), atol=1e-9)
+
+
+def test_directions_of_many_dimensions_are_drawn_in_blocks():
+    blocks = list(random_directions(5000, 1500, seed=0))
+    assert [block.shape for block in blocks] == [(5000, 1024), (5000, 476)]
+
+
+def test_shared_features_exceed_their_baseline_and_unrelated_ones_do_not():
+    a = sparse(0, n=2000)
+    shared = a[:, ::-1] * np.random.default_rng(2).uniform(0.7, 1.3, a.shape).astype(np.float32)
+    for b, excess in ((shared, True), (sparse(3, n=2000), False)):
+        acts_a, acts_b = FeatureActivations.from_dense(a), FeatureActivations.from_dense(b)
+        pairs = max_correlation(acts_a, acts_b)
+        baseline = correlations_against_rotations(pairs.correlation, pairs.feature_a, acts_a, acts_b, 19, seed=0)
+        result = baseline.result
+        assert (result.metric, result.null, result.n_null) == ("mean_correlation", "rotated", 19)
+        np.testing.assert_allclose(baseline.excess, pairs.correlation - baseline.baseline)
+        assert (result.p_value == 1 / 20 and baseline.excess.mean() > 0.2) == excess
+        if not excess:
+            assert abs(baseline.excess.mean()) < 0.05
+
+
+def test_what_has_no_variance_has_no_baseline():
+    a = sparse(0)
+    a[:, 3], a[:, 5] = 0, 2
+    acts = FeatureActivations.from_dense(a)
+    assert np.flatnonzero(np.isnan(rotated_correlation(acts, sparse(1), seed=0))).tolist() == [3, 5]
+    assert np.isnan(rotated_correlation(acts, np.ones((300, 1)), seed=0)).all()
+
+
+def test_bad_input():
+    acts = FeatureActivations.from_dense(sparse(0))
+    with pytest.raises(ValueError, match="same tokens, got 300 and 4"):
+        rotated_correlation(acts, np.ones((4, 2)), seed=0)
+    with pytest.raises(ValueError, match="at least 1 direction, got 0"):
+        rotated_correlation(acts, acts, seed=0, n_directions=0)
+    with pytest.raises(ValueError, match="1 rotation and 1 pair, got 0 and 2"):
+        correlations_against_rotations(np.ones(2), np.arange(2), acts, acts, 0, seed=0)
