@@ -1,0 +1,79 @@
+"""The text behind a token stream, in which words are looked for."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int, Int64
+
+# What byte-level vocabularies write for a space and a line break where a token is only a fragment of a character.
+_MARKERS = str.maketrans({"Ġ": " ", "Ċ": "\n"})
+_BOUNDARY = "\n"
+
+
+class TokenText:
+    """The text of sequences of tokens, in lower case, and where in it each token stands.
+
+    Whether a token is a whole word, or part of which one, is decided by the text on both sides of it, never beyond the
+    ends of its sequence.
+
+    Args:
+        token_ids: (n_tokens,) the tokens of all sequences, in reading order, without padding.
+        vocabulary: the string of each token id, leading space included.
+        sequence_lengths: (n_sequences,) tokens in each sequence.
+
+    Raises:
+        ValueError: if the lengths do not sum to the number of tokens.
+
+    Example:
+        >>> text = TokenText([0, 1, 2, 1], [" see", "king", " a "], [2, 2])
+        >>> text.tokens_of("king").tolist()
+        [False, False, False, True]
+        >>> text.tokens_of("seeking").tolist()
+        [True, True, False, False]
+    """
+
+    def __init__(
+        self,
+        token_ids: Int[np.ndarray, " n_tokens"] | Sequence[int],
+        vocabulary: Sequence[str] | Mapping[int, str],
+        sequence_lengths: Int[np.ndarray, " n_sequences"] | Sequence[int],
+    ) -> None:
+        ids, sequence_lengths = np.asarray(token_ids).tolist(), np.asarray(sequence_lengths, dtype=np.int64)
+        if sequence_lengths.sum() != len(ids):
+            raise ValueError(f"expected sequences of {len(ids)} tokens in all, got {sequence_lengths.sum()}")
+        lower = {token: vocabulary[token].translate(_MARKERS).lower() for token in set(ids)}
+        pieces = [lower[token] for token in ids]
+        firsts = np.cumsum(sequence_lengths) - sequence_lengths
+        self._text = _BOUNDARY.join(
+            "".join(pieces[first : first + length]) for first, length in zip(firsts, sequence_lengths, strict=True)
+        )
+        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        n_boundaries_before = np.repeat(np.arange(len(sequence_lengths)), sequence_lengths)
+        self._ends: Int64[np.ndarray, " n_tokens"] = np.cumsum(lengths) + n_boundaries_before * len(_BOUNDARY)
+        self._starts = self._ends - lengths
+
+    def __len__(self) -> int:
+        """Number of tokens."""
+        return len(self._ends)
+
+    def tokens_of(self, keyword: str) -> Bool[np.ndarray, " n_tokens"]:
+        """Which tokens are a keyword, or a part of one, that stands in the text as a whole word, whatever its case.
+
+        A letter, digit or underscore on either side makes it part of a longer word, which does not count. The keyword
+        may be several words.
+
+        Raises:
+            ValueError: if the keyword is empty.
+        """
+        keyword = keyword.strip().lower()
+        if not keyword:
+            raise ValueError("expected a keyword, got none but white space")
+        # A pattern that begins with letters is found much faster than one that begins by looking behind.
+        found = (match.span() for match in re.finditer(re.escape(keyword) + r"(?!\w)", self._text))
+        spans = [span for span in found if not re.match(r"\w", self._text[max(span[0] - 1, 0) : span[0]])]
+        starts, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T
+        change = np.zeros(len(self) + 1, dtype=np.int64)
+        np.add.at(change, np.searchsorted(self._ends, starts, side="right"), 1)
+        np.add.at(change, np.searchsorted(self._starts, ends, side="left"), -1)
+        return np.cumsum(change[:-1]) > 0
