@@ -46,3 +46,15 @@ def test_a_parquet_file_without_text_lists_its_columns(tmp_path):
 def test_unknown_embedded_names_list_what_there_is():
     with pytest.raises(UserError, match="embedded:stories-6"):
         read_texts("embedded:nothing.txt")
+
+
+def test_the_text_may_stand_in_another_column(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"story": text, "text": "no"}) + "\n" for text in DOCUMENTS))
+    pq.write_table(pa.table({"story": DOCUMENTS, "text": ["no", "no"]}), tmp_path / "a.parquet")
+    for suffix in ("jsonl", "parquet"):
+        assert read_texts(str(tmp_path / f"a.{suffix}"), column="story") == DOCUMENTS
+
+
+def test_line_separators_inside_a_text_do_not_cut_it(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "one\u2028two\u0085three"}, ensure_ascii=False), "utf-8")
+    assert read_texts(str(tmp_path / "a.jsonl")) == ["one\u2028two\u0085three"]

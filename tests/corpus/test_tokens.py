@@ -1,5 +1,8 @@
+import copy
+
 import numpy as np
 import pytest
+from tokenizers import processors
 
 from analogue.corpus import token_strings, tokenise
 from analogue.models import open_model
@@ -55,3 +58,28 @@ def test_token_strings_keep_fragments_of_characters_apart(tokenizer):
     strings = token_strings(tokenizer, ids)
     assert len(set(strings.values())) == len(set(ids))
     assert token_strings(tokenizer, tokenizer(" day")["input_ids"]).popitem()[1] == " day"
+
+
+def test_padding_counts_where_asked(tokenizer):
+    counted = tokenise(TEXTS, tokenizer, 3, 20, packing=False, count_padding=True)
+    plain = tokenise(TEXTS, tokenizer, 3, 20, packing=False)
+    assert counted.n_tokens == 60 > plain.n_tokens
+    assert np.array_equal(counted.ids, plain.ids)
+    assert set(counted.ids[~plain.mask].tolist()) == {tokenizer.pad_token_id}
+
+
+def test_a_token_that_begins_each_text_is_a_token_like_others(tokenizer):
+    with_bos = copy.deepcopy(tokenizer)
+    template = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+    with_bos.backend_tokenizer.post_processor = template
+    first, plain = (tokenise(TEXTS, each, 3, 9, packing=False) for each in (with_bos, tokenizer))
+    assert first.mask[:, 0].all()
+    assert (first.ids[:, 0] == 0).all()
+    assert np.array_equal(first.ids[:, 1:][first.mask[:, 1:]], plain.ids[:, :8][plain.mask[:, :8]])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_tokenizers_own_padding_is_not_used(tokenizer, side):
+    other = copy.deepcopy(tokenizer)
+    other.padding_side, other.pad_token = side, "!"
+    assert tokenise(TEXTS, other, 3, 20, False).fingerprint() == tokenise(TEXTS, tokenizer, 3, 20, False).fingerprint()

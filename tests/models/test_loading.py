@@ -1,8 +1,12 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from analogue.embedded import ASSETS
 from analogue.errors import UserError
@@ -48,3 +52,50 @@ def test_tokenizers_are_compared_by_content(tmp_path):
     contents["model"]["merges"][-1], contents["model"]["merges"][-2] = contents["model"]["merges"][-2:]
     (copy / "tokenizer.json").write_text(json.dumps(contents))
     assert tokenizer_fingerprint(open_model(str(copy)).tokenizer) != tokenizer_fingerprint(ours)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    copy = shutil.copytree(ASSETS / "stories-6", tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    save_file({name: each for name, each in weights.items() if "layers.2.mlp" not in name}, copy / "model.safetensors")
+    with pytest.raises(UserError, match=r"model_a\.name=.*: holds no weights for layers\.2\.mlp"):
+        open_model(str(copy), key="model_a.name").load()
+
+
+def test_a_device_map_changes_no_number():
+    ids = torch.arange(12).reshape(2, 6)
+    streams = [open_model("embedded:stories-6", device_map=device_map).load() for device_map in (None, "auto")]
+    plain, spread = (stream(ids, ids >= 0, [2])[2] for stream in streams)
+    assert torch.equal(plain, spread)
+
+
+def test_loading_says_nothing(capfd):
+    open_model("embedded:stories-6").load()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_in_bfloat16_takes_little_more_than_its_weights(tmp_path):
+    sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 5, "num_attention_heads": 8}
+    AutoModelForCausalLM.from_config(LlamaConfig(**sizes, vocab_size=4096), dtype=torch.bfloat16).save_pretrained(
+        tmp_path
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(ASSETS / "stories-6" / name, tmp_path / name)
+    measured = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert float(measured.stdout.split()[-1]) <= 1.3
+
+
+PEAK = """
+import resource, sys, torch
+from analogue.models import open_model
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+model = open_model(sys.argv[1])
+ids = torch.zeros(1, 2, dtype=torch.long)
+before = peak()
+stream = model.load("bfloat16")
+stream(ids, ids == 0, [4])
+print((peak() - before) / sum(each.numel() * each.element_size() for each in stream.parameters()))
+"""

@@ -1,17 +1,34 @@
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
+from transformers import (
+    AutoModel,
+    BertConfig,
+    Gemma2Config,
+    GemmaConfig,
+    GPT2Config,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    LlamaConfig,
+    Qwen3Config,
+)
 
 from analogue.models import ResidualStream, find_blocks
 
+HEADS = {"num_key_value_heads": 1, "head_dim": 8}
 SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
 CONFIGS = {
     "gpt_neox": GPTNeoXConfig(**SIZES),
     "llama": LlamaConfig(**SIZES),
     "gpt2": GPT2Config(n_embd=16, n_layer=3, n_head=2, vocab_size=50),
+    "gpt_neo": GPTNeoConfig(
+        hidden_size=16, num_layers=3, num_heads=2, vocab_size=50, attention_types=[[["global", "local", "global"], 1]]
+    ),
+    "gemma": GemmaConfig(**SIZES, **HEADS),
+    "gemma2": Gemma2Config(**SIZES, **HEADS, sliding_window=4),
+    "qwen3": Qwen3Config(**SIZES, **HEADS),
     "bert": BertConfig(**SIZES),
 }
-FINAL_NORM = {"gpt_neox": "final_layer_norm", "llama": "norm", "gpt2": "ln_f", "bert": None}
+FINAL_NORM = {"gpt_neox": "final_layer_norm", "gpt2": "ln_f", "gpt_neo": "ln_f", "bert": None}
 
 
 @pytest.fixture(params=CONFIGS)
@@ -37,11 +54,21 @@ def test_blocks_put_out_what_a_reference_pass_gives(architecture):
         reference = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
     for layer in (0, 1):
         torch.testing.assert_close(resid[layer], reference[layer + 1])
-    norm = FINAL_NORM[architecture]
+    norm = FINAL_NORM.get(architecture, "norm")
     last = getattr(model, norm)(resid[2]) if norm else resid[2]
     torch.testing.assert_close(last, reference[3])
     if norm:
         assert not torch.allclose(resid[2], reference[3])
+
+
+def test_what_blocks_take_in_is_what_the_blocks_before_put_out(architecture):
+    model = model_of(architecture)
+    ids, mask = tokens()
+    taken_in = ResidualStream(model, 3, "resid_pre")(ids, mask, [0, 1, 2])
+    with torch.no_grad():
+        reference = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+    for layer in (0, 1, 2):
+        torch.testing.assert_close(taken_in[layer], reference[layer])
 
 
 def test_the_pass_stops_after_the_deepest_block(architecture):
@@ -60,6 +87,23 @@ def test_padding_on_the_right_changes_no_token(architecture):
     padded = torch.nn.functional.pad(ids, (0, 3), value=7)
     padded_mask = torch.nn.functional.pad(mask, (0, 3), value=False)
     torch.testing.assert_close(stream(padded, padded_mask, [2])[2][:, :5], stream(ids, mask, [2])[2])
+
+
+@pytest.mark.parametrize("padding", [0, 7, 49])
+def test_the_padding_token_changes_nothing(architecture, padding):
+    stream = ResidualStream(model_of(architecture), 3)
+    ids, mask = tokens()
+    mask[0, 3:] = False
+    repadded = torch.where(mask, ids, padding)
+    torch.testing.assert_close(stream(repadded, mask, [2])[2][mask], stream(ids, mask, [2])[2][mask])
+
+
+def test_a_model_that_is_spread_over_devices_stays_where_it_is():
+    model = model_of("llama")
+    ResidualStream(model, 3, movable=False).double()
+    assert next(model.parameters()).dtype == torch.float32
+    ResidualStream(model, 3).double()
+    assert next(model.parameters()).dtype == torch.float64
 
 
 def test_a_model_without_such_blocks_is_refused():

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -88,7 +89,9 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         load(path=str(tmp_path))
 
 
-@pytest.mark.parametrize("changes", [{"activation": "groupmax"}, {"transcode": True}, {"skip_connection": True}])
+@pytest.mark.parametrize(
+    "changes", [{"activation": "groupmax"}, {"signed": True}, {"transcode": True}, {"skip_connection": True}]
+)
 def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes):
     write_sparsify(tmp_path, weights(), **changes)
     with pytest.raises(UserError, match="cannot be loaded as an SAE"):
@@ -100,3 +103,29 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
     (tmp_path / "sae.safetensors").write_bytes(b"nothing of use")
     with pytest.raises(UserError, match="cannot be loaded as an SAE"):
         load(path=str(tmp_path))
+
+
+def test_gemma_scope_directories_encode_by_jumprelu(tmp_path, resid):
+    state = weights()
+    threshold = np.linspace(0.0, 3.0, D_SAE, dtype=np.float32)
+    arrays = {"W_enc": state["encoder.weight"].T, "b_enc": state["encoder.bias"]}
+    arrays |= {"W_dec": state["W_dec"], "b_dec": state["b_dec"]}
+    np.savez(tmp_path / "params.npz", threshold=threshold, **{name: each.numpy() for name, each in arrays.items()})
+    sae = load(path=str(tmp_path))
+    pre = resid @ arrays["W_enc"] + arrays["b_enc"]
+    torch.testing.assert_close(sae.encode(resid), pre.relu() * (pre > torch.from_numpy(threshold)))
+    torch.testing.assert_close(sae.W_dec, state["W_dec"])
+    torch.testing.assert_close(sae.decode(sae.encode(resid)), sae.encode(resid) @ state["W_dec"] + state["b_dec"])
+
+
+def test_the_top_k_can_be_left_out_as_the_published_code_does(tmp_path, resid):
+    state = weights()
+    write_sparsify(tmp_path, state)
+    pre = (resid - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    torch.testing.assert_close(load(path=str(tmp_path), before_topk=True).encode(resid), pre.relu())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_have_the_precision_asked_for(tmp_path, dtype):
+    write_sparsify(tmp_path, weights())
+    assert load(path=str(tmp_path), dtype=dtype).W_dec.dtype == getattr(torch, dtype)

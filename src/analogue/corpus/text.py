@@ -1,57 +1,76 @@
-"""Documents from a file: `.txt`, `.jsonl` or `.parquet`."""
+"""Documents from a file (`.txt`, `.jsonl` or `.parquet`) or a data set of the hub."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from analogue.corpus.streamed import StreamedTexts
 from analogue.embedded import locate
 from analogue.errors import UserError
 
-TEXT_COLUMN = "text"
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def read_texts(path: str, key: str = "data.path") -> list[str]:
-    """Read the documents of a text file, in file order; empty ones are left out.
+def read_texts(
+    path: str,
+    key: str = "data.path",
+    column: str = "text",
+    subset: str | None = None,
+    split: str = "train",
+    shuffle_seed: int | None = None,
+) -> Iterable[str]:
+    """The documents of a text file, in file order, or of a hub data set; empty ones are left out.
 
     Args:
-        path: `.txt` (documents separated by blank lines), `.jsonl` (one object a line, key `text`) or `.parquet`
-            (column `text`); or an `embedded:` name.
+        path: `.txt` (documents separated by blank lines), `.jsonl` (one object a line) or `.parquet`; an `embedded:`
+            name; or `OWNER/NAME` of a hub data set, which is streamed as far as it is read.
         key: the configuration key that the path came from, for errors.
+        column: where the text stands in `.jsonl`, `.parquet` and hub data sets.
+        subset: configuration of a hub data set that has several.
+        split: of a hub data set.
+        shuffle_seed: of a hub data set; None for its own order.
 
     Raises:
-        UserError: no such file, an unknown suffix, no text in it.
+        UserError: no such file or data set, an unknown suffix, no text in it.
     """
-    file = Path(locate(path, key))
+    file = Path(locate(path, key)).expanduser()
     reader = _READERS.get(file.suffix)
+    if reader is None and HUB_NAME.fullmatch(path) and not file.exists():
+        return StreamedTexts(path, key, column, subset, split, shuffle_seed)
     if reader is None:
         raise UserError(key, path, f"has the suffix '{file.suffix}'; use one of {', '.join(_READERS)}")
     if not file.is_file():
         raise UserError(key, path, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
-        texts = [text for text in reader(file) if text.strip()]
+        texts = [text for text in reader(file, column) if text.strip()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(key, path, f"cannot be read ({error}); each record needs a string '{TEXT_COLUMN}'") from error
+        raise UserError(key, path, f"cannot be read ({error}); each record needs a string '{column}'") from error
     if not texts:
         raise UserError(key, path, "holds no text; give a file with at least one non-empty document")
     return texts
 
 
-def _read_txt(file: Path) -> list[str]:
+def _read_txt(file: Path, column: str) -> list[str]:
     return file.read_text(encoding="utf-8").split("\n\n")
 
 
-def _read_jsonl(file: Path) -> list[str]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)[TEXT_COLUMN] for line in lines if line.strip()]
+def _read_jsonl(file: Path, column: str) -> list[str]:
+    with file.open(encoding="utf-8") as lines:  # str.splitlines would cut at line separators inside a text
+        return [json.loads(line)[column] for line in lines if line.strip()]
 
 
-def _read_parquet(file: Path) -> list[str]:
+def _read_parquet(file: Path, column: str) -> list[str]:
     import pyarrow.parquet as pq
 
     columns = pq.read_schema(file).names
-    if TEXT_COLUMN not in columns:
+    if column not in columns:
         raise ValueError(f"its columns are {', '.join(columns)}")
-    return [text or "" for text in pq.read_table(file, columns=[TEXT_COLUMN])[TEXT_COLUMN].to_pylist()]
+    return [text or "" for text in pq.read_table(file, columns=[column])[column].to_pylist()]
 
 
-_READERS: dict[str, Callable[[Path], list[str]]] = {".txt": _read_txt, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+_READERS: dict[str, Callable[[Path, str], list[str]]] = {
+    ".txt": _read_txt,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -15,7 +15,7 @@ class TokenSequences:
     """Token ids, padded on the right, and which positions hold a token.
 
     Attributes:
-        ids: (n_sequences, seq_len) token ids; padding positions hold 0 or the tokenizer's padding id.
+        ids: (n_sequences, seq_len) token ids; padding positions hold the tokenizer's padding id, end-of-text or 0.
         mask: (n_sequences, seq_len) True where there is a token, False where there is padding. It does not follow
             from the ids: a tokenizer may pad with its end-of-text token.
     """
@@ -48,7 +48,12 @@ class TokenSequences:
 
 
 def tokenise(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, n_sequences: int, seq_len: int, packing: bool
+    texts: Iterable[str],
+    tokenizer: PreTrainedTokenizerBase,
+    n_sequences: int,
+    seq_len: int,
+    packing: bool,
+    count_padding: bool = False,
 ) -> TokenSequences:
     """Cut documents into at most `n_sequences` sequences of at most `seq_len` tokens.
 
@@ -59,10 +64,13 @@ def tokenise(
         seq_len: longer documents are truncated (or, packed, cut); shorter ones padded.
         packing: False for one document a sequence, as the paper does; True for documents strung together, an
             end-of-text token before each, so that every sequence but the last is full.
+        count_padding: True to let padding count as tokens, as the paper's published code does.
     """
     documents = (list(tokenizer(text)["input_ids"]) for text in texts)
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
-    return _pad(list(islice((row for row in rows if row), n_sequences)), seq_len, tokenizer.pad_token_id or 0)
+    wanted = list(islice((row for row in rows if row), n_sequences))
+    sequences = _pad(wanted, seq_len, _padding_id(tokenizer))
+    return replace(sequences, mask=np.ones_like(sequences.mask)) if count_padding else sequences
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> dict[int, str]:
@@ -82,6 +90,15 @@ def _packed(documents: Iterator[list[int]], separator: int | None, seq_len: int)
             yield stream[:seq_len]
             stream = stream[seq_len:]
     yield stream
+
+
+def _padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    ids = (
+        tokenizer.pad_token_id,
+        tokenizer.eos_token_id,
+        0,
+    )  # the published code pads with end-of-text where it has to
+    return next(token for token in ids if token is not None)
 
 
 def _pad(rows: list[list[int]], seq_len: int, padding: int) -> TokenSequences:

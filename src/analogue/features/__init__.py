@@ -2,6 +2,7 @@
 
 from analogue.features.activations import FeatureActivations
 from analogue.features.collector import ActivationCollector
+from analogue.features.spans import aggregate_spans
 from analogue.features.store import ActivationStore, StoredActivations, content_key
 from analogue.features.top_tokens import TopTokens, top_positions, top_tokens
 
@@ -11,6 +12,7 @@ __all__ = [
     "FeatureActivations",
     "StoredActivations",
     "TopTokens",
+    "aggregate_spans",
     "content_key",
     "top_positions",
     "top_tokens",

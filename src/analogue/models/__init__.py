@@ -2,6 +2,7 @@
 
 from analogue.models.fingerprint import directory_fingerprint
 from analogue.models.loading import LanguageModel, open_model
+from analogue.models.randomise import redraw_parameters
 from analogue.models.residual_stream import ResidualStream, find_blocks
 from analogue.models.tokenizers import tokenizer_fingerprint
 
@@ -11,5 +12,6 @@ __all__ = [
     "directory_fingerprint",
     "find_blocks",
     "open_model",
+    "redraw_parameters",
     "tokenizer_fingerprint",
 ]

@@ -18,6 +18,16 @@ def directory_fingerprint(directory: str | Path) -> str:
     return digest.hexdigest()
 
 
+def cached_commit(repository: str, revision: str | None) -> str:
+    """The commit of a model that has been downloaded: the name of the folder that its configuration lies in."""
+    from huggingface_hub import try_to_load_from_cache
+
+    file = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
+    if not isinstance(file, str):
+        raise OSError("its config.json is not in the hub's cache")
+    return Path(file).parent.name
+
+
 @lru_cache(maxsize=4096)
 def _file_digest(path: str, size: int, modified: int) -> str:
     with open(path, "rb") as file:

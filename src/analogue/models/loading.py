@@ -1,16 +1,21 @@
 """Language models from the hub or a local directory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
 from analogue.errors import UserError
-from analogue.models.fingerprint import directory_fingerprint
-from analogue.models.residual_stream import ResidualStream
+from analogue.hub import hub_errors
+from analogue.models.fingerprint import cached_commit, directory_fingerprint
+from analogue.models.randomise import Redrawn, redraw_parameters
+from analogue.models.residual_stream import Hook, ResidualStream
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,12 @@ class LanguageModel:
         key: the configuration key of the name (`model_a.name`), for errors.
         n_layers: number of blocks.
         d_model: width of the residual stream.
-        fingerprint: identifies the weights: the hub commit, or a hash of the directory.
+        fingerprint: identifies the weights: the hub commit or a hash of the directory, and how they were redrawn.
+        hook: which residual stream of a block is read.
+        randomize: which parameters `load` redraws; None for the model as it was trained.
+        randomize_seed: of the redrawing.
+        device_map: `auto` to spread a model that fits no single device over all there are; None to leave its place to
+            the trainer.
     """
 
     name: str
@@ -35,14 +45,34 @@ class LanguageModel:
     d_model: int
     fingerprint: str
     tokenizer: PreTrainedTokenizerBase
+    hook: Hook = "resid_post"
+    randomize: Redrawn | None = None
+    randomize_seed: int = 0
+    device_map: str | None = None
 
     def load(self, dtype: str = "float32") -> ResidualStream:
-        """Read the weights, for inference, in `dtype`."""
+        """Read the weights, for inference, in `dtype`; from the hub if they are not in its cache.
+
+        Raises:
+            UserError: the weights are not there, or do not fit the configuration.
+        """
         transformers_logging.disable_progress_bar()  # downloads show their own; reading from disk needs none
-        model = AutoModel.from_pretrained(
-            self.source, revision=self.revision, dtype=getattr(torch, dtype), use_safetensors=True
-        )
-        return ResidualStream(model.eval().requires_grad_(False), self.n_layers)
+        with _loading_errors(self.key, self.name, self.source), _quiet():
+            # safetensors where there are any; where there are none, torch reads tensors only (weights_only)
+            model, found = AutoModel.from_pretrained(
+                self.source,
+                revision=self.revision,
+                dtype=getattr(torch, dtype),
+                device_map=self.device_map,
+                output_loading_info=True,
+            )
+        missing = [name for name in sorted(found["missing_keys"]) if not name.startswith("pooler")]  # after the blocks
+        if missing:
+            raise UserError(self.key, self.name, f"holds no weights for {missing[0]}; its files are incomplete")
+        model.eval().requires_grad_(False)
+        if self.randomize:
+            redraw_parameters(model, self.randomize_seed, embeddings=self.randomize == "all")
+        return ResidualStream(model, self.n_layers, self.hook, movable=self.device_map is None)
 
     def check_layer(self, layer: int, key: str) -> None:
         """Raise a `UserError` unless the model has a block `layer`."""
@@ -50,25 +80,43 @@ class LanguageModel:
             raise UserError(key, layer, f"{self.name} has blocks 0 to {self.n_layers - 1}")
 
 
-def open_model(name: str, revision: str | None = None, key: str = "model.name") -> LanguageModel:
+def open_model(
+    name: str,
+    revision: str | None = None,
+    key: str = "model.name",
+    hook: Hook = "resid_post",
+    randomize: Redrawn | None = None,
+    randomize_seed: int = 0,
+    device_map: str | None = None,
+) -> LanguageModel:
     """Read a model's configuration and tokenizer, not its weights.
 
+    Args:
+        name: hub id, directory in transformers format, or an `embedded:` name.
+        revision: branch, tag or commit on the hub.
+        key: the configuration key of the name, for errors.
+        hook: `resid_post`, a block's output, or `resid_pre`, its input.
+        randomize: `weights` to redraw every parameter but the embeddings when the model is loaded, `all` to redraw
+            those too.
+        randomize_seed: of the redrawing.
+        device_map: `auto` to spread the model over all devices, as `transformers` does; None for one device.
+
     Raises:
-        UserError: no such directory or hub id, or no tokenizer in it.
+        UserError: no such directory or hub id, no access to it, no network, or no tokenizer in it.
     """
     source = locate(name, key)
     looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1
     source = str(Path(source).expanduser()) if looks_local else source
     if looks_local and not Path(source).is_dir():
         raise UserError(key, name, "is not a directory; give a hub id or a directory in transformers format")
-    try:
+    with _loading_errors(key, name, source):
         config = AutoConfig.from_pretrained(source, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(key, name, f"cannot be loaded ({reason}); give a hub id or a local directory") from error
     text_config = config.get_text_config()
-    local = Path(source).is_dir()
+    fingerprint = (
+        directory_fingerprint(source) if Path(source).is_dir() else f"{source}@{cached_commit(source, revision)}"
+    )
+    redrawn = f" redrawn={randomize} seed={randomize_seed}" if randomize else ""
     return LanguageModel(
         name=name,
         source=source,
@@ -76,6 +124,31 @@ def open_model(name: str, revision: str | None = None, key: str = "model.name") 
         key=key,
         n_layers=text_config.num_hidden_layers,
         d_model=text_config.hidden_size,
-        fingerprint=directory_fingerprint(source) if local else f"{source}@{config._commit_hash}",
+        fingerprint=fingerprint + redrawn,
         tokenizer=tokenizer,
+        hook=hook,
+        randomize=randomize,
+        randomize_seed=randomize_seed,
+        device_map=device_map,
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the report on the language-modelling head, which is in the files and not in the model."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _loading_errors(key: str, name: str, source: str) -> Iterator[None]:
+    try:
+        with nullcontext() if Path(source).is_dir() else hub_errors(key, name):
+            yield
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(key, name, f"cannot be loaded ({reason}); give a hub id or a local directory") from error

@@ -1,11 +1,14 @@
 """The residual stream after a block, from any `transformers` model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+Hook = Literal["resid_post", "resid_pre"]
 
 
 class _DeepestBlockReached(Exception):
@@ -29,11 +32,17 @@ class ResidualStream(nn.Module):
 
     A hook on block `layer` sees the stream before any final norm, for the last block too, where `hidden_states[-1]`
     of many architectures is taken after it. Logits are never computed.
+
+    `resid_pre` is what the blocks take in: `hidden_states[layer]`, which the paper's published code reads.
+
+    A model that is spread over devices is not `movable`: whoever moves the stream leaves it where it is.
     """
 
-    def __init__(self, model: nn.Module, n_layers: int) -> None:
+    def __init__(self, model: nn.Module, n_layers: int, hook: Hook = "resid_post", movable: bool = True) -> None:
         super().__init__()
         self.model = model
+        self.hook = hook
+        self.movable = movable
         self.blocks = [*find_blocks(model, n_layers)]  # a plain list: the modules already belong to `model`
 
     @torch.no_grad()
@@ -42,7 +51,7 @@ class ResidualStream(nn.Module):
     ) -> dict[int, Float[Tensor, "batch seq_len d_model"]]:
         """The residual stream after each of `layers` (counted from 0)."""
         seen: dict[int, Tensor] = {}
-        handles = [self.blocks[layer].register_forward_hook(_keep(seen, layer, max(layers))) for layer in layers]
+        handles = [self._register(layer, seen, max(layers)) for layer in layers]
         try:
             self.model(input_ids=ids, attention_mask=mask.long(), use_cache=False)
         except _DeepestBlockReached:
@@ -50,13 +59,19 @@ class ResidualStream(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        return seen
+        return {layer: stream.to(ids.device) for layer, stream in seen.items()}
 
+    def _apply(self, *arguments: Any, **named: Any) -> Self:
+        return super()._apply(*arguments, **named) if self.movable else self
 
-def _keep(seen: dict[int, Tensor], layer: int, deepest: int) -> Any:
-    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        seen[layer] = output[0] if isinstance(output, tuple) else output
-        if layer == deepest:
-            raise _DeepestBlockReached
+    def _register(self, layer: int, seen: dict[int, Tensor], deepest: int) -> RemovableHandle:
+        def keep(stream: Any) -> None:
+            seen[layer] = stream[0] if isinstance(stream, tuple) else stream
+            if layer == deepest:
+                raise _DeepestBlockReached
 
-    return hook
+        block = self.blocks[layer]
+        if self.hook == "resid_pre":
+            read = lambda module, inputs, named: keep(inputs or named["hidden_states"])  # noqa: E731
+            return block.register_forward_pre_hook(read, with_kwargs=True)
+        return block.register_forward_hook(lambda module, inputs, output: keep(output))

@@ -1,6 +1,7 @@
 """Residual stream to feature activations."""
 
 from analogue.saes.loading import load, locate_sae
+from analogue.saes.provenance import sae_fingerprint, sae_warnings
 from analogue.saes.quality import Quality, ReconstructionQuality
 
-__all__ = ["Quality", "ReconstructionQuality", "load", "locate_sae"]
+__all__ = ["Quality", "ReconstructionQuality", "load", "locate_sae", "sae_fingerprint", "sae_warnings"]

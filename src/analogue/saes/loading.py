@@ -1,47 +1,39 @@
-"""SAEs from a directory in SAELens or sparsify format."""
+"""SAEs from a directory, a SAELens release or a hub repository."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from torch import nn
 
 from analogue.embedded import locate
 from analogue.errors import UserError
-
-SAELENS_WEIGHTS = "sae_weights.safetensors"
-SPARSIFY_WEIGHTS = "sae.safetensors"
-CONFIG = "cfg.json"
+from analogue.saes.formats import CONFIG, GEMMA_SCOPE_WEIGHTS, SAELENS_WEIGHTS, SPARSIFY_WEIGHTS, Reader, find_reader
+from analogue.saes.releases import is_release, load_release
 
 
 def locate_sae(path: str, layer: int | None = None, key: str = "sae.path") -> Path:
     """The directory of one SAE: `path` with `{layer}` filled in.
 
     Raises:
-        UserError: no such directory, or neither a SAELens nor a sparsify SAE in it.
+        UserError: no such directory, or no SAE of a known format in it.
     """
-    filled = path if layer is None else path.replace("{layer}", str(layer))
-    directory = Path(locate(filled, key)).expanduser()
-    if not directory.is_dir():
-        raise UserError(key, filled, "is not a directory; give a directory in SAELens or sparsify format")
-    if not (directory / CONFIG).is_file() or not any(
-        (directory / weights).is_file() for weights in (SAELENS_WEIGHTS, SPARSIFY_WEIGHTS)
-    ):
-        wanted = f"{CONFIG} with {SAELENS_WEIGHTS} (SAELens) or {SPARSIFY_WEIGHTS} (sparsify)"
-        raise UserError(key, filled, f"holds no SAE; a directory with {wanted} is needed")
-    return directory
+    return _locate(_fill(path, layer), key)[0]
 
 
-def load(path: str, layer: int | None = None, dtype: str = "float32", key: str = "sae.path") -> Any:
+def load(
+    path: str, layer: int | None = None, dtype: str = "float32", key: str = "sae.path", before_topk: bool = False
+) -> Any:
     """Load an SAE for inference.
 
     Args:
-        path: directory in SAELens or sparsify format, or an `embedded:` name; may hold `{layer}`.
+        path: a directory in SAELens, sparsify or Gemma Scope format, an `embedded:` name, `RELEASE:ID` of a SAELens
+            release, or `OWNER/REPOSITORY:FOLDER` of the hub; may hold `{layer}`.
         layer: what `{layer}` stands for.
         dtype: of the weights and of what `encode` returns.
         key: the configuration key that the path came from, for errors.
+        before_topk: let `encode` of a TopK SAE return all of its ReLU'd pre-activations, as the paper's published code
+            does, not the k highest alone.
 
     Returns:
         A `sae_lens.SAE`: `encode(resid)` takes (n_tokens, d_in) to non-negative, dense (n_tokens, d_sae) feature
@@ -50,42 +42,37 @@ def load(path: str, layer: int | None = None, dtype: str = "float32", key: str =
     Raises:
         UserError: no SAE there, a format or architecture that is not known, or weights that are not finite.
     """
-    directory = locate_sae(path, layer, key)
-    read = _read_saelens if (directory / SAELENS_WEIGHTS).is_file() else _read_sparsify
-    try:
-        sae = read(directory, dtype)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(key, directory, f"cannot be loaded as an SAE ({reason}); check its {CONFIG}") from error
+    name = _fill(path, layer)
+    sae = _load_named(name, dtype, key)
     if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):
-        raise UserError(key, directory, "has weights that are not finite; train or download it again")
+        raise UserError(key, name, "has weights that are not finite; train or download it again")
+    if before_topk and sae.cfg.architecture() == "topk":
+        sae.activation_fn = nn.ReLU()
     return sae.eval().requires_grad_(False)
 
 
-def _read_saelens(directory: Path, dtype: str) -> Any:
-    from sae_lens import SAE
+def _load_named(name: str, dtype: str, key: str) -> Any:
+    try:
+        if is_release(name) and not name.startswith("embedded:"):
+            return load_release(name, dtype, key)
+        directory, read = _locate(name, key)
+        return read(directory, dtype)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(key, name, f"cannot be loaded as an SAE ({reason}); check its {CONFIG}") from error
 
-    return SAE.load_from_disk(directory, dtype=dtype)
+
+def _locate(name: str, key: str) -> tuple[Path, Reader]:
+    directory = Path(locate(name, key)).expanduser()
+    if not directory.is_dir():
+        problem = "is not a directory; give one in SAELens or sparsify format, RELEASE:ID or OWNER/REPOSITORY:FOLDER"
+        raise UserError(key, name, problem)
+    read = find_reader(directory)
+    if read is None:
+        wanted = f"{CONFIG} with {SAELENS_WEIGHTS} (SAELens) or {SPARSIFY_WEIGHTS} (sparsify), or {GEMMA_SCOPE_WEIGHTS}"
+        raise UserError(key, name, f"holds no SAE; a directory with {wanted} is needed")
+    return directory, read
 
 
-def _read_sparsify(directory: Path, dtype: str) -> Any:
-    """A sparsify SAE as the SAELens TopK SAE that computes the same: top k of W_enc (x - b_dec) + b_enc, then ReLU.
-
-    sparsify keeps W_enc as (d_sae, d_in) and W_dec as (d_sae, d_in); `normalize_decoder` concerns training only.
-    """
-    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
-
-    config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    if config.get("activation", "topk") != "topk" or config.get("transcode") or config.get("skip_connection"):
-        raise ValueError("of sparsify's formats, TopK SAEs can be read, not group-max ones or transcoders")
-    weights = load_file(directory / SPARSIFY_WEIGHTS)
-    d_sae, d_in = weights["W_dec"].shape
-    sae = TopKSAE(TopKSAEConfig(d_in=d_in, d_sae=d_sae, k=config["k"], dtype=dtype, apply_b_dec_to_input=True))
-    state = {
-        "W_enc": weights["encoder.weight"].T.contiguous(),
-        "b_enc": weights["encoder.bias"],
-        "W_dec": weights["W_dec"],
-        "b_dec": weights["b_dec"],
-    }
-    sae.load_state_dict({name: tensor.to(getattr(torch, dtype)) for name, tensor in state.items()})
-    return sae
+def _fill(path: str, layer: int | None) -> str:
+    return path if layer is None else path.replace("{layer}", str(layer))

@@ -1,0 +1,113 @@
+"""Documents of a hub data set, streamed as far as they are read and kept for the next job."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from analogue.errors import UserError
+from analogue.hub import hub_errors
+
+SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
+"""The files of a data set are shuffled, then its documents in a buffer. One file at a time feeds it: a few hundred
+documents are no reason to download the beginnings of ten files."""
+
+MOST_KEPT = 10_000
+"""Documents of a data set that are kept on disk; a training corpus is streamed again."""
+
+
+@dataclass(frozen=True)
+class StreamedTexts:
+    """The non-empty documents of a hub data set; each iteration gives the same ones in the same order.
+
+    What was read once is kept in the user's cache directory: the jobs of a sweep do not fill the shuffle buffer again,
+    and they run without a network.
+
+    Attributes:
+        name: `OWNER/NAME` on the hub.
+        key: the configuration key of the name, for errors.
+        column: where the text stands.
+        subset: the data set's configuration, where it has several.
+        split: such as `train`.
+        shuffle_seed: None for the data set's own order.
+    """
+
+    name: str
+    key: str
+    column: str
+    subset: str | None
+    split: str
+    shuffle_seed: int | None
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the documents.
+
+        Raises:
+            UserError: no such data set, subset, split or column, or no network and not enough in the cache.
+        """
+        n_read = 0
+        for text in self._kept():
+            n_read += 1
+            yield text
+        for some in _batches(islice(self._stream(), n_read, None)):
+            self._keep(some, n_read)
+            n_read += len(some)
+            yield from some
+
+    def _stream(self) -> Iterator[str]:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetNotFoundError
+
+        with hub_errors(self.key, self.name):
+            try:
+                rows: Any = load_dataset(self.name, self.subset, split=self.split, streaming=True)
+            except (ValueError, DatasetNotFoundError) as error:  # what is wrong, and what there is instead
+                raise UserError(self.key, self.name, f"cannot be opened: {_one_line(error)}") from error
+            columns = rows.column_names or [*next(iter(rows), {})]
+            if self.column not in columns:
+                problem = f"has no column '{self.column}' (data.column); its columns are {', '.join(columns)}"
+                raise UserError(self.key, self.name, problem)
+            rows = rows.select_columns([self.column])
+            if self.shuffle_seed is not None:
+                rows = rows.shuffle(seed=self.shuffle_seed, **SHUFFLE)
+            yield from (text for row in rows if (text := row[self.column]) and text.strip())
+
+    def _file(self) -> Path:
+        identity = {name: value for name, value in asdict(self).items() if name != "key"}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        return (
+            user_cache_path("analogue", ensure_exists=True) / "texts" / f"{self.name.replace('/', '--')}-{digest}.jsonl"
+        )
+
+    def _kept(self) -> list[str]:
+        file = self._file()
+        lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]  # a killed process leaves half a line
+
+    def _keep(self, texts: list[str], n_before: int) -> None:
+        """Append, unless another process has been faster: every process appends the same documents."""
+        if n_before >= MOST_KEPT:
+            return
+        file = self._file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file}.lock"), file.open("ab+") as kept:
+            kept.seek(0)
+            whole = kept.read().rpartition(b"\n")
+            if whole[0].count(b"\n") + len(whole[1]) == n_before:
+                kept.truncate(len(whole[0]) + len(whole[1]))
+                kept.writelines(json.dumps(text).encode() + b"\n" for text in texts)
+
+
+def _batches(texts: Iterator[str], size: int = 100) -> Iterator[list[str]]:
+    while some := list(islice(texts, size)):
+        yield some
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,35 @@
+"""What a loaded SAE is, and what speaks against using it where it is used."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+import torch
+
+RESID_POST = re.compile(r"(?:blocks\.(\d+)\.hook_resid_post|(?:\w+\.)*(?:layers|h)[._](\d+))")
+"""A block's output, as SAELens (`blocks.3.hook_resid_post`) and sparsify (`layers.3`) call it."""
+
+
+def sae_fingerprint(sae: Any) -> str:
+    """SHA-256 of an SAE's configuration and weights, wherever it was loaded from."""
+    config = {name: value for name, value in sae.cfg.to_dict().items() if name not in ("metadata", "device")}
+    config["activation_fn"] = type(sae.activation_fn).__name__
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(sae.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def sae_warnings(sae: Any, layer: int, hook: str = "resid_post") -> list[str]:
+    """What its own metadata say against reading `hook` of block `layer` with this SAE."""
+    warnings = []
+    trained_on = sae.cfg.metadata.get("hook_name") or ""
+    place = RESID_POST.fullmatch(trained_on)
+    named = place is not None and int(place[1] or place[2]) == layer and hook == "resid_post"
+    if re.search(r"\d", trained_on) and not named:  # a name without a number tells nothing of the layer
+        warnings.append(f"was trained on {trained_on}, and reads {hook} of block {layer}")
+    if sae.cfg.normalize_activations == "expected_average_only_in":
+        warnings.append("expects scaled activations (expected_average_only_in), but its files hold no scaling factor")
+    return warnings

@@ -1,0 +1,64 @@
+"""SAEs by name: `RELEASE:ID` of a SAELens release, or `OWNER/REPOSITORY:FOLDER` of the hub."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from analogue.errors import UserError
+from analogue.hub import hub_errors
+from analogue.saes.formats import GEMMA_SCOPE_WEIGHTS, SPARSIFY_WEIGHTS, find_reader
+
+
+def is_release(path: str) -> bool:
+    """Whether `path` names an SAE of a release rather than a directory."""
+    return ":" in path and not Path(path).expanduser().exists()
+
+
+def load_release(name: str, dtype: str, key: str) -> Any:
+    """Download an SAE, or find it in the hub's cache, and load it.
+
+    SAELens knows how each of its releases is scaled and laid out. Only sparsify's files, which it converts wrongly, and
+    Gemma Scope's, whose sizes it takes from the folder's name, are read by our own readers.
+
+    Args:
+        name: `RELEASE:ID` or `OWNER/REPOSITORY:FOLDER`.
+        dtype: of the weights.
+        key: the configuration key of the name, for errors.
+
+    Raises:
+        UserError: no such release or id (close matches are listed), or it cannot be downloaded.
+    """
+    from sae_lens import SAE
+
+    release, _, sae_id = name.partition(":")
+    repository, folder = _repository_and_folder(release, sae_id, key)
+    with hub_errors(key, name):
+        directory = _download_own_formats(repository, folder)
+        read = find_reader(directory)
+        return read(directory, dtype) if read else SAE.from_pretrained(release, sae_id, dtype=dtype)
+
+
+def _download_own_formats(repository: str, folder: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    files = [f"{folder}/{name}" for name in ("*.json", SPARSIFY_WEIGHTS, GEMMA_SCOPE_WEIGHTS)]
+    return Path(snapshot_download(repository, allow_patterns=files)) / folder
+
+
+def _repository_and_folder(release: str, sae_id: str, key: str) -> tuple[str, str]:
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    releases = get_pretrained_saes_directory()
+    if release in releases:
+        ids = releases[release].saes_map
+        if sae_id not in ids:
+            raise UserError(key, f"{release}:{sae_id}", f"is not in that release; it has {_close(sae_id, [*ids])}")
+        return releases[release].repo_id, ids[sae_id]
+    if "/" not in release:
+        near = _close(release, [*releases])
+        raise UserError(key, f"{release}:{sae_id}", f"names no SAELens release; close are {near}")
+    return release, sae_id
+
+
+def _close(name: str, known: list[str]) -> str:
+    return ", ".join(get_close_matches(name, known, n=5, cutoff=0.3) or known[:5])

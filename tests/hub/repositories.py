@@ -1,0 +1,206 @@
+"""The repositories of the paper's four setups: the true architectures and file layouts, random weights, tiny sizes."""
+
+import json
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GemmaConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    LlamaConfig,
+)
+
+from analogue.corpus import read_texts
+from analogue.embedded import ASSETS
+
+D_SAE = 96
+VOCABULARY = 4096
+
+
+def write_repositories(root):
+    """Write all of them under `root`, as `HubServer` expects."""
+    write_pythia(root / "models")
+    write_gemma(root / "models")
+    write_llama(root / "models")
+    write_tinystories(root / "models")
+    texts = list(read_texts("embedded:stories/train.parquet"))
+    write_corpus(root / "datasets/Skylion007/openwebtext", texts[:1200], "plain_text/train-0000{}-of-00002.parquet")
+    write_corpus(root / "datasets/roneneldan/TinyStories", texts[1200:1600], "data/train-0000{}-of-00002.parquet")
+
+
+def write_pythia(models_root):
+    for name, d_model, n_layers in (("pythia-70m", 16, 6), ("pythia-160m", 24, 12)):
+        config = GPTNeoXConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=d_model,
+            num_hidden_layers=n_layers,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=128,
+        )
+        repository = models_root / "EleutherAI" / name
+        write_model(repository, config)
+        write_model(repository.with_name(f"{name}@step1000"), config, seed=1)
+        for folder in (repository, repository.with_name(f"{name}@step1000")):
+            write_byte_level_tokenizer(folder, "GPTNeoXTokenizer")
+        for layer in (1, 3, 5, 7):
+            write_sparsify(models_root / "EleutherAI" / f"sae-{name}-32k" / f"layers.{layer}", d_model, seed=layer)
+
+
+def write_gemma(models_root):
+    shape = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32}
+    shape |= {"vocab_size": 600, "max_position_embeddings": 256}
+    for name, config in (
+        ("gemma-2b", GemmaConfig(hidden_size=16, num_hidden_layers=18, **shape)),
+        ("gemma-2-2b", Gemma2Config(hidden_size=24, num_hidden_layers=26, **shape)),
+    ):
+        write_model(models_root / "google" / name, config, shard_size="30KB")
+        write_gemma_tokenizer(models_root / "google" / name)
+    folder = "gemma_2b_blocks.12.hook_resid_post_16384"
+    write_old_saelens(models_root / "jbloom/Gemma-2b-Residual-Stream-SAEs" / folder, 16, "standard", layer=12)
+    write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res" / gemma_scope_folder(14), 24)
+
+
+def write_llama(models_root):
+    shape = {"num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 32, "vocab_size": VOCABULARY}
+    for name in ("Meta-Llama-3-8B-Instruct", "Llama-3.1-8B"):
+        repository = models_root / "meta-llama" / name
+        write_model(repository, LlamaConfig(hidden_size=16, num_hidden_layers=32, **shape), shard_size="100KB")
+        write_byte_level_tokenizer(repository, "PreTrainedTokenizerFast", bos=True)
+    folder = "Juliushanhanhan/llama-3-8b-it-res/blocks.25.hook_resid_post"
+    write_old_saelens(models_root / folder, 16, "gated", layer=25)
+    write_llama_scope(models_root / "fnlp/Llama3_1-8B-Base-LXR-8x/Llama3_1-8B-Base-L25R-8x", 16)
+
+
+def write_tinystories(models_root):
+    config = GPTNeoConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        num_layers=1,
+        num_heads=2,
+        intermediate_size=32,
+        attention_types=[[["global"], 1]],
+        max_position_embeddings=128,
+    )
+    repository = models_root / "roneneldan/TinyStories-1Layer-21M"
+    write_model(repository, config)
+    state = torch.nn.Module.state_dict(AutoModelForCausalLM.from_pretrained(repository))
+    torch.save(state, repository / "pytorch_model.bin")  # that repository holds no safetensors
+    (repository / "model.safetensors").unlink()
+    write_byte_level_tokenizer(repository, "GPT2Tokenizer")
+
+
+def write_model(repository, config, seed=0, shard_size="1GB"):
+    torch.manual_seed(seed)
+    AutoModelForCausalLM.from_config(config).save_pretrained(repository, max_shard_size=shard_size)
+
+
+def write_byte_level_tokenizer(repository, tokenizer_class, bos=False):
+    tokenizer = Tokenizer.from_file(str(ASSETS / "tokenizer/tokenizer.json"))
+    end = "<|endoftext|>"
+    if bos:
+        template = processors.TemplateProcessing(single=f"{end} $A", special_tokens=[(end, tokenizer.token_to_id(end))])
+        tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    tokenizer.save(str(repository / "tokenizer.json"))
+    special = {"bos_token": end, "eos_token": end, "unk_token": end}
+    write_json(repository / "tokenizer_config.json", {"tokenizer_class": tokenizer_class} | special)
+
+
+def write_gemma_tokenizer(repository):
+    """Byte-fallback BPE over text whose spaces are written as U+2581, with a beginning-of-sequence token."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    every_byte = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=[*special, *every_byte], max_token_length=8)
+    tokenizer.train_from_iterator(list(read_texts("embedded:stories/heldout.parquet"))[:50], trainer)
+    tokenizer.add_special_tokens([AddedToken(each, special=True) for each in special])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    tokenizer.save(str(repository / "tokenizer.json"))
+    names = dict(zip(("pad_token", "eos_token", "bos_token", "unk_token"), special, strict=True))
+    about = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "add_eos_token": False}
+    write_json(repository / "tokenizer_config.json", about | names)
+
+
+def random_weights(d_in, seed=0):
+    """Tied encoder and unit-norm decoder: (W_enc (d_in, D_SAE), b_enc, W_dec (D_SAE, d_in), b_dec)."""
+    generator = torch.Generator().manual_seed(seed)
+    decoder = torch.nn.functional.normalize(torch.randn(D_SAE, d_in, generator=generator), dim=1)
+    b_enc, b_dec = (torch.randn(n, generator=generator) * 0.01 for n in (D_SAE, d_in))
+    return decoder.T.contiguous(), b_enc, decoder, b_dec
+
+
+def write_sparsify(directory, d_in, seed=0, k=16):
+    w_enc, b_enc, w_dec, b_dec = random_weights(d_in, seed)
+    directory.mkdir(parents=True)
+    state = {"encoder.weight": w_enc.T.contiguous(), "encoder.bias": b_enc, "W_dec": w_dec, "b_dec": b_dec}
+    save_file(state, directory / "sae.safetensors")
+    about = {"expansion_factor": 32, "normalize_decoder": True, "num_latents": D_SAE, "k": k, "signed": False}
+    write_json(directory / "cfg.json", about | {"d_in": d_in})
+
+
+def write_old_saelens(directory, d_in, architecture, layer):
+    """SAELens's format before version 6, in which these releases were published."""
+    w_enc, b_enc, w_dec, b_dec = random_weights(d_in, layer)
+    state = {"W_enc": w_enc, "W_dec": w_dec, "b_dec": b_dec}
+    if architecture == "gated":
+        state |= {"b_gate": b_enc, "b_mag": b_enc * 0.5, "r_mag": torch.full((D_SAE,), 0.1)}
+    else:
+        state |= {"b_enc": b_enc, "scaling_factor": torch.ones(D_SAE)}
+    directory.mkdir(parents=True)
+    save_file(state, directory / "sae_weights.safetensors")
+    save_file({"sparsity": torch.zeros(D_SAE)}, directory / "sparsity.safetensors")
+    about = {"architecture": architecture, "d_in": d_in, "d_sae": D_SAE, "dtype": "torch.float32", "device": "cuda"}
+    about |= {"hook_point": f"blocks.{layer}.hook_resid_post", "hook_point_layer": layer, "activation_fn_str": "relu"}
+    about |= {"apply_b_dec_to_input": architecture != "gated", "normalize_activations": "none"}
+    about |= {"finetuning_scaling_factor": False, "prepend_bos": True, "context_size": 1024, "model_name": "some"}
+    write_json(directory / "cfg.json", about)
+
+
+def gemma_scope_folder(layer):
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    saes = get_pretrained_saes_directory()["gemma-scope-2b-pt-res-canonical"].saes_map
+    return saes[f"layer_{layer}/width_16k/canonical"]
+
+
+def write_gemma_scope(directory, d_in):
+    names = ("W_enc", "b_enc", "W_dec", "b_dec")
+    arrays = {name: each.numpy() for name, each in zip(names, random_weights(d_in, 14), strict=True)}
+    directory.mkdir(parents=True)
+    np.savez(directory / "params.npz", threshold=np.full(D_SAE, 0.1, np.float32), **arrays)
+
+
+def write_llama_scope(directory, d_in):
+    w_enc, b_enc, w_dec, b_dec = random_weights(d_in, 25)
+    (directory / "checkpoints").mkdir(parents=True)
+    state = {"encoder.weight": w_enc.T, "encoder.bias": b_enc, "decoder.weight": w_dec.T, "decoder.bias": b_dec}
+    state = {name: each.to(torch.bfloat16).contiguous() for name, each in state.items()}
+    save_file(state, directory / "checkpoints/final.safetensors")
+    norm = d_in**0.5 / 2.0237154150197627  # SAELens's scaling factor for block 25
+    about = {"d_model": d_in, "d_sae": D_SAE, "jump_relu_threshold": 0.05, "hook_point_in": "blocks.25.hook_resid_post"}
+    about |= {"dataset_average_activation_norm": {"in": norm, "out": norm}, "norm_activation": "dataset-wise"}
+    write_json(directory / "hyperparams.json", about)
+
+
+def write_corpus(repository, texts, pattern):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for part in range(2):
+        file = repository / pattern.format(part)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"text": texts[part::2]}), file)
+    (repository / "README.md").write_text("---\nlicense: cc0-1.0\n---\nTexts.\n")
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))

@@ -1,0 +1,46 @@
+"""A process of its own that runs comparisons on demand: the hub's libraries read their settings when imported.
+
+Reads lines of JSON. A list of overrides is answered with the record, a path of an SAE and a residual stream with its
+encoding, and both with the sentence and the kind of what went wrong.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+
+import analogue.comparison.config  # noqa: F401
+from analogue.command_line import quieten
+from analogue.comparison.run import compare
+from analogue.saes import load
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def answer(request):
+    try:
+        return encode(**request) if isinstance(request, dict) else {"record": asdict(run(request))}
+    except Exception as error:
+        return {"error": str(error), "kind": type(error).__name__}
+
+
+def run(overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compare(compose("compare", overrides=overrides))
+
+
+def encode(path, resid):
+    sae = load(path=path)
+    acts = sae.encode(torch.tensor(resid))
+    return {"acts": acts.tolist(), "decoded": sae.decode(acts).tolist(), "W_dec": sae.W_dec.tolist()}
+
+
+if __name__ == "__main__":
+    quieten()
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line)), default=str), file=answers, flush=True)
