@@ -4,12 +4,14 @@ import hydra
 from omegaconf import DictConfig
 
 import analogue.comparison.config  # registers the schema  # noqa: F401
-from analogue.command_line import Outcome, quote_layer_placeholders
+from analogue.command_line import Outcome, finished_before, quote_layer_placeholders
 
 outcome = Outcome()
 
 
 def compare(cfg: DictConfig) -> None:
+    if finished_before(cfg):
+        return
     from analogue.comparison.run import compare
 
     compare(cfg)

@@ -10,15 +10,23 @@ from analogue.training.config import TrainSAEConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 COMPARE_GROUPS = ("model_a", "model_b", "sae_a", "sae_b", "data", "filters", "cache", "logger")
+PRESET_GROUPS = ("experiment", "protocol")
 TRAINING_GROUPS = ("model", "sae")
-REQUIRED = {"data=text": ("data.path=some.txt",)}
+REQUIRED = {
+    "data=text": ("data.path=some.txt",),
+    "model=hub": ("model.name=some/model",),
+    "model_a=hub": ("model_a.name=some/model",),
+    "model_b=hub": ("model_b.name=some/model",),
+    "sae_a=hub": ("sae_a.path=some/directory",),
+    "sae_b=hub": ("sae_b.path=some/directory",),
+}
 
 
 def options(*groups):
     return [f"{group}={path.stem}" for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
 
 
-@pytest.mark.parametrize("option", options(*COMPARE_GROUPS))
+@pytest.mark.parametrize("option", options(*COMPARE_GROUPS, *PRESET_GROUPS))
 def test_options_of_compare_compose(compose_config, option):
     cfg = compose_config("compare", option, *REQUIRED.get(option, ()), "output_dir=out")
     cfg.logger = {}  # refers to Hydra's run time
@@ -27,5 +35,5 @@ def test_options_of_compare_compose(compose_config, option):
 
 @pytest.mark.parametrize("option", options(*TRAINING_GROUPS))
 def test_options_of_train_sae_compose(compose_config, option):
-    cfg = compose_config("train_sae", option, "output_dir=out")
+    cfg = compose_config("train_sae", option, *REQUIRED.get(option, ()), "output_dir=out")
     assert isinstance(OmegaConf.to_object(cfg), TrainSAEConfig)

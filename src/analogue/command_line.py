@@ -1,36 +1,51 @@
-"""How an entry point ends: user errors as one sentence, exit code 1, and the rest of a multirun still runs."""
+"""How an entry point ends: errors as one sentence, exit code 1, and the rest of a multirun still runs."""
 
 import functools
 import logging
+import os
 import re
 import sys
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from hydra.types import TaskFunction
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
 from analogue.errors import UserError
 
+RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 
 class Outcome:
-    """Counts the jobs of this process that ended with a user error."""
+    """Counts the jobs of this process that failed."""
 
     def __init__(self) -> None:
         self.n_failed = 0
 
     def reported(self, task: Callable[[DictConfig], Any]) -> TaskFunction:
-        """Wrap a job: a `UserError` becomes a sentence on the terminal and a failure on the count."""
+        """Wrap a job: a `UserError` becomes a sentence on the terminal and a failure on the count.
+
+        In a multirun every other exception does so too, and the job's folder keeps the error and its traceback.
+        """
 
         @functools.wraps(task)
         def run(cfg: DictConfig) -> Any:
             quieten()
             try:
-                return task(cfg)
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
+                with _ranks_of_this_job_alone():
+                    return task(cfg)
+            except Exception as error:
+                if not (isinstance(error, UserError) or in_multirun()):
+                    raise
+                print(f"error: {_sentence(error)}", file=sys.stderr)
                 self.n_failed += 1
+                if in_multirun():
+                    _record(error, cfg)
                 return None
 
         return run
@@ -38,6 +53,18 @@ class Outcome:
     def exit(self) -> None:
         """End the process, with code 1 if a job failed."""
         sys.exit(1 if self.n_failed else 0)
+
+
+def in_multirun() -> bool:
+    """Whether the job that runs now is one of several."""
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+
+
+def finished_before(cfg: DictConfig) -> bool:
+    """Whether a multirun's job needs no work: an earlier multirun that is resumed has finished it."""
+    from analogue.reporting.resume import take_over
+
+    return in_multirun() and take_over(_plain(cfg), Path(cfg.output_dir), cfg.sweep.resume)
 
 
 def quote_layer_placeholders() -> None:
@@ -59,3 +86,43 @@ def quieten() -> None:
         ".*torch.jit.*",
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
+
+
+@contextmanager
+def _ranks_of_this_job_alone() -> Iterator[None]:
+    """Let a multirun's job start its own ranks, and leave nothing of them to the next job.
+
+    Lightning starts a rank by the command line of its process, which in a multirun is that of all jobs, and keeps the
+    ranks' variables and process group until the process ends.
+    """
+    if not in_multirun():
+        yield
+        return
+    arguments, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
+    sys.argv = [arguments[0], *HydraConfig.get().overrides.task, "hydra.mode=RUN"]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def _record(error: Exception, cfg: DictConfig) -> None:
+    from analogue.reporting.jobs import Failure, write_failure
+
+    write_failure(Failure(_sentence(error), _plain(cfg)), traceback.format_exc(), cfg.output_dir)
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[return-value]

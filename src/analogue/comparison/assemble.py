@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.comparison.module import ComparisonModule
 from analogue.comparison.pairing import Pairing
-from analogue.comparison.side import HOOK, Side
+from analogue.comparison.side import Side
 from analogue.corpus import TokenSequences
 from analogue.features import TopTokens
 from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord
@@ -53,7 +53,10 @@ def assemble_result(
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
         config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
-        warnings=_warnings(cfg, sequences, side_records, similarity),
+        warnings=[
+            *(warning for side in sides for warning in side.warnings),
+            *_warnings(cfg, sequences, side_records, similarity),
+        ],
     )
 
 
@@ -72,6 +75,11 @@ def pairs_table(pairing: Pairing, tops: dict[str, TopTokens]) -> pa.Table:
     return pa.table(columns)
 
 
+def nulls_table(draws: dict[str, list[float]]) -> pa.Table:
+    """One column a metric with a null, one row a draw."""
+    return pa.table({name: pa.array(scores, pa.float64()) for name, scores in draws.items() if scores})
+
+
 def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
     stored = module.evidence[side.label]
     return SideRecord(
@@ -79,7 +87,7 @@ def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
         revision=side.model.revision,
         model_fingerprint=side.model.fingerprint,
         layer=side.layer,
-        hook_point=HOOK,
+        hook_point=side.model.hook,
         sae=side.sae_path,
         sae_architecture=side.sae.cfg.architecture(),
         d_model=side.model.d_model,

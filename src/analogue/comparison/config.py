@@ -5,10 +5,15 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from analogue.errors import UserError
 
 Direction = Enum("Direction", {"a_to_b": "a_to_b", "b_to_a": "b_to_a"})
 OneToOne = Enum("OneToOne", {"best": "best", "first": "first"})
+Hook = Enum("Hook", {"resid_post": "resid_post", "resid_pre": "resid_pre"})
+Redrawn = Enum("Redrawn", {"weights": "weights", "all": "all"})
 
 
 @dataclass
@@ -18,25 +23,35 @@ class ModelConfig:
     name: str = MISSING
     revision: str | None = MISSING
     dtype: str = MISSING
+    hook: Hook = MISSING
+    randomize: Redrawn | None = MISSING
+    randomize_seed: int = MISSING
+    device_map: str | None = MISSING
 
 
 @dataclass
 class SAEConfig:
-    """An SAE directory; `{layer}` in the path stands for the layer compared."""
+    """An SAE: directory, `RELEASE:ID` or `OWNER/REPOSITORY:FOLDER`; `{layer}` stands for the layer compared."""
 
     path: str = MISSING
     dtype: str = MISSING
+    before_topk: bool = MISSING
 
 
 @dataclass
 class DataConfig:
-    """The text that both models read."""
+    """The text that both models read: a file, or a data set of the hub."""
 
     path: str = MISSING
+    subset: str | None = MISSING
+    split: str = MISSING
+    column: str = MISSING
+    shuffle_seed: int | None = MISSING
     n_sequences: int = MISSING
     seq_len: int = MISSING
     batch_size: int = MISSING
     packing: bool = MISSING
+    count_padding: bool = MISSING
 
 
 @dataclass
@@ -76,6 +91,14 @@ class CacheConfig:
 
 
 @dataclass
+class SweepConfig:
+    """Where a multirun writes, and the earlier one whose finished jobs it takes over."""
+
+    dir: str = MISSING
+    resume: str | None = MISSING
+
+
+@dataclass
 class CompareConfig:
     """Everything that one comparison depends on."""
 
@@ -94,7 +117,20 @@ class CompareConfig:
     cache: CacheConfig = MISSING
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
+    sweep: SweepConfig = MISSING
     output_dir: str = MISSING
+
+
+def typed(cfg: DictConfig) -> CompareConfig:
+    """The configuration as typed objects.
+
+    Raises:
+        UserError: naming the first key that has no value.
+    """
+    try:
+        return OmegaConf.to_object(cfg)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        raise UserError(str(error.full_key), "???", "has no value; give one on the command line") from error
 
 
 ConfigStore.instance().store("compare_schema", CompareConfig)

@@ -1,17 +1,20 @@
 """Conducts one comparison, from configuration to record."""
 
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from analogue.comparison.assemble import assemble_result, pairs_table
+from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
 from analogue.comparison.checks import check_settings
-from analogue.comparison.config import CacheConfig, CompareConfig, DataConfig
+from analogue.comparison.config import CacheConfig, CompareConfig, DataConfig, typed
 from analogue.comparison.module import ComparisonModule
 from analogue.comparison.pairing import Pairing, configured_filters, pair_features
 from analogue.comparison.side import Side, check_same_tokenizer, open_side
@@ -19,8 +22,10 @@ from analogue.corpus import TokenDataModule, TokenSequences, read_texts, token_s
 from analogue.features import ActivationStore, TopTokens, top_tokens
 from analogue.reporting import ComparisonResult, write_result
 from analogue.reporting.tables import comparison_tables
-from analogue.reporting.tracking import log_comparison
+from analogue.reporting.tracking import log_comparison, log_or_warn
 from analogue.significance import SimilarityResult, score_against_null
+from analogue.similarity import Metric, Scorer, metric
+from analogue.similarity.metric import Permutation
 from analogue.trainer import open_trainer
 
 
@@ -33,7 +38,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     Raises:
         UserError: something in the configuration cannot work.
     """
-    config: CompareConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
+    config = typed(cfg)
     stopwatch = Stopwatch()
     check_settings(config)
     a = open_side("a", config.model_a, config.sae_a, config.layer_a)
@@ -49,17 +54,19 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
         tops = {side.label: _top_tokens(side, module, sequences, config.filters.top_tokens) for side in (a, b)}
         pairing = _pair(config, a, module, tops)
     stopwatch.lap("pairing")
-    similarity = _score(config, a, b, pairing)
+    similarity, nulls = _score(config, a, b, pairing)
     stopwatch.lap("scores")
     result = assemble_result(cfg, [a, b], sequences, module, pairing, similarity, stopwatch.laps)
-    report(cfg, result, pairing, tops)
+    report(cfg, result, pairs_table(pairing, tops), nulls_table(nulls))
     return result
 
 
 def read_sequences(data: DataConfig, side: Side) -> TokenSequences:
     """Tokenise as much of the corpus as the configuration asks for."""
-    texts = read_texts(data.path)
-    return tokenise(texts, side.model.tokenizer, data.n_sequences, data.seq_len, data.packing)
+    texts = read_texts(
+        data.path, column=data.column, subset=data.subset, split=data.split, shuffle_seed=data.shuffle_seed
+    )
+    return tokenise(texts, side.model.tokenizer, data.n_sequences, data.seq_len, data.packing, data.count_padding)
 
 
 def gather_activations(
@@ -76,16 +83,15 @@ def gather_activations(
     return module, trainer.is_global_zero
 
 
-def report(cfg: DictConfig, result: ComparisonResult, pairing: Pairing, tops: dict[str, TopTokens]) -> None:
-    """Write the record and the pairs, print the tables, and log to the configured logger."""
-    table = pairs_table(pairing, tops)
-    write_result(result, table, Path(cfg.output_dir))
+def report(cfg: DictConfig, result: ComparisonResult, pairs: pa.Table, nulls: pa.Table) -> None:
+    """Write the record, the pairs and the nulls' draws, print the tables, and log to the configured logger."""
+    write_result(result, pairs, Path(cfg.output_dir), nulls)
     console = Console()
     console.print(comparison_tables(result))
     console.print(f"written to {cfg.output_dir}", soft_wrap=True)
     if cfg.logger:
-        logger: Logger = instantiate(cfg.logger)
-        log_comparison(logger, result, table)
+        log = partial(log_comparison, result=result, pairs=pairs, directory=Path(cfg.output_dir))
+        log_or_warn(partial(instantiate, cfg.logger), log)
 
 
 class Stopwatch:
@@ -124,7 +130,10 @@ def _pair(config: CompareConfig, side: Side, module: ComparisonModule, tops: dic
     return pair_features(acts_a, acts_b, config.matching.direction.value, filters)
 
 
-def _score(config: CompareConfig, a: Side, b: Side, pairing: Pairing) -> list[SimilarityResult]:
+def _score(
+    config: CompareConfig, a: Side, b: Side, pairing: Pairing
+) -> tuple[list[SimilarityResult], dict[str, list[float]]]:
+    """The score of each metric, and the draws of its null."""
     kept = pairing.pairs.kept_pairs()
     x, y = (
         side.sae.W_dec[features].double().cpu().numpy() for side, features in ((a, kept.feature_a), (b, kept.feature_b))
@@ -135,4 +144,22 @@ def _score(config: CompareConfig, a: Side, b: Side, pairing: Pairing) -> list[Si
         def advance(n_done: int) -> None:
             progress.update(task, completed=n_done)
 
-        return score_against_null(x, y, config.metrics, config.null.n, config.seed, advance)
+        scores: dict[str, list[float]] = {}
+        metrics = [_remembering(metric(name), scores) for name in config.metrics]
+        similarity = score_against_null(x, y, metrics, config.null.n, config.seed, advance)
+    return similarity, {name: values[1:] for name, values in scores.items()}  # the first is of the pairs as they are
+
+
+def _remembering(each: Metric, scores: dict[str, list[float]]) -> Metric:
+    """The metric, keeping every score that it gives."""
+
+    def prepare(x: Any, y: Any) -> Scorer:
+        scorer, kept = each.prepare(x, y), scores.setdefault(each.name, [])
+
+        def score(permutation: Permutation) -> float:
+            kept.append(scorer(permutation))
+            return kept[-1]
+
+        return score
+
+    return replace(each, prepare=prepare)

@@ -6,11 +6,10 @@ from typing import Any
 from analogue.comparison.config import ModelConfig, SAEConfig
 from analogue.errors import UserError
 from analogue.features import content_key
-from analogue.models import LanguageModel, directory_fingerprint, open_model, tokenizer_fingerprint
-from analogue.saes import load, locate_sae
+from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
+from analogue.saes import load, sae_fingerprint, sae_warnings
 
-HOOK = "resid_post"
-ENCODER_VERSION = 1  # raise when the code between tokens and stored activations changes its output
+ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Side:
         sae: a `sae_lens.SAE`.
         sae_path: where it came from, as the user gave it, `{layer}` filled in.
         model_dtype: the precision of the model's weights.
+        warnings: what the SAE's own metadata say against using it here.
     """
 
     label: str
@@ -31,6 +31,7 @@ class Side:
     sae_path: str
     sae_fingerprint: str
     model_dtype: str
+    warnings: list[str]
 
     @property
     def d_sae(self) -> int:
@@ -39,14 +40,14 @@ class Side:
     @property
     def model_identity(self) -> str:
         """Sides with the same one can share a model pass."""
-        return f"{self.model.fingerprint} {self.model_dtype}"
+        return f"{self.model.fingerprint} {self.model_dtype} {self.model.hook}"
 
     def activation_key(self, tokens_fingerprint: str, precision: str) -> str:
         """The name of this side's activations in the store."""
         return content_key(
             model=self.model_identity,
             layer=self.layer,
-            hook=HOOK,
+            hook=self.model.hook,
             sae=self.sae_fingerprint,
             sae_dtype=str(self.sae.dtype),
             tokens=tokens_fingerprint,
@@ -62,11 +63,18 @@ def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Sid
         UserError: naming the key to change: a model or SAE that is not there, a layer out of range, or an SAE whose
             width is not the model's.
     """
-    language_model = open_model(model.name, model.revision, key=f"model_{label}.name")
+    language_model = open_model(
+        model.name,
+        model.revision,
+        key=f"model_{label}.name",
+        hook=model.hook.value,
+        randomize=model.randomize.value if model.randomize else None,
+        randomize_seed=model.randomize_seed,
+        device_map=model.device_map,
+    )
     language_model.check_layer(layer, key=f"layer_{label}")
     key = f"sae_{label}.path"
-    directory = locate_sae(sae.path, layer, key)
-    loaded = load(sae.path, layer, sae.dtype, key)
+    loaded = load(sae.path, layer, sae.dtype, key, sae.before_topk)
     if loaded.cfg.d_in != language_model.d_model:
         problem = f"reads activations of width {loaded.cfg.d_in}, but {model.name} (model_{label}.name) has d_model "
         raise UserError(key, sae.path, f"{problem}{language_model.d_model}; choose an SAE trained on that model")
@@ -76,8 +84,9 @@ def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Sid
         layer=layer,
         sae=loaded,
         sae_path=sae.path.replace("{layer}", str(layer)),
-        sae_fingerprint=directory_fingerprint(directory),
+        sae_fingerprint=sae_fingerprint(loaded),
         model_dtype=model.dtype,
+        warnings=[f"{key} {warning}" for warning in sae_warnings(loaded, layer, language_model.hook)],
     )
 
 

@@ -1,60 +1,80 @@
-"""Layer-by-layer heatmaps of a sweep."""
+"""Layer-by-layer heatmaps of a sweep, for paper and screen."""
 
-import os
+import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from analogue.reporting.record import ComparisonResult
-from analogue.reporting.tables import SIGNIFICANT
+from analogue.reporting.files import write_whole
+from analogue.reporting.grids import LayerGrid, protocol
+from analogue.reporting.panels import SIGNIFICANT, Panel
+
+FORMATS = ("png", "pdf")
+LEFT, SIDES = 0.7, 1.35  # inches left of a panel's cells, and on both sides of them together
+BOTTOM, ENDS = 0.5, 0.9
+HEADING = 0.75
 
 
-def save_heatmap(results: Sequence[ComparisonResult], metric: str, path: Path) -> None:
-    """Draw the paired scores of one metric, rows layer of A, columns layer of B.
+def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
+    """Draw panels of one grid into `<stem>.png` and `<stem>.pdf`.
 
-    Each cell is annotated with its score; scores with p >= 0.05 are marked with an asterisk, jobs without a score
+    Each cell is annotated with its number; scores with p >= 0.05 are marked with an asterisk, cells without a number
     are grey.
     """
     from matplotlib.figure import Figure
 
-    rows = sorted({result.side_a.layer for result in results})
-    columns = sorted({result.side_b.layer for result in results})
-    scores, p_values = _grids(results, metric, rows, columns)
-    figure = Figure(figsize=(1.8 + 0.62 * len(columns), 1.6 + 0.55 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
+    cell_width, cell_height = 0.52 * len(grid.columns), 0.42 * len(grid.rows)
+    n_columns = 1 if cell_width > 2 * cell_height + 1 else min(2, len(panels))
+    n_rows = -(-len(panels) // n_columns)
+    # Places are worked out in inches: matplotlib's own layouts draw everything several times to find them.
+    width, height = max(3.6, cell_width) + SIDES, max(1.0, cell_height) + ENDS
+    figure = Figure(figsize=(width * n_columns, height * n_rows + HEADING))
+    figure.text(0.1 / (width * n_columns), 1, _heading(grid, width * n_columns), fontsize=8, va="top")
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, n_columns)
+        corner = width * column + LEFT, height * (n_rows - 1 - row) + BOTTOM
+        _draw(figure, grid, panel, (*corner, width - SIDES, height - ENDS))
+    for kind in FORMATS:
+        write_whole(stem.with_name(f"{stem.name}.{kind}"), partial(_save, figure, kind))
+
+
+def _heading(grid: LayerGrid, inches: float) -> str:
+    lines = (grid.title, protocol(grid.first))
+    return "\n" + "\n".join(textwrap.fill(line, int(inches * 15)) for line in lines)
+
+
+def _save(figure: Any, kind: str, path: Path) -> None:
+    metadata = {"CreationDate": None} if kind == "pdf" else {}  # without a date, equal sweeps give equal files
+    figure.savefig(path, format=kind, dpi=150, metadata=metadata)
+
+
+def _draw(figure: Any, grid: LayerGrid, panel: Panel, place: tuple[float, float, float, float]) -> None:
+    x, y, width, height = place
+    size = figure.get_size_inches()
+    axes = figure.add_axes((x / size[0], y / size[1], width / size[0], height / size[1]))
+    scale = figure.add_axes(((x + width + 0.12) / size[0], y / size[1], 0.12 / size[0], height / size[1]))
     axes.set_facecolor("0.85")
-    image = axes.imshow(scores, cmap="viridis", vmin=min(0.0, _lowest(scores)), vmax=1.0, aspect="auto")
-    axes.set_xticks(range(len(columns)), [str(layer) for layer in columns])
-    axes.set_yticks(range(len(rows)), [str(layer) for layer in rows])
-    axes.set_xlabel(f"layer_b ({results[0].side_b.model})")
-    axes.set_ylabel(f"layer_a ({results[0].side_a.model})")
-    axes.set_title(f"{metric}, paired score (* p ≥ {SIGNIFICANT})", loc="left")
-    for (row, column), score in np.ndenumerate(scores):
-        if np.isfinite(score):
-            mark = "*" if p_values[row, column] >= SIGNIFICANT else ""
-            red, green, blue, _ = image.cmap(image.norm(score))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            colour = "white" if dark else "black"
-            axes.text(column, row, f"{score:.2f}{mark}", ha="center", va="center", color=colour, fontsize=8)
-    figure.colorbar(image, label=f"{metric} score")
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=150)
-    os.replace(temporary, path)
+    low, high = panel.limits
+    colours = "viridis_r" if panel.descending else "viridis"
+    image = axes.imshow(panel.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    axes.set_xticks(range(len(grid.columns)), [str(layer) for layer in grid.columns])
+    axes.set_yticks(range(len(grid.rows)), [str(layer) for layer in grid.rows])
+    axes.set_ylabel(grid.axes[0], fontsize=8)
+    axes.set_xlabel(grid.axes[1], fontsize=8)
+    asterisk = f" (* p ≥ {SIGNIFICANT})" if panel.marked is not None and panel.marked.any() else ""
+    axes.set_title(f"{panel.title}{asterisk}", loc="left", fontsize=9)
+    for (row, column), value in np.ndenumerate(panel.values):
+        if np.isfinite(value):
+            mark = "*" if panel.marked is not None and panel.marked[row, column] else ""
+            text = f"{value:z.{panel.digits}f}{mark}"
+            axes.text(column, row, text, ha="center", va="center", color=_readable(image, value), fontsize=7)
+    figure.colorbar(image, cax=scale).ax.tick_params(labelsize=7)
 
 
-def _grids(
-    results: Sequence[ComparisonResult], metric: str, rows: list[int], columns: list[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    scores, p_values = np.full((2, len(rows), len(columns)), np.nan)
-    for result in results:
-        for entry in result.similarity:
-            if entry["metric"] == metric and entry["score"] is not None:
-                cell = rows.index(result.side_a.layer), columns.index(result.side_b.layer)
-                scores[cell], p_values[cell] = entry["score"], entry["p_value"]
-    return scores, p_values
-
-
-def _lowest(scores: np.ndarray) -> float:
-    finite = scores[np.isfinite(scores)]
-    return float(finite.min()) if finite.size else 0.0
+def _readable(image: Any, value: float) -> str:
+    """Black or white, whichever stands out from the cell's colour."""
+    red, green, blue, _ = image.cmap(image.norm(value))
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"

@@ -1,17 +1,15 @@
 """The record of one comparison: everything that tables, figures, sweeps and W&B are made from."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from analogue.reporting.files import NULLS_FILE, PAIRS_FILE, RESULT_FILE, write_table, write_text
 
 SCHEMA_VERSION = 1
-RESULT_FILE = "result.json"
-PAIRS_FILE = "pairs.parquet"
 
 
 @dataclass(frozen=True)
@@ -106,16 +104,23 @@ class ComparisonResult:
         return cls(**(fields | sides | {"corpus": CorpusRecord(**fields["corpus"])}))
 
 
-def write_result(result: ComparisonResult, pairs: pa.Table, directory: str | Path) -> None:
-    """Write `pairs.parquet`, then `result.json`; each appears whole or not at all."""
+def write_result(
+    result: ComparisonResult, pairs: pa.Table, directory: str | Path, nulls: pa.Table | None = None
+) -> None:
+    """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; each appears whole or not at all.
+
+    Args:
+        nulls: one column a metric, one row a draw of its null; None where the draws were not kept.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    temporary = directory / f".{PAIRS_FILE}.tmp"
-    pq.write_table(pairs, temporary, compression="zstd")
-    os.replace(temporary, directory / PAIRS_FILE)
-    temporary = directory / f".{RESULT_FILE}.tmp"
-    temporary.write_text(result.to_json() + "\n", encoding="utf-8")
-    os.replace(temporary, directory / RESULT_FILE)
+    (directory / RESULT_FILE).unlink(missing_ok=True)  # an old record must not vouch for new pairs
+    write_table(pairs, directory / PAIRS_FILE)
+    if nulls is None:
+        (directory / NULLS_FILE).unlink(missing_ok=True)
+    else:
+        write_table(nulls, directory / NULLS_FILE)
+    write_text(result.to_json() + "\n", directory / RESULT_FILE)
 
 
 def read_results(directory: str | Path) -> list[ComparisonResult]:

@@ -1,52 +1,54 @@
-"""What a multirun ends with: layer-by-layer tables, and a heatmap for each metric."""
+"""What a multirun shows: its progress job by job, and at the end tables, figures and a page."""
 
-import json
+import sys
+import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
-from analogue.reporting.heatmap import save_heatmap
-from analogue.reporting.record import ComparisonResult, read_results
-from analogue.reporting.tables import sweep_table
+from analogue.reporting.progress import SweepProgress, count_jobs
+
+if TYPE_CHECKING:
+    from analogue.reporting.summary import Summary
 
 
 class SweepSummary(Callback):
-    """Hydra callback: prints and draws the records of the multirun that has just ended."""
+    """Hydra callback: a progress line after each job, the summary at the end; exit code 1 if a job failed."""
+
+    def __init__(self) -> None:
+        self.progress: SweepProgress | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.progress = SweepProgress(str(config.hydra.sweep.dir), count_jobs(config.hydra), time.time())
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if self.progress is not None:
+            print(self.progress.line(time.time()), flush=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        summarise(Path(str(config.hydra.sweep.dir)), Console())
+        from rich.console import Console
+
+        from analogue.reporting.summary import summarise
+
+        directory = Path(str(config.hydra.sweep.dir))
+        summary = summarise([directory], directory, Console())
+        if summary.grids and config.get("logger"):
+            _log(config, summary, directory)
+        if summary.failures:
+            sys.exit(1)
 
 
-def summarise(directory: Path, console: Console) -> None:
-    """Print the tables of all records under `directory` and save `heatmap_<metric>.png` there.
+def _log(config: DictConfig, summary: "Summary", directory: Path) -> None:
+    from analogue.reporting.tracking import log_or_warn
+    from analogue.reporting.tracking_sweep import log_sweep
 
-    Where a cell of the layer grid holds several jobs (a sweep over something else too), each such group of jobs
-    gets tables and heatmaps of its own.
-    """
-    results = read_results(directory)
-    if not results:
-        return
-    groups = _grids_of_layers(results)
-    for number, group in enumerate(groups):
-        suffix = f"_{number}" if len(groups) > 1 else ""
-        for metric in dict.fromkeys(entry["metric"] for result in group for entry in result.similarity):
-            table = sweep_table(group, metric)
-            needed = console.measure(table, options=console.options.update(width=10_000)).maximum
-            console.width = max(console.width, needed)  # rather wrapped by the terminal than cut
-            console.print(table)
-            save_heatmap(group, metric, directory / f"heatmap_{metric}{suffix}.png")
-    n_passes = sum(result.n_model_passes for result in results)
-    console.print(f"{len(results)} comparisons, {n_passes} model passes over the corpus; figures in {directory}")
-
-
-def _grids_of_layers(results: list[ComparisonResult]) -> list[list[ComparisonResult]]:
-    """Records that differ in nothing but their layers belong to one grid."""
-    grids: dict[str, list[ComparisonResult]] = {}
-    for result in results:
-        own = {"layer_a", "layer_b", "output_dir", "logger"}
-        rest = {name: value for name, value in result.config.items() if name not in own}
-        grids.setdefault(json.dumps(rest, sort_keys=True), []).append(result)
-    return list(grids.values())
+    # The places that a job's configuration takes from its run do not exist for the sweep as a whole.
+    places = {"save_dir": str(directory), "mode": RunMode.MULTIRUN, "sweep_dir": str(directory), "job_type": "sweep"}
+    known = {name: value for name, value in places.items() if name in config.logger}
+    log_or_warn(partial(instantiate, config.logger, **known), partial(log_sweep, summary=summary, directory=directory))

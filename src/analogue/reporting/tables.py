@@ -7,9 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from analogue.reporting.panels import SIGNIFICANT
 from analogue.reporting.record import ComparisonResult, SideRecord
-
-SIGNIFICANT = 0.05
 
 
 def comparison_tables(result: ComparisonResult) -> Group:

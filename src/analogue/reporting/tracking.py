@@ -1,32 +1,68 @@
 """Experiment tracking: what a comparison sends to a Lightning logger, W&B above all."""
 
+import contextlib
 import netrc
 import os
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from analogue.reporting.files import PAIRS_FILE, RESULT_FILE
+from analogue.reporting.grids import flat, pair
+from analogue.reporting.jobs import PLACES
 from analogue.reporting.record import ComparisonResult
 
 
-def wandb_logger(project: str, save_dir: str, mode: RunMode | None, sweep_dir: str, **settings: Any) -> WandbLogger:
+def wandb_logger(
+    project: str,
+    save_dir: str,
+    mode: RunMode | None,
+    sweep_dir: str,
+    init_timeout: float,
+    **settings: Any,
+) -> WandbLogger:
     """A W&B logger that is offline unless the user has logged in or set `WANDB_MODE`; a multirun's jobs share a group.
 
     Args:
         mode: Hydra's; the jobs of a multirun are grouped by `sweep_dir`.
+        init_timeout: seconds to wait for the W&B server.
         settings: of `WandbLogger`.
     """
     if "WANDB_MODE" not in os.environ and not _logged_in():
         settings["offline"] = True
     os.environ.setdefault("WANDB_SILENT", "true")
     group = sweep_dir if mode is RunMode.MULTIRUN else None
-    logger = WandbLogger(project=project, save_dir=save_dir, group=group, **settings)
+    timeout = {"init_timeout": init_timeout}
+    logger = WandbLogger(project=project, save_dir=save_dir, group=group, settings=timeout, **settings)
     # Lightning always passes this setting on, and W&B warns of it on every run.
     getattr(logger, "_wandb_init", {}).pop("anonymous", None)
     return logger
+
+
+def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]) -> None:
+    """Log, and end the run; what goes wrong costs one line on the terminal and nothing else."""
+    try:
+        logger = open_logger()
+        log(logger)
+        logger.finalize("success")
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
+    except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
+        reason = str(error).strip().partition("\n")[0] or "no reason given"
+        print(f"warning: not logged ({type(error).__name__}: {reason}); the result files are complete", file=sys.stderr)
+        _abandon_run()
+
+
+def flat_config(result: ComparisonResult) -> dict[str, Any]:
+    """What a dashboard selects by: `pair`, `layer_a`, `layer_b`, `model_a.name`, `filters.one_to_one`, ..."""
+    config = {name: value for name, value in result.config.items() if name not in PLACES}
+    return {"pair": pair(result), "direction": result.direction} | flat(config)
 
 
 def flat_metrics(result: ComparisonResult) -> dict[str, float]:
@@ -35,22 +71,58 @@ def flat_metrics(result: ComparisonResult) -> dict[str, float]:
     metrics["pairs/kept"] = result.n_kept
     metrics |= {f"correlation/{name}": value for name, value in result.correlation.items()}
     for entry in result.similarity:
-        names = {"paired": "score", "null_mean": "null_mean", "null_sd": "null_sd", "p": "p_value"}
+        names = {"paired": "score", "null_mean": "null_mean", "null_sd": "null_sd", "z": "z", "p": "p_value"}
         metrics |= {f"{entry['metric']}/{short}": entry[name] for short, name in names.items()}
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
-def log_comparison(logger: Logger, result: ComparisonResult, pairs: pa.Table) -> None:
-    """Send configuration, scores and funnel to a logger, and to W&B the pairs table too."""
-    logger.log_hyperparams(result.config)
+def log_comparison(logger: Logger, result: ComparisonResult, pairs: pa.Table, directory: Path) -> None:
+    """Send configuration, scores and funnel to a logger; to W&B the pairs table and the record's files too."""
+    logger.log_hyperparams(flat_config(result))
     logger.log_metrics(flat_metrics(result), step=0)
     if isinstance(logger, WandbLogger):
         logger.log_table("funnel", columns=["filter", "n_pairs"], data=[[*step.values()] for step in result.funnel])
         logger.log_table("similarity", columns=[*_SCALARS], data=[_scalars(entry) for entry in result.similarity])
         logger.log_table("pairs", columns=pairs.column_names, data=[[*row.values()] for row in _kept_rows(pairs)])
-    logger.finalize("success")
-    if isinstance(logger, WandbLogger):
-        logger.experiment.finish()
+        layers = result.side_a.layer, result.side_b.layer
+        logger.experiment.name = f"{pair(result)} {layers[0]}-{layers[1]}"
+        logger.experiment.tags = (pair(result), f"layers {layers[0]}-{layers[1]}", result.direction)
+        _log_artifacts(logger, result, directory)
+
+
+def _log_artifacts(logger: WandbLogger, result: ComparisonResult, directory: Path) -> None:
+    """The record as an artifact, made from two SAE artifacts."""
+    import wandb
+
+    run = logger.experiment
+    saes = {
+        side: wandb.Artifact(
+            _artifact_name("sae", each.sae), type="sae", metadata={"model": each.model, "layer": each.layer}
+        )
+        for side, each in (("a", result.side_a), ("b", result.side_b))
+    }
+    for side, artifact in saes.items():
+        artifact.add_reference(f"sae:{getattr(result, f'side_{side}').sae}", name="sae")
+        if not run.offline:  # W&B knows no lineage without its server
+            run.use_artifact(artifact)
+    uses = {f"sae_{side}": artifact.name for side, artifact in saes.items()}
+    record = wandb.Artifact(f"comparison-{run.id}", type="comparison", metadata=uses)
+    for name in (RESULT_FILE, PAIRS_FILE):
+        record.add_file(str(directory / name))
+    run.log_artifact(record)
+
+
+def _artifact_name(kind: str, path: str) -> str:
+    """W&B allows letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^\w.-]+", "-", f"{kind}-{path}")[-128:]
+
+
+def _abandon_run() -> None:
+    """Close a run that failed half-way, or the next job of this process would write into it."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and getattr(wandb, "run", None) is not None:
+        with contextlib.suppress(Exception):
+            wandb.finish(exit_code=1)
 
 
 _SCALARS = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null")

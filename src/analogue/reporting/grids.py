@@ -1,0 +1,128 @@
+"""Jobs laid out layer by layer, as in the paper's Tables 5 to 8."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from analogue.reporting.jobs import PLACES, Job, identity
+from analogue.reporting.record import ComparisonResult
+from analogue.significance import benjamini_hochberg
+
+LAYERS = frozenset({"layer_a", "layer_b"})
+
+
+@dataclass(frozen=True)
+class LayerGrid:
+    """Jobs that differ in nothing but their layers: rows layer of A, columns layer of B.
+
+    Attributes:
+        jobs: by (layer_a, layer_b).
+        setting: what sets this grid apart from the others of its sweep; empty where it is the only one.
+    """
+
+    jobs: dict[tuple[int, int], Job]
+    setting: str
+
+    @cached_property
+    def rows(self) -> list[int]:
+        return sorted({row for row, _ in self.jobs})
+
+    @cached_property
+    def columns(self) -> list[int]:
+        return sorted({column for _, column in self.jobs})
+
+    @cached_property
+    def first(self) -> ComparisonResult:
+        return next(iter(self.jobs.values())).result
+
+    @property
+    def metrics(self) -> list[str]:
+        """Every metric that a job of the grid was scored with."""
+        return list(dict.fromkeys(entry["metric"] for job in self.jobs.values() for entry in job.result.similarity))
+
+    @property
+    def title(self) -> str:
+        return f"{pair(self.first)}{f' · {self.setting}' if self.setting else ''}"
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """Names of the vertical and the horizontal axis."""
+        return f"layer_a ({short(self.first.side_a.model)})", f"layer_b ({short(self.first.side_b.model)})"
+
+    def values(self, read: Any) -> np.ndarray:
+        """(rows, columns) of a number that `read` finds in each record; NaN where there is no job or no number."""
+        array = np.full((len(self.rows), len(self.columns)), np.nan)
+        for (row, column), job in self.jobs.items():
+            value = read(job.result)
+            array[self.rows.index(row), self.columns.index(column)] = math.nan if value is None else value
+        return array
+
+    def adjusted_p_values(self, metric: str) -> np.ndarray:
+        """Benjamini-Hochberg over the jobs of this grid, one metric at a time."""
+        p_values = self.values(lambda result: scored(result, metric, "p_value"))
+        return benjamini_hochberg(p_values.ravel()).reshape(p_values.shape)
+
+
+def layer_grids(jobs: Sequence[Job]) -> list[LayerGrid]:
+    """Jobs by grid; of two jobs that ask for the same, the one made later counts."""
+    grids: dict[str, dict[tuple[int, int], Job]] = {}
+    for job in sorted(jobs, key=lambda job: job.result.created):
+        key = identity(job.result.config, PLACES | LAYERS)
+        grids.setdefault(key, {})[job.result.side_a.layer, job.result.side_b.layer] = job
+    order = {job.name: number for number, job in enumerate(jobs)}
+    ordered = sorted(grids.values(), key=lambda grid: min(order[job.name] for job in grid.values()))
+    settings = _settings([next(iter(grid.values())).result.config for grid in ordered])
+    return [LayerGrid(dict(sorted(grid.items())), setting) for grid, setting in zip(ordered, settings, strict=True)]
+
+
+def scored(result: ComparisonResult, metric: str, name: str) -> float | None:
+    """A number of one metric's result: its score, null mean, p-value."""
+    return next((entry[name] for entry in result.similarity if entry["metric"] == metric), None)
+
+
+def pair(result: ComparisonResult) -> str:
+    """The two models by their short names."""
+    return f"{short(result.side_a.model)} vs {short(result.side_b.model)}"
+
+
+def short(model: str) -> str:
+    """The last part of a model's name, which may be a path."""
+    return model.rstrip("/").rsplit("/", 1)[-1].removeprefix("embedded:")
+
+
+def protocol(result: ComparisonResult) -> str:
+    """How the pairs were made and tested, in one line."""
+    filters = ", ".join(step["filter"] for step in result.funnel[1:]) or "none"
+    nulls = dict.fromkeys(f"{entry['n_null']} {entry['null']} draws" for entry in result.similarity if entry["n_null"])
+    corpus = result.corpus
+    return (
+        f"{result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; "
+        f"{corpus.n_tokens} tokens in {corpus.n_sequences} sequences of {corpus.path}"
+    )
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            leaves |= flat(value, f"{prefix}{name}.")
+        else:
+            leaves[f"{prefix}{name}"] = value
+    return leaves
+
+
+def _settings(configs: list[dict[str, Any]]) -> list[str]:
+    """For each configuration, the settings in which it differs from another."""
+    flats = [flat({name: value for name, value in each.items() if name not in PLACES | LAYERS}) for each in configs]
+    varying = [
+        key
+        for key in dict.fromkeys(key for each in flats for key in each)
+        if len({json.dumps(each.get(key), default=str) for each in flats}) > 1
+    ]
+    return [" ".join(f"{key}={each.get(key)}" for key in varying) for each in flats]

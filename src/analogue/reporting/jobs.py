@@ -1,0 +1,99 @@
+"""The jobs of one or more sweeps, read back from their folders."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analogue.reporting.files import FAILURE_FILE, NULLS_FILE, PAIRS_FILE, RESULT_FILE, TRACEBACK_FILE, write_text
+from analogue.reporting.record import ComparisonResult
+
+log = logging.getLogger(__name__)
+
+# Settings that say where a job writes and what it shares, not what it finds.
+PLACES = frozenset({"output_dir", "logger", "cache", "sweep"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """A finished job: its record, and the folder that holds it.
+
+    Attributes:
+        name: the folder, seen from the sweep.
+    """
+
+    name: str
+    directory: Path
+    result: ComparisonResult
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that ended with an error; `failure.json` is this record, the traceback lies beside it.
+
+    Attributes:
+        error: one sentence for a user's error, the exception's type and message for any other.
+    """
+
+    error: str
+    config: dict[str, Any]
+    traceback: str = TRACEBACK_FILE
+
+
+def read_jobs(directories: Sequence[str | Path]) -> list[Job]:
+    """The finished jobs under some folders, in the order of their numbers; a damaged record is left out, and told."""
+    found = {name: _read_job(name, file.parent) for name, file in _files(directories, RESULT_FILE)}
+    return [job for job in found.values() if job is not None]
+
+
+def read_failures(directories: Sequence[str | Path]) -> dict[str, Failure]:
+    """The failed jobs under some folders, by name."""
+    return {
+        name: Failure(**json.loads(file.read_text(encoding="utf-8")))
+        for name, file in _files(directories, FAILURE_FILE)
+    }
+
+
+def write_failure(failure: Failure, traceback: str, directory: str | Path) -> None:
+    """Write the traceback, then the record that names it."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(traceback, directory / TRACEBACK_FILE)
+    write_text(json.dumps(asdict(failure), indent=2) + "\n", directory / FAILURE_FILE)
+
+
+def clear(directory: Path) -> None:
+    """Remove what an earlier job has left in a folder that a job is about to use."""
+    for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, FAILURE_FILE, TRACEBACK_FILE):
+        (directory / name).unlink(missing_ok=True)
+
+
+def identity(config: Mapping[str, Any], without: frozenset[str] = PLACES) -> str:
+    """Equal for configurations that ask for the same comparison."""
+    asked = {name: value for name, value in config.items() if name not in without}
+    return json.dumps(asked, sort_keys=True, default=str)
+
+
+def _files(directories: Sequence[str | Path], name: str) -> Iterator[tuple[str, Path]]:
+    roots = [Path(directory).resolve() for directory in directories]
+    top = roots[0] if len(roots) == 1 else Path(os.path.commonpath(roots))
+    files = {file.parent.relative_to(top).as_posix(): file for root in roots for file in root.rglob(name)}
+    yield from sorted(files.items(), key=lambda item: _natural(item[0]))
+
+
+def _read_job(name: str, directory: Path) -> Job | None:
+    try:
+        text = (directory / RESULT_FILE).read_text(encoding="utf-8")
+        return Job(name, directory, ComparisonResult.from_json(text))
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s holds no readable record and is left out (%s)", directory / RESULT_FILE, error)
+        return None
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,147 @@
+"use strict";
+(async () => {
+  const LAYOUT = { font: { family: "system-ui, Arial, sans-serif", size: 12 }, paper_bgcolor: "#fff" };
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const INK = "#1c2330", FILL = "#31688e", OTHER = "#b8b4d8";
+
+  async function unpack(id) {
+    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), c => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  }
+
+  // Text goes in as text: tokens may look like markup.
+  function element(tag, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  }
+
+  function table(headings, rows, numeric = []) {
+    const cell = (tag, value, column) =>
+      element(tag, { className: numeric.includes(column) ? "number" : "" }, ...(Array.isArray(value) ? value : [value ?? "–"]));
+    return element("table", {},
+      element("thead", {}, element("tr", {}, ...headings.map((text, i) => cell("th", text, i)))),
+      element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((value, i) => cell("td", value, i))))));
+  }
+
+  const rounded = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);  // no -0.00
+
+  const data = await unpack("data");
+  const sweep = document.getElementById("sweep"), panelOfJob = document.getElementById("job");
+
+  function heatmap(grid, panel) {
+    const place = element("div", { className: "panel" });
+    const [low, high] = panel.limits;
+    const texts = panel.values.map((row, i) => row.map((value, j) =>
+      value === null ? "" : rounded(value, panel.digits) + (panel.marked?.[i][j] ? "*" : "")));
+    const trace = {
+      type: "heatmap", z: panel.values, x: grid.columns.map(String), y: grid.rows.map(String), customdata: grid.jobs,
+      text: texts, texttemplate: grid.columns.length * grid.rows.length <= 150 ? "%{text}" : "",
+      colorscale: "Viridis", reversescale: panel.descending, zmin: low, zmax: high, xgap: 1, ygap: 1,
+      hoverongaps: false, colorbar: { thickness: 12 },
+      hovertemplate: `layer_a %{y}, layer_b %{x}<br>${panel.title}: %{z}<extra></extra>`,
+    };
+    const layout = { ...LAYOUT, height: 120 + 40 * Math.max(4.5, grid.rows.length), margin: { l: 60, r: 10, t: 40, b: 50 },
+      title: { text: panel.title, x: 0.02, font: { size: 14 } }, plot_bgcolor: "#d9d9d9",
+      xaxis: { title: { text: grid.axes[1] }, type: "category", showgrid: false },
+      yaxis: { title: { text: grid.axes[0] }, type: "category", autorange: "reversed", showgrid: false } };
+    Plotly.newPlot(place, [trace], layout, CONFIG).then(() => place.on("plotly_click", event => {
+      const number = event.points[0].customdata;
+      if (number !== null && number !== undefined) location.hash = `job-${number}`;
+    }));
+    return place;
+  }
+
+  function showGrid(grid) {
+    const panels = element("div", { className: "panels" }), tabs = element("div", { className: "tabs" });
+    const choose = name => {
+      for (const button of tabs.children) button.setAttribute("aria-selected", button.textContent === name);
+      for (const old of panels.children) Plotly.purge(old);
+      panels.replaceChildren(...grid.groups[name].map(panel => heatmap(grid, panel)));
+      for (const each of panels.children) Plotly.Plots.resize(each);  // drawn before they had a width
+    };
+    for (const name of Object.keys(grid.groups))
+      tabs.append(element("button", { type: "button", onclick: () => choose(name) }, name));
+    sweep.append(element("h2", {}, grid.title), element("p", { className: "protocol" }, grid.protocol), tabs, panels);
+    choose(Object.keys(grid.groups)[0]);
+  }
+
+  function nullPlot(entry) {
+    const place = element("div"), { counts, start, end } = entry.histogram ?? { counts: [], start: 0, end: 0 };
+    const width = (end - start) / (counts.length || 1);
+    const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
+      title: { text: `${entry.metric}: ${entry.score.toFixed(4)}, p = ${entry.p_value.toPrecision(3)}`, x: 0.02, font: { size: 13 } },
+      xaxis: { title: { text: `${entry.metric} score` } },
+      yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
+      shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
+      annotations: [{ x: entry.score, y: 1, yref: "paper", text: "paired", showarrow: false, xanchor: "right", xshift: -4 }] };
+    const bars = { type: "bar", x: counts.map((_, i) => start + (i + 0.5) * width), y: counts, width, marker: { color: FILL },
+      hovertemplate: "%{x:.4f}: %{y} draws<extra></extra>" };
+    // Without the draws, the null's mean and standard deviation have to do.
+    const summary = { type: "scatter", mode: "markers", x: [entry.null_mean], y: [0.5], marker: { color: FILL, size: 9 },
+      error_x: { type: "constant", value: 2 * (entry.null_sd ?? 0), color: FILL },
+      hovertemplate: "null mean %{x:.4f} ± 2 sd<extra></extra>" };
+    Plotly.newPlot(place, [counts.length ? bars : summary], layout, CONFIG);
+    return place;
+  }
+
+  function firingPlot(firing) {
+    const place = element("div");
+    const names = firing.a.map((_, i) => i === 0 ? "1" : `${2 ** i}–${2 ** (i + 1) - 1}`);
+    const bars = (name, y, color) => ({ type: "bar", name, x: names, y, marker: { color } });
+    Plotly.newPlot(place, [bars("A", firing.a, FILL), bars("B", firing.b, OTHER)], { ...LAYOUT, height: 260,
+      margin: { l: 50, r: 10, t: 34, b: 60 }, title: { text: "Firing counts of paired features", x: 0.02, font: { size: 13 } },
+      xaxis: { title: { text: "tokens that the feature fires on" }, type: "category" }, yaxis: { title: { text: "features" } } }, CONFIG);
+    return place;
+  }
+
+  function funnelPlot(funnel) {
+    const place = element("div"), steps = [...funnel].reverse();
+    Plotly.newPlot(place, [{ type: "bar", orientation: "h", y: steps.map(s => s[0]), x: steps.map(s => s[1]),
+      text: steps.map(s => String(s[1])), marker: { color: FILL } }], { ...LAYOUT, height: 90 + 30 * funnel.length,
+      margin: { l: 150, r: 10, t: 34, b: 40 }, title: { text: "Feature pairs after each filter", x: 0.02, font: { size: 13 } },
+      xaxis: { title: { text: "pairs" } } }, CONFIG);
+    return place;
+  }
+
+  function pairsTable(rows) {
+    const tokens = (own, other) => own.map(text =>
+      element("span", { className: other.includes(text) ? "token shared" : "token" }, text));
+    const cells = rows.map(([a, b, r, nA, nB, topA, topB]) =>
+      [a, b, r.toFixed(3), nA, nB, tokens(topA, topB), tokens(topB, topA)].map(value => Array.isArray(value) ? value : String(value)));
+    return element("div", { className: "wide" }, table(
+      ["feature A", "feature B", "correlation", "fires A", "fires B", "top tokens A", "top tokens B"], cells, [0, 1, 2, 3, 4]));
+  }
+
+  function showJob(number) {
+    const job = data.jobs[number];
+    panelOfJob.hidden = !job;
+    if (!job) return;
+    const names = ["model", "layer", "SAE", "features", "live features", "L0", "explained variance"];
+    const scored = job.similarity.filter(entry => entry.score !== null);
+    const reasons = job.similarity.filter(entry => entry.score === null).map(entry => `${entry.metric}: no score, ${entry.reason}`);
+    panelOfJob.replaceChildren(
+      element("h2", {}, job.title), element("p", { className: "protocol" }, `job ${job.name} · ${job.protocol}`),
+      ...[...reasons, ...job.warnings].map(text => element("p", { className: "warning" }, `! ${text}`)),
+      element("div", { className: "columns" },
+        element("div", {}, table(["", "A", "B"], names.map((name, i) => [name, job.sides[0][i], job.sides[1][i]]))),
+        funnelPlot(job.funnel)),
+      element("h3", {}, "Scores against their null"),
+      element("div", { className: "columns" }, ...scored.map(nullPlot)),
+      element("h3", {}, "Pairs with the highest activation correlation"), pairsTable(job.best),
+      element("h3", {}, "Pairs with the lowest, of those kept"), pairsTable(job.worst),
+      firingPlot(job.firing));
+    panelOfJob.scrollIntoView({ behavior: "instant", block: "start" });
+    window.dispatchEvent(new Event("resize"));  // plots were drawn before they had a width
+  }
+
+  if (data.failures.length) sweep.append(element("h2", {}, `${data.failures.length} failed job${data.failures.length > 1 ? "s" : ""}`),
+    element("ul", { className: "failures" }, ...data.failures.map(([name, error]) => element("li", {}, `${name}: ${error}`))));
+  sweep.append(element("p", { className: "note" },
+    `${data.jobs.length} comparisons. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
+  data.grids.forEach(showGrid);
+  const followHash = () => showJob(Number(location.hash.replace("#job-", "") || NaN));
+  window.addEventListener("hashchange", followHash);
+  followHash();
+  document.body.dataset.ready = "true";
+})();

@@ -1,0 +1,103 @@
+"""What a sweep shows cell by cell: the numbers of each heatmap, whoever draws it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from analogue.reporting.grids import LayerGrid, scored
+from analogue.reporting.published import published_scores
+from analogue.reporting.record import ComparisonResult
+
+SIGNIFICANT = 0.05
+EXPERIMENTS = {
+    ("EleutherAI/pythia-70m", "EleutherAI/pythia-160m"): "pythia_70m_vs_160m",
+    ("google/gemma-2b", "google/gemma-2-2b"): "gemma_1_2b_vs_gemma_2_2b",
+    ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Llama-3.1-8B"): "llama_3_vs_3_1",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One heatmap: rows layer of A, columns layer of B, NaN where there is no number.
+
+    Attributes:
+        digits: decimals shown.
+        limits: ends of the colour scale.
+        descending: small values are the bright ones.
+        marked: cells to mark with an asterisk.
+    """
+
+    title: str
+    values: Float64[np.ndarray, "rows columns"]
+    digits: int
+    limits: tuple[float, float]
+    descending: bool = False
+    marked: Bool[np.ndarray, "rows columns"] | None = None
+
+
+def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
+    """The panels of each metric by its name, of the pairs under `pairs`, of the paper under `published`."""
+    own = {metric: metric_panels(grid, metric) for metric in grid.metrics} | {"pairs": pair_panels(grid)}
+    published = published_panels(grid)
+    return own | ({"published": published} if published else {})
+
+
+def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
+    """Paired score, null mean, and the p-value as it is and corrected for the number of cells."""
+    score, null_mean, p = (
+        grid.values(lambda result, name=name: scored(result, metric, name))
+        for name in ("score", "null_mean", "p_value")
+    )
+    adjusted = grid.adjusted_p_values(metric)
+    lowest = min(0.0, *(_ends(values)[0] for values in (score, null_mean)))
+    return [
+        Panel(f"{metric}, paired score", score, 2, (lowest, 1.0), marked=p >= SIGNIFICANT),
+        Panel(f"{metric}, mean of the null", null_mean, 2, (lowest, 1.0)),
+        Panel(f"{metric}, p-value", p, 3, (0.0, 1.0), descending=True),
+        Panel(f"{metric}, p-value, Benjamini-Hochberg", adjusted, 3, (0.0, 1.0), descending=True),
+    ]
+
+
+def pair_panels(grid: LayerGrid) -> list[Panel]:
+    """Mean activation correlation before and after filtering, and how many pairs the filters leave."""
+    before, after = (grid.values(lambda result, name=name: result.correlation[name]) for name in ("mean", "mean_kept"))
+    all_pairs, kept = grid.values(_n_all), grid.values(lambda result: result.n_kept)
+    return [
+        Panel("mean correlation, all pairs", before, 2, (0.0, 1.0)),
+        Panel("mean correlation, pairs kept", after, 2, (0.0, 1.0)),
+        Panel("pairs before filtering", all_pairs, 0, (0.0, _ends(all_pairs)[1])),
+        Panel("pairs kept", kept, 0, (0.0, _ends(all_pairs)[1])),
+    ]
+
+
+def published_panels(grid: LayerGrid) -> list[Panel]:
+    """The paper's numbers of whole feature spaces for the same models and layers, a panel for each of its tables."""
+    experiment = EXPERIMENTS.get((grid.first.side_a.model, grid.first.side_b.model))
+    if experiment is None:
+        return []
+    tables: dict[tuple[str, str, str], np.ndarray] = {}
+    for row, column in grid.jobs:
+        for printed in published_scores(experiment, row, column):
+            if printed.concept is None:
+                empty = np.full((len(grid.rows), len(grid.columns)), np.nan)
+                values = tables.setdefault((printed.quantity, printed.source, printed.setting), empty)
+                values[grid.rows.index(row), grid.columns.index(column)] = printed.value
+    return [
+        Panel(
+            ", ".join(filter(None, (f"published {quantity}", source, setting))),
+            values,
+            digits=0 if quantity == "n_pairs" else 2,
+            limits=(0.0, _ends(values)[1] if quantity == "n_pairs" else 1.0),
+        )
+        for (quantity, source, setting), values in tables.items()
+    ]
+
+
+def _n_all(result: ComparisonResult) -> int:
+    return int(result.funnel[0]["n_pairs"])
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)

@@ -1,0 +1,66 @@
+"""A sweep as one table: a row for each job and metric."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from analogue.reporting.files import write_table, write_whole
+from analogue.reporting.grids import LayerGrid, pair
+
+_SCORES = ("metric", "score", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
+_TEXT = {"job", "pair", "setting", "model_a", "sae_a", "model_b", "sae_b", "direction", "metric", "null"}
+_COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_null"}
+
+
+def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
+    """One row a job and metric, without anything that differs between two runs of the same job.
+
+    `p_value_bh` is corrected over the jobs of a grid, one metric at a time; `setting` sets apart the grids.
+    """
+    rows = [row for grid in grids for row in _rows(grid)]
+    names = list(rows[0]) if rows else []
+    columns = {name: pa.array([row[name] for row in rows], _type(name)) for name in names}
+    return pa.table(columns)
+
+
+def save_results(table: pa.Table, directory: Path) -> None:
+    """Write `results.parquet` and `results.csv`."""
+    write_table(table, directory / "results.parquet")
+    write_whole(directory / "results.csv", lambda path: pyarrow.csv.write_csv(table, path))
+
+
+def _rows(grid: LayerGrid) -> list[dict[str, Any]]:
+    adjusted = {metric: grid.adjusted_p_values(metric) for metric in grid.metrics}
+    rows = []
+    for (layer_a, layer_b), job in grid.jobs.items():
+        result = job.result
+        cell = grid.rows.index(layer_a), grid.columns.index(layer_b)
+        about = {
+            "job": job.name,
+            "pair": pair(result),
+            "setting": grid.setting,
+            "model_a": result.side_a.model,
+            "layer_a": layer_a,
+            "sae_a": result.side_a.sae,
+            "model_b": result.side_b.model,
+            "layer_b": layer_b,
+            "sae_b": result.side_b.sae,
+            "direction": result.direction,
+            "n_tokens": result.corpus.n_tokens,
+            "pairs": int(result.funnel[0]["n_pairs"]),
+            "pairs_kept": result.n_kept,
+            "correlation_mean": result.correlation["mean"],
+            "correlation_mean_kept": result.correlation["mean_kept"],
+        }
+        for entry in result.similarity:
+            scores = {name: entry[name] for name in _SCORES}
+            p_value = float(adjusted[entry["metric"]][cell])
+            rows.append(about | scores | {"p_value_bh": None if p_value != p_value else p_value})
+    return rows
+
+
+def _type(name: str) -> pa.DataType:
+    return pa.string() if name in _TEXT else pa.int64() if name in _COUNTS else pa.float64()

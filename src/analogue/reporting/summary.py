@@ -1,0 +1,68 @@
+"""Any number of result records, from one sweep or several, as tables, figures and a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from analogue.reporting.grids import LayerGrid, layer_grids
+from analogue.reporting.heatmap import save_heatmaps
+from analogue.reporting.jobs import Failure, read_failures, read_jobs
+from analogue.reporting.panels import panel_groups
+from analogue.reporting.report import save_report
+from analogue.reporting.results_table import results_table, save_results
+from analogue.reporting.tables import sweep_table
+
+REPORT_FILE = "report.html"
+RESULT_FILES = ("results.parquet", "results.csv")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a summary was made from, and the figures that it drew."""
+
+    grids: list[LayerGrid]
+    failures: dict[str, Failure]
+    figures: list[Path]
+
+
+def summarise(directories: Sequence[str | Path], output: Path, console: Console) -> Summary:
+    """Print the tables of all records under `directories`; write results, figures and the page into `output`.
+
+    Where a cell of the layer grid holds several jobs (a sweep over something else too), each such group of jobs gets
+    tables and heatmaps of its own.
+    """
+    jobs, failures = read_jobs(directories), read_failures(directories)
+    grids = layer_grids(jobs)
+    figures: list[Path] = []
+    if jobs:
+        output.mkdir(parents=True, exist_ok=True)
+        save_results(results_table(grids), output)
+        save_report(grids, failures, output / REPORT_FILE)
+        for grid in grids:
+            _print(grid, console, headed=len(grids) > 1)
+        figures = [figure for number, grid in enumerate(grids) for figure in _draw(grid, number, len(grids), output)]
+    for name, failure in failures.items():
+        console.print(f"job {name} failed: {failure.error}", style="red", markup=False, soft_wrap=True)
+    n_passes = sum(job.result.n_model_passes for job in jobs)
+    told = f"{len(jobs)} comparisons, {len(failures)} failed, {n_passes} model passes over the corpus"
+    console.print(f"{told}; figures in {output}, page: {output / REPORT_FILE}", soft_wrap=True, markup=False)
+    return Summary(grids, failures, figures)
+
+
+def _draw(grid: LayerGrid, number: int, n_grids: int, output: Path) -> list[Path]:
+    suffix = f"_{number}" if n_grids > 1 else ""
+    groups = panel_groups(grid)
+    for name, panels in groups.items():
+        save_heatmaps(grid, panels, output / f"heatmap_{name}{suffix}")
+    return [output / f"heatmap_{name}{suffix}.png" for name in groups]
+
+
+def _print(grid: LayerGrid, console: Console, headed: bool) -> None:
+    if headed:
+        console.print(grid.title, style="bold", markup=False, soft_wrap=True)
+    results = [job.result for job in grid.jobs.values()]
+    for metric in grid.metrics:
+        table = sweep_table(results, metric)
+        console.print(table, width=max(console.width, console.measure(table).maximum), crop=False)

@@ -1,0 +1,148 @@
+"""The page, opened in a browser without a network; screenshots are kept for a person to look at."""
+
+import base64
+import gzip
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analogue.reporting.grids import layer_grids
+from analogue.reporting.jobs import Failure, read_jobs
+from analogue.reporting.record import write_result
+from analogue.reporting.report import save_report
+from tests.reporting.samples import TOKENS, sample_nulls, sample_pairs, sample_result
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
+
+
+def made_up_report(directory, n_rows=2, n_columns=3):
+    for row in range(n_rows):
+        for column in range(n_columns):
+            score = None if row == column == 1 else 0.2 + 0.05 * column
+            nulls = None if column == 2 else sample_nulls()
+            result = sample_result(row, column, score=score, p_value=0.03 if column else 0.4)
+            write_result(result, sample_pairs(seed=column), directory / str(row * n_columns + column), nulls)
+    failures = {"9": Failure("layer_b=99: no <such> layer", {})}
+    save_report(layer_grids(read_jobs([directory])), failures, directory / "report.html")
+    return directory / "report.html"
+
+
+def data_of(page):
+    packed = re.search(r'<script id="data"[^>]*>([^<]*)<', page.read_text()).group(1)
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if BROWSER is None:
+        pytest.skip("no Chromium here: apt-get install chromium-headless-shell")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a page from its file; whatever it says on the console or asks of a network fails the test."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
+
+    def open_page(path):
+        page.goto(path.as_uri())
+        page.wait_for_selector("body[data-ready]")
+        page.wait_for_function("document.querySelectorAll('.panel .hm image').length === 4")
+        return page
+
+    yield open_page
+    assert complaints == []
+    page.close()
+
+
+def keep(page, name):
+    directory = Path(os.environ.get("ANALOGUE_SCREENSHOTS", "build/screenshots"))
+    directory.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=directory / f"{name}.png", full_page=True)
+
+
+def click_cell(page, row, column, n_rows, n_columns):
+    box = page.locator(".panel .nsewdrag").first.bounding_box()
+    page.mouse.move(
+        box["x"] + box["width"] * (column + 0.5) / n_columns, box["y"] + box["height"] * (row + 0.5) / n_rows
+    )
+    hover = page.locator(".hovertext").first.text_content()
+    page.mouse.down()
+    page.mouse.up()
+    return hover
+
+
+def test_the_page_of_a_real_sweep_opens_and_a_click_shows_the_job(opened, sweep):
+    page = opened(sweep.directory / "report.html")
+    (grid,) = data_of(sweep.directory / "report.html")["grids"]
+    keep(page, "sweep")
+    hover = click_cell(page, 1, 0, 2, 1)
+    assert "layer_a 2, layer_b 4" in hover
+    assert f"svcca, paired score: {grid['groups']['svcca'][0]['values'][1][0]:.3f}"[:-1] in hover
+    page.wait_for_function("location.hash === '#job-1'")
+    job = page.locator("#job")
+    assert "stories-6 vs stories-12, layers 2 and 4" in job.inner_text()
+    assert job.locator(".bars .point").count() > 20  # funnel, histograms of the nulls, firing counts
+    assert job.locator("table").nth(1).locator("tbody tr").count() == 8
+    keep(page, "sweep_job")
+
+
+def test_tokens_and_errors_are_shown_as_text(opened, tmp_path):
+    page = opened(made_up_report(tmp_path))
+    assert "1 failed job" in page.locator("#sweep").inner_text()
+    assert "9: layer_b=99: no <such> layer" in page.locator("#sweep").inner_text()
+    click_cell(page, 0, 1, 2, 3)
+    page.wait_for_function("!document.getElementById('job').hidden")
+    shown = set(page.locator("#job .token").all_text_contents())
+    assert shown == set(TOKENS)
+    keep(page, "made_up_job")
+
+
+def test_a_job_without_score_or_without_draws_is_shown_too(opened, tmp_path):
+    path = made_up_report(tmp_path)
+    page = opened(path)
+    page.evaluate("location.hash = '#job-4'")
+    page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 1 and 1')")
+    assert "svcca: no score, 2 pairs are left, 3 are needed" in page.locator("#job").inner_text()
+    page.evaluate("location.hash = '#job-2'")
+    page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 2')")
+    assert page.locator("#job .errorbars").count() > 0  # mean and sd stand for the draws
+
+
+def test_every_metric_has_its_heatmaps(opened, tmp_path):
+    page = opened(made_up_report(tmp_path))
+    for name, first in {"rsa": "rsa, paired score", "pairs": "mean correlation, all pairs"}.items():
+        page.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_function("text => document.querySelector('.panel .gtitle')?.textContent === text", arg=first)
+    assert "fires" not in page.locator("#sweep").inner_text()
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_is_small(tmp_path):
+    path = made_up_report(tmp_path)
+    assert path.stat().st_size < 10e6
+    own = re.sub(r"<script>/\*\*.*?</script>", "", path.read_text(), flags=re.DOTALL)
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"'](?!data:)", own)
+
+
+def test_the_page_holds_histograms_best_and_worst_pairs(tmp_path):
+    data = data_of(made_up_report(tmp_path))
+    job = data["jobs"][0]
+    svcca = job["similarity"][0]
+    assert sum(svcca["histogram"]["counts"]) == 19
+    correlations = [row[2] for row in job["best"] + job["worst"]]
+    assert correlations == sorted(correlations, reverse=True)
+    assert correlations[0] == 0.95
+    assert sum(job["firing"]["a"]) == sum(job["firing"]["b"]) == 20
+    assert "histogram" not in data["jobs"][2]["similarity"][0]

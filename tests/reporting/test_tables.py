@@ -1,0 +1,51 @@
+"""What the terminal shows, as text."""
+
+from dataclasses import replace
+from io import StringIO
+
+from rich.console import Console
+
+from analogue.reporting.tables import comparison_tables, sweep_table
+from tests.reporting.samples import sample_result
+
+
+def text(renderable, width=100):
+    file = StringIO()
+    Console(width=width, file=file).print(renderable)
+    return file.getvalue()
+
+
+def rows(shown):
+    return [line.split() for line in shown.splitlines() if line.strip()]
+
+
+def test_one_comparison_shows_sides_funnel_scores_and_warnings():
+    shown = text(comparison_tables(replace(sample_result(), warnings=["sae_a explains little"])))
+    assert "2990 tokens in 10 sequences of stories.jsonl" in shown
+    assert "Feature pairs (a_to_b)" in shown
+    assert ["│", "shared_token", "│", "20", "│"] in rows(shown)
+    assert "│ svcca  │ 0.5000 │ shuffle │    0.3000 │  0.0200 │  0.0100 │    20 │    19 │" in shown
+    assert "! sae_a explains little" in shown
+
+
+def test_a_score_that_is_not_there_says_why():
+    shown = text(comparison_tables(sample_result(score=None)))
+    assert "! no score: 2 pairs are left, 3 are needed" in shown
+    assert shown.count("no score") == 1  # one reason for both metrics
+
+
+def test_a_sweep_is_laid_out_layer_by_layer():
+    results = [
+        sample_result(2, 10, score=0.25),
+        sample_result(1, 3, score=0.75),
+        sample_result(1, 10, p_value=0.2),
+        sample_result(2, 3, score=None),
+    ]
+    table = rows(text(sweep_table(results, "svcca")))
+    assert table[1] == ["3", "10"]
+    assert table[3:] == [["1", "0.75", "0.50*"], ["2", "-", "0.25"]]
+
+
+def test_a_job_that_is_missing_leaves_its_cell_empty():
+    shown = rows(text(sweep_table([sample_result(1, 2), sample_result(3, 4)], "rsa")))
+    assert shown[3:] == [["1", "0.25"], ["3", "0.25"]]
