@@ -9,12 +9,13 @@ import argparse
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import kstest
 
-from analogue.matching import FeaturePairs, max_correlation, minimum_correlation, one_to_one
+from analogue.matching import FeaturePairs, best_partners, max_correlation, minimum_correlation, one_to_one
 from analogue.significance import SimilarityResult, score_against_null
 from analogue.similarity import METRICS
 from benchmarks.validity_spaces import Spaces, make_decoders, make_spaces
@@ -53,7 +54,7 @@ class Found(NamedTuple):
 
 def pair(spaces: Spaces) -> FeaturePairs:
     """The default of the project: highest correlation, one-to-one, at least 0.1."""
-    pairs = one_to_one(max_correlation(spaces.acts_a, spaces.acts_b, n_threads=1))
+    pairs = one_to_one(max_correlation(spaces.acts_a, spaces.acts_b, find=partial(best_partners, n_threads=1)))
     return minimum_correlation(pairs, 0.1).kept_pairs()
 
 

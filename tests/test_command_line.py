@@ -60,14 +60,18 @@ def test_the_layer_placeholder_can_be_typed_as_it_is(run, tmp_path):
 
 
 def test_ranks_share_the_sequences_and_agree_with_one_process(run, tmp_path):
-    """Seven sequences over 1, 2 and 3 ranks: none is read twice, though 7 divides by neither."""
-    for n_ranks in (1, 2, 3):
+    """Seven sequences over 1, 2 and 3 ranks: none is read twice, though 7 divides by neither.
+
+    The last two ranks find the activations of the first run in the store, and only pair.
+    """
+    for name, n_ranks, cache in (("1", 1, "disk"), ("2", 2, "off"), ("3", 3, "off"), ("warm", 2, "disk")):
         strategy = "auto" if n_ranks == 1 else "ddp"
         ended = run(
-            f"trainer.devices={n_ranks}", f"trainer.strategy={strategy}", f"hydra.run.dir=ranks_{n_ranks}", "cache=off"
+            f"trainer.devices={n_ranks}", f"trainer.strategy={strategy}", f"hydra.run.dir={name}", f"cache={cache}"
         )
         assert ended.returncode == 0, ended.stderr
-    one, *others = (records(tmp_path)[f"ranks_{n_ranks}"] for n_ranks in (1, 2, 3))
+    one, *others = (records(tmp_path)[name] for name in ("1", "2", "3", "warm"))
+    assert [record["n_model_passes"] for record in (one, *others)] == [2, 2, 2, 0]
     for other in others:
         assert other["funnel"] == one["funnel"]
         for entry, expected in zip(other["similarity"], one["similarity"], strict=True):

@@ -38,7 +38,7 @@ def as_set(pairs: FeaturePairs) -> set[tuple[int, int]]:
 def test_every_rule_returns_pairs_in_the_claiming_sides_order(name: str, shape: tuple[int, int, int]) -> None:
     a, b, corr = sides(shape)
     for direction in ("a_to_b", "b_to_a"):
-        pairs = pairing_rule(name)(a, b, direction, n_threads=1)
+        pairs = pairing_rule(name)(a, b, direction)
         claiming = pairs.feature_a if direction == "a_to_b" else pairs.feature_b
         assert (np.diff(claiming) > 0).all()
         assert pairs.kept.all()

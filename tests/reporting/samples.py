@@ -19,6 +19,7 @@ def sample_result(layer_a=1, layer_b=2, p_value=0.01, score=0.5, created="2026-0
         side_a=_side("embedded:stories-6", layer_a),
         side_b=_side("some/where/stories-12/", layer_b),
         corpus=CorpusRecord("stories.jsonl", 10, 300, 2990, "ab" * 32),
+        rule="max_correlation",
         direction="a_to_b",
         funnel=[{"filter": "paired", "n_pairs": 40}, {"filter": "shared_token", "n_pairs": 20}],
         correlation={"mean": 0.4, "mean_kept": 0.6},

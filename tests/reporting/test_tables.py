@@ -22,9 +22,10 @@ def rows(shown):
 def test_one_comparison_shows_sides_funnel_scores_and_warnings():
     shown = text(comparison_tables(replace(sample_result(), warnings=["sae_a explains little"])))
     assert "2990 tokens in 10 sequences of stories.jsonl" in shown
-    assert "Feature pairs (a_to_b)" in shown
+    assert "Feature pairs (max_correlation, a_to_b)" in shown
     assert ["│", "shared_token", "│", "20", "│"] in rows(shown)
-    assert "│ svcca  │ 0.5000 │ shuffle │    0.3000 │  0.0200 │  0.0100 │    20 │    19 │" in shown
+    assert "svcca   0.5000  shuffle     0.3000   0.0200   0.0100     20" in shown
+    assert "nulls of 19 draws" in shown
     assert "! sae_a explains little" in shown
 
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from analogue.features import FeatureActivations
-from analogue.matching import max_correlation
+from analogue.matching import Standardised, max_correlation
 from analogue.significance import correlations_against_rotations, rotated_correlation
-from analogue.significance.rotated import random_directions
+from analogue.significance.rotated import _from_moments, _from_projections, random_directions
 
 
 def sparse(seed: int, n: int = 300, d: int = 12) -> np.ndarray:
@@ -72,3 +72,15 @@ def test_bad_input():
         rotated_correlation(acts, acts, seed=0, n_directions=0)
     with pytest.raises(ValueError, match="1 rotation and 1 pair, got 0 and 2"):
         correlations_against_rotations(np.ones(2), np.arange(2), acts, acts, 0, seed=0)
+
+
+def test_covariances_and_projected_tokens_give_the_same_correlations() -> None:
+    rng = np.random.default_rng(5)
+    dense = [np.maximum(rng.standard_normal((200, d)) - 1.0, 0.0) for d in (7, 11)]
+    dense[1][:, 3] = 0.0
+    a, b = (FeatureActivations.from_dense(side) for side in dense)
+    directions = next(random_directions(11, 11, 2))
+    of_a, of_b = Standardised.of(a), b.to_scipy().astype(np.float64)
+    np.testing.assert_allclose(
+        _from_moments(of_a, of_b)(directions), _from_projections(of_a, of_b)(directions), atol=1e-12
+    )

@@ -6,14 +6,17 @@ from importlib.metadata import version
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float64
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.comparison.module import ComparisonModule
 from analogue.comparison.pairing import Pairing
+from analogue.comparison.scoring import Scores
 from analogue.comparison.side import Side
+from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TokenSequences
-from analogue.features import TopTokens
-from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord
+from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, label
+from analogue.reporting.published import experiment_of, published_scores
 from analogue.significance import SimilarityResult
 
 LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
@@ -26,11 +29,15 @@ def assemble_result(
     sequences: TokenSequences,
     module: ComparisonModule,
     pairing: Pairing,
-    similarity: list[SimilarityResult],
+    scores: Scores,
+    concepts: list[ConceptResult],
     timings: dict[str, float],
 ) -> ComparisonResult:
     """The record of one comparison."""
     side_records = [_side_record(side, module) for side in sides]
+    published = published_scores(
+        experiment_of(sides[0].model.name, sides[1].model.name), sides[0].layer, sides[1].layer
+    )
     return ComparisonResult(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         side_a=side_records[0],
@@ -42,25 +49,30 @@ def assemble_result(
             n_tokens=sequences.n_tokens,
             tokens_sha256=sequences.fingerprint(),
         ),
+        rule=cfg.matching.rule.value,
         direction=cfg.matching.direction.value,
         funnel=[{"filter": name, "n_pairs": int(n_pairs)} for name, n_pairs in pairing.funnel],
         correlation={
             "mean": _mean(pairing.pairs.correlation),
             "mean_kept": _mean(pairing.pairs.correlation[pairing.pairs.kept]),
         },
-        similarity=[entry.to_dict() for entry in similarity],
+        similarity=[entry.to_dict() for entry in scores.similarity],
+        concepts=[concept.to_dict() for concept in concepts],
+        published=[printed._asdict() for printed in published],
         n_model_passes=module.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
         config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
         warnings=[
             *(warning for side in sides for warning in side.warnings),
-            *_warnings(cfg, sequences, side_records, similarity),
+            *_warnings(cfg, sequences, side_records, scores.similarity),
         ],
     )
 
 
-def pairs_table(pairing: Pairing, tops: dict[str, TopTokens]) -> pa.Table:
+def pairs_table(
+    pairing: Pairing, a: FeatureSpace, b: FeatureSpace, excess_correlation: Float64[np.ndarray, " n_kept"] | None
+) -> pa.Table:
     """One row a pair, dropped ones too: what it is, why it was dropped, and the top tokens of both features."""
     pairs = pairing.pairs
     columns = {
@@ -68,16 +80,21 @@ def pairs_table(pairing: Pairing, tops: dict[str, TopTokens]) -> pa.Table:
         for name in ("feature_a", "feature_b", "correlation", "n_active_a", "n_active_b")
     }
     strings = pa.list_(pa.string())
-    columns["top_tokens_a"] = pa.array([list(tops["a"].strings[i]) for i in pairs.feature_a], strings)
-    columns["top_tokens_b"] = pa.array([list(tops["b"].strings[i]) for i in pairs.feature_b], strings)
+    columns["top_tokens_a"] = pa.array([list(a.top.strings[i]) for i in pairs.feature_a], strings)
+    columns["top_tokens_b"] = pa.array([list(b.top.strings[i]) for i in pairs.feature_b], strings)
     columns["kept"] = pa.array(pairs.kept)
     columns["dropped_by"] = pa.array([str(name) for name in pairs.dropped_by], pa.string())
+    if excess_correlation is not None:
+        excess = np.full(len(pairs), np.nan)
+        excess[pairs.kept] = excess_correlation
+        columns["excess_correlation"] = pa.array(excess, from_pandas=True)
     return pa.table(columns)
 
 
-def nulls_table(draws: dict[str, list[float]]) -> pa.Table:
-    """One column a metric with a null, one row a draw."""
-    return pa.table({name: pa.array(scores, pa.float64()) for name, scores in draws.items() if scores})
+def nulls_table(similarity: list[SimilarityResult]) -> pa.Table:
+    """One column a metric and null, under its label, one row a draw."""
+    drawn = {label(each.to_dict()): each.draws for each in similarity if each.draws is not None}
+    return pa.table({name: pa.array(draws, pa.float64()) for name, draws in drawn.items()})
 
 
 def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
@@ -103,16 +120,17 @@ def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
 def _warnings(
     cfg: DictConfig, sequences: TokenSequences, sides: list[SideRecord], similarity: list[SimilarityResult]
 ) -> list[str]:
-    warnings = [f"{entry.metric}: {warning}" for entry in similarity for warning in entry.warnings]
+    told_by_scores = (f"{entry.metric}: {warning}" for entry in similarity for warning in entry.warnings)
+    warnings = list(dict.fromkeys(told_by_scores))
     if sequences.n_sequences < cfg.data.n_sequences:
         asked = f"data.n_sequences={cfg.data.n_sequences}"
         warnings.append(f"{asked}, but {cfg.data.path} holds only {sequences.n_sequences} sequences; all were used")
-    for label, side in zip("ab", sides, strict=True):
+    for letter, side in zip("ab", sides, strict=True):
         explained = side.explained_variance
         if explained is None or explained < LOW_EXPLAINED_VARIANCE:
             told = "no variance" if explained is None else f"{explained:.2f} of the variance"
             warnings.append(
-                f"sae_{label} explains {told} of layer {side.layer} of {side.model}: wrong layer, hook or scaling?"
+                f"sae_{letter} explains {told} of layer {side.layer} of {side.model}: wrong layer, hook or scaling?"
             )
     return warnings
 

@@ -1,8 +1,8 @@
 """Settings that no type can check, refused before any work is done."""
 
 from analogue.comparison.config import CompareConfig
+from analogue.comparison.scoring import configured_metrics
 from analogue.errors import UserError
-from analogue.similarity import METRICS
 
 
 def check_settings(config: CompareConfig) -> None:
@@ -13,16 +13,18 @@ def check_settings(config: CompareConfig) -> None:
         "data.batch_size": (config.data.batch_size, 1),
         "filters.top_tokens": (config.filters.top_tokens, 1),
         "null.n": (config.null.n, 1),
+        "concepts.n": (config.concepts.n, 1),
         "seed": (config.seed, 0),
     }
     for key, (value, minimum) in minima.items():
         if value < minimum:
             raise UserError(key, value, f"must be at least {minimum}")
-    if not config.metrics:
-        raise UserError("metrics", config.metrics, f"names no metric; choose from {', '.join(METRICS)}")
-    for name in config.metrics:
-        if name not in METRICS:
-            raise UserError("metrics", name, f"is not a known metric; choose from {', '.join(METRICS)}")
+    configured_metrics(config.metrics)
+    if not config.null.kinds:
+        raise UserError("null.kinds", "[]", "names no null; choose from shuffle, random_pairs, rotated")
+    for name, keywords in config.concepts.keywords.items():
+        if not keywords or not all(keyword.strip() for keyword in keywords):
+            raise UserError(f"concepts.keywords.{name}", keywords, "needs keywords, none of them empty")
     for key, dtype in {
         "model_a.dtype": config.model_a.dtype,
         "model_b.dtype": config.model_b.dtype,

@@ -11,7 +11,21 @@ from omegaconf.errors import MissingMandatoryValue
 from analogue.errors import UserError
 
 Direction = Enum("Direction", {"a_to_b": "a_to_b", "b_to_a": "b_to_a"})
-OneToOne = Enum("OneToOne", {"best": "best", "first": "first"})
+OneToOne = Enum("OneToOne", {"best": "best", "first": "first", "strict": "strict"})
+Null = Enum("Null", {"shuffle": "shuffle", "random_pairs": "random_pairs", "rotated": "rotated"})
+
+
+class Rule(Enum):
+    """The pairing rules of `analogue.matching.RULES`, spelled out: to import those takes seconds."""
+
+    max_correlation = "max_correlation"
+    mutual = "mutual"
+    greedy = "greedy"
+    hungarian = "hungarian"
+    optimal_transport = "optimal_transport"
+    cosine = "cosine"
+
+
 Hook = Enum("Hook", {"resid_post": "resid_post", "resid_pre": "resid_pre"})
 Redrawn = Enum("Redrawn", {"weights": "weights", "all": "all"})
 
@@ -58,6 +72,7 @@ class DataConfig:
 class MatchingConfig:
     """How features are paired."""
 
+    rule: Rule = MISSING
     direction: Direction = MISSING
 
 
@@ -76,9 +91,19 @@ class FiltersConfig:
 
 @dataclass
 class NullConfig:
-    """The null distribution."""
+    """The null distributions of the scores of the whole spaces: draws, and what is drawn."""
 
     n: int = MISSING
+    kinds: list[Null] = MISSING
+
+
+@dataclass
+class ConceptsConfig:
+    """Semantic subspaces: the keywords of each by its name, and the draws of their two tests."""
+
+    name: str = MISSING
+    n: int = MISSING
+    keywords: dict[str, list[str]] = MISSING
 
 
 @dataclass
@@ -111,7 +136,8 @@ class CompareConfig:
     data: DataConfig = MISSING
     matching: MatchingConfig = MISSING
     filters: FiltersConfig = MISSING
-    metrics: list[str] = MISSING
+    metrics: list[Any] = MISSING  # names, or mappings with _target_
+    concepts: ConceptsConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING
     cache: CacheConfig = MISSING

@@ -41,6 +41,8 @@ class ComparisonModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         missing = self._reserve_missing() if self.trainer.is_global_zero else []
         missing_keys = self.trainer.strategy.broadcast(missing)
+        if self.trainer.world_size > 1:  # every rank pairs a share of the features
+            self.evidence = self.trainer.strategy.broadcast(self.evidence)
         to_run = list(
             {self.keys[side.label]: side for side in self.sides if self.keys[side.label] in missing_keys}.values()
         )

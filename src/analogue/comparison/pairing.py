@@ -4,19 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from analogue.comparison.config import FiltersConfig
-from analogue.features import FeatureActivations, TopTokens
+from analogue.comparison.config import FiltersConfig, MatchingConfig, Rule
+from analogue.comparison.ranks import best_partners_on_ranks
+from analogue.comparison.side import Side
+from analogue.errors import UserError
+from analogue.features import TopTokens
 from analogue.matching import (
     FeaturePairs,
-    apply_filters,
+    PairingRule,
     drop_non_concept,
-    max_correlation,
     minimum_correlation,
     minimum_firing_count,
     one_to_one,
+    pairing_rule,
     require_shared_token,
 )
-from analogue.matching.partners import Direction
 
 Filter = tuple[str, Callable[[FeaturePairs], FeaturePairs]]
 
@@ -29,11 +31,19 @@ class Pairing:
     funnel: list[tuple[str, int]]
 
 
-def pair_features(
-    acts_a: FeatureActivations, acts_b: FeatureActivations, direction: Direction, filters: list[Filter]
-) -> Pairing:
-    """Pair every feature of the claiming side with its most correlated partner, then filter."""
-    return Pairing(*apply_filters(max_correlation(acts_a, acts_b, direction), filters))
+def configured_rule(config: MatchingConfig, a: Side, b: Side) -> PairingRule:
+    """The pairing rule; ranks share its work.
+
+    Raises:
+        UserError: decoder rows are to be compared that have no common basis.
+    """
+    rule = pairing_rule(config.rule.value)
+    if config.rule is not Rule.cosine:
+        return partial(rule, find=best_partners_on_ranks)
+    if a.model.d_model != b.model.d_model:
+        problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
+        raise UserError("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")
+    return partial(rule, decoder_a=a.decoder, decoder_b=b.decoder)
 
 
 def configured_filters(

@@ -1,31 +1,28 @@
 """Conducts one comparison, from configuration to record."""
 
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import Progress
 
 from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
 from analogue.comparison.checks import check_settings
 from analogue.comparison.config import CacheConfig, CompareConfig, DataConfig, typed
 from analogue.comparison.module import ComparisonModule
-from analogue.comparison.pairing import Pairing, configured_filters, pair_features
+from analogue.comparison.pairing import Pairing, configured_filters, configured_rule
+from analogue.comparison.scoring import score_pairs, score_subspaces
 from analogue.comparison.side import Side, check_same_tokenizer, open_side
+from analogue.concepts import ConceptResult, FeatureSpace, TokenText
 from analogue.corpus import TokenDataModule, TokenSequences, read_texts, token_strings, tokenise
-from analogue.features import ActivationStore, TopTokens, top_tokens
+from analogue.features import ActivationStore, FeatureActivations, top_tokens
+from analogue.matching import FeaturePairs, apply_filters
 from analogue.reporting import ComparisonResult, write_result
 from analogue.reporting.tables import comparison_tables
 from analogue.reporting.tracking import log_comparison, log_or_warn
-from analogue.significance import SimilarityResult, score_against_null
-from analogue.similarity import Metric, Scorer, metric
-from analogue.similarity.metric import Permutation
 from analogue.trainer import open_trainer
 
 
@@ -46,18 +43,28 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     check_same_tokenizer(a, b)
     sequences = read_sequences(config.data, a)
     stopwatch.lap("open")
+    rule = configured_rule(config.matching, a, b)
     module, is_global_zero = gather_activations(config, [a, b], sequences)
     stopwatch.lap("activations")
-    if not is_global_zero:
-        return None
     with Console().status("pairing features"):
-        tops = {side.label: _top_tokens(side, module, sequences, config.filters.top_tokens) for side in (a, b)}
-        pairing = _pair(config, a, module, tops)
+        acts = {side.label: module.evidence[side.label].activations for side in (a, b)}
+        claims = rule(acts["a"], acts["b"], config.matching.direction.value)  # each rank does a share
+        if not is_global_zero:
+            return None
+        strings = token_strings(a.model.tokenizer, set(sequences.flat_ids().tolist()))
+        space_a, space_b = (feature_space(side, acts[side.label], sequences, strings, config) for side in (a, b))
+        pairing = filter_pairs(config, a, claims, space_a, space_b)
     stopwatch.lap("pairing")
-    similarity, nulls = _score(config, a, b, pairing)
+    scores = score_pairs(config, space_a, space_b, pairing.pairs)
     stopwatch.lap("scores")
-    result = assemble_result(cfg, [a, b], sequences, module, pairing, similarity, stopwatch.laps)
-    report(cfg, result, pairs_table(pairing, tops), nulls_table(nulls))
+    concepts: list[ConceptResult] = []
+    if config.concepts.keywords:
+        text = TokenText(sequences.flat_ids(), strings, sequences.mask.sum(axis=1))
+        concepts = score_subspaces(config, space_a, space_b, text)
+        stopwatch.lap("concepts")
+    result = assemble_result(cfg, [a, b], sequences, module, pairing, scores, concepts, stopwatch.laps)
+    pairs = pairs_table(pairing, space_a, space_b, scores.excess_correlation)
+    report(cfg, result, pairs, nulls_table(scores.similarity))
     return result
 
 
@@ -117,49 +124,15 @@ def _open_store(cache: CacheConfig) -> ActivationStore | None:
     return ActivationStore(directory, cache.max_gb)
 
 
-def _top_tokens(side: Side, module: ComparisonModule, sequences: TokenSequences, k: int) -> TopTokens:
-    ids = sequences.flat_ids()
-    strings = token_strings(side.model.tokenizer, set(ids.tolist()))
-    return top_tokens(module.evidence[side.label].activations, ids, strings, k)
+def feature_space(
+    side: Side, acts: FeatureActivations, sequences: TokenSequences, strings: dict[int, str], config: CompareConfig
+) -> FeatureSpace:
+    """Activations, top tokens and decoder rows of a side."""
+    tops = top_tokens(acts, sequences.flat_ids(), strings, config.filters.top_tokens)
+    return FeatureSpace(acts, tops, side.decoder)
 
 
-def _pair(config: CompareConfig, side: Side, module: ComparisonModule, tops: dict[str, TopTokens]) -> Pairing:
+def filter_pairs(config: CompareConfig, side: Side, claims: FeaturePairs, a: FeatureSpace, b: FeatureSpace) -> Pairing:
+    """The pairs after the filters that are switched on, and how many each left."""
     special_tokens = [str(token) for token in side.model.tokenizer.all_special_tokens]
-    filters = configured_filters(config.filters, tops["a"], tops["b"], special_tokens)
-    acts_a, acts_b = (module.evidence[label].activations for label in ("a", "b"))
-    return pair_features(acts_a, acts_b, config.matching.direction.value, filters)
-
-
-def _score(
-    config: CompareConfig, a: Side, b: Side, pairing: Pairing
-) -> tuple[list[SimilarityResult], dict[str, list[float]]]:
-    """The score of each metric, and the draws of its null."""
-    kept = pairing.pairs.kept_pairs()
-    x, y = (
-        side.sae.W_dec[features].double().cpu().numpy() for side, features in ((a, kept.feature_a), (b, kept.feature_b))
-    )
-    with Progress(disable=not config.trainer.get("enable_progress_bar", True), transient=True) as progress:
-        task = progress.add_task(f"{len(x)} pairs against {config.null.n} shuffles", total=config.null.n)
-
-        def advance(n_done: int) -> None:
-            progress.update(task, completed=n_done)
-
-        scores: dict[str, list[float]] = {}
-        metrics = [_remembering(metric(name), scores) for name in config.metrics]
-        similarity = score_against_null(x, y, metrics, config.null.n, config.seed, advance)
-    return similarity, {name: values[1:] for name, values in scores.items()}  # the first is of the pairs as they are
-
-
-def _remembering(each: Metric, scores: dict[str, list[float]]) -> Metric:
-    """The metric, keeping every score that it gives."""
-
-    def prepare(x: Any, y: Any) -> Scorer:
-        scorer, kept = each.prepare(x, y), scores.setdefault(each.name, [])
-
-        def score(permutation: Permutation) -> float:
-            kept.append(scorer(permutation))
-            return kept[-1]
-
-        return score
-
-    return replace(each, prepare=prepare)
+    return Pairing(*apply_filters(claims, configured_filters(config.filters, a.top, b.top, special_tokens)))

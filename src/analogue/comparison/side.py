@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from analogue.comparison.config import ModelConfig, SAEConfig
 from analogue.errors import UserError
 from analogue.features import content_key
@@ -36,6 +39,12 @@ class Side:
     @property
     def d_sae(self) -> int:
         return int(self.sae.cfg.d_sae)
+
+    @property
+    def decoder(self) -> Float[np.ndarray, "d_sae d_model"]:
+        """Decoder rows in the SAE's precision, half precisions in float32."""
+        rows = self.sae.W_dec.detach().cpu()
+        return (rows.float() if rows.itemsize < 4 else rows).numpy()
 
     @property
     def model_identity(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Int64
 
 from analogue.concepts.keywords import keyword_counts, keyword_matches
 from analogue.concepts.result import ConceptResult
@@ -24,13 +24,15 @@ Keep = Literal["best", "first", "strict"]
 class FeatureSpace:
     """One side of a comparison: activations (n_tokens, d_sae), top tokens, and decoder rows (d_sae, d_model).
 
+    Decoder rows may stay in the SAE's own precision: metrics compute in float64.
+
     Raises:
         ValueError: the three are not of as many features.
     """
 
     acts: FeatureActivations
     top: TopTokens
-    decoder: Float64[np.ndarray, "d_sae d_model"]
+    decoder: Float[np.ndarray, "d_sae d_model"]
 
     def __post_init__(self) -> None:
         n_features = self.acts.d_sae, len(self.top), len(self.decoder)

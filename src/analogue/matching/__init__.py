@@ -17,7 +17,7 @@ from analogue.matching.greedy import greedy
 from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import BestPartners, best_partners
+from analogue.matching.partners import BestPartners, FindPartners, best_partners
 from analogue.matching.registry import RULES, PairingRule, pairing_rule
 from analogue.matching.rules import max_correlation, mutual
 from analogue.matching.slices import balanced_slices, best_partners_of_slice, concatenate_partners
@@ -28,6 +28,7 @@ __all__ = [
     "RULES",
     "BestPartners",
     "FeaturePairs",
+    "FindPartners",
     "PairingRule",
     "Standardised",
     "SubsetCorrelations",

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from analogue.features import FeatureActivations
 from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import BestPartners, Direction, Subset, best_partners
+from analogue.matching.partners import BestPartners, Direction, FindPartners, Subset, best_partners
 
 # Of 32,768 features a side, 32 partners make a graph of 1.2 million edges.
 K_CANDIDATES = 32
@@ -32,7 +32,7 @@ def candidates(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     k: int = K_CANDIDATES,
-    n_threads: int | None = None,
+    find: FindPartners = best_partners,
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
 ) -> Candidates:
@@ -42,16 +42,14 @@ def candidates(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         k: partners a feature; with k of at least the wider side's d_sae, every positive correlation.
-        n_threads: see `best_partners`.
+        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
         subset_a: different features of A to consider; all if None.
         subset_b: likewise for B.
 
     Raises:
         ValueError: see `best_partners`.
     """
-    a_to_b, b_to_a = best_partners(
-        acts_a, acts_b, k, direction="both", subset_a=subset_a, subset_b=subset_b, n_threads=n_threads
-    )
+    a_to_b, b_to_a = find(acts_a, acts_b, k, direction="both", subset_a=subset_a, subset_b=subset_b)
     claiming_a, claimed_b, correlation_a = _listed(a_to_b, subset_a)
     claiming_b, claimed_a, correlation_b = _listed(b_to_a, subset_b)
     feature_a, feature_b = np.concatenate([claiming_a, claimed_a]), np.concatenate([claimed_b, claiming_b])

@@ -18,7 +18,6 @@ def cosine(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     direction: Direction = "a_to_b",
-    n_threads: int | None = None,
     *,
     decoder_a: Float[Any, "d_sae_a d_model"],
     decoder_b: Float[Any, "d_sae_b d_model"],
@@ -32,7 +31,6 @@ def cosine(
         acts_a: activations (n_tokens, d_sae_a); only features that have variance are paired.
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: "a_to_b" if A claims, "b_to_a" if B does.
-        n_threads: not used; BLAS has its own setting.
         decoder_a: (d_sae_a, d_model) NumPy array or torch tensor.
         decoder_b: (d_sae_b, d_model).
 

@@ -5,14 +5,14 @@ import numpy as np
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, Candidates, as_pairs, candidates, check_direction
 from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import Direction
+from analogue.matching.partners import Direction, FindPartners, best_partners
 
 
 def greedy(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     direction: Direction = "a_to_b",
-    n_threads: int | None = None,
+    find: FindPartners = best_partners,
     k: int = K_CANDIDATES,
 ) -> FeaturePairs:
     """Pair the two most correlated features, take both off, and go on while a correlation is positive.
@@ -24,7 +24,7 @@ def greedy(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: whose order the pairs are in; which pairs there are does not depend on it.
-        n_threads: see `best_partners`.
+        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
         k: partners a feature in the first round, at least 1.
 
     Returns:
@@ -37,7 +37,7 @@ def greedy(
     free_a, free_b = np.arange(acts_a.d_sae), np.arange(acts_b.d_sae)
     rounds: list[Candidates] = []
     while not rounds or len(rounds[-1].feature_a):
-        graph = candidates(acts_a, acts_b, k, n_threads, free_a, free_b)
+        graph = candidates(acts_a, acts_b, k, find, free_a, free_b)
         rounds.append(graph.take(np.array(_settled(graph), dtype=np.int64)))
         free_a = np.setdiff1d(free_a, rounds[-1].feature_a)
         free_b = np.setdiff1d(free_b, rounds[-1].feature_b)

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, Candidates, as_pairs, candidates, check_direction
 from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import Direction
+from analogue.matching.partners import Direction, FindPartners, best_partners
 from analogue.matching.subsets import SubsetCorrelations
 
 # A correlation matrix of up to 2048 x 2048 takes 32 MB, and its assignment a second or so.
@@ -20,7 +20,7 @@ def hungarian(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     direction: Direction = "a_to_b",
-    n_threads: int | None = None,
+    find: FindPartners = best_partners,
     k: int | None = None,
 ) -> FeaturePairs:
     """Pair one-to-one so that the correlations of the pairs sum to the most.
@@ -31,7 +31,7 @@ def hungarian(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: whose order the pairs are in; which pairs there are does not depend on it.
-        n_threads: see `best_partners`.
+        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
         k: choose only from pairs of which one feature is among the best k partners of the other. By default from all
             pairs, where the correlation matrix is no larger than 2048 x 2048, and from the best 32 where it is.
 
@@ -48,7 +48,7 @@ def hungarian(
     if k is None and acts_a.d_sae * acts_b.d_sae <= _DENSE_ENTRIES:
         feature_a, feature_b, correlation = _assign_all(SubsetCorrelations(acts_a, acts_b))
     else:
-        graph = candidates(acts_a, acts_b, K_CANDIDATES if k is None else k, n_threads)
+        graph = candidates(acts_a, acts_b, K_CANDIDATES if k is None else k, find)
         feature_a, feature_b, correlation, _ = graph.take(_assigned(graph))
     return as_pairs(feature_a, feature_b, correlation, acts_a.n_active(), acts_b.n_active(), direction)
 

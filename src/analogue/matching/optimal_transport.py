@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, as_pairs, candidates, check_direction
 from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import Direction
+from analogue.matching.partners import Direction, FindPartners, best_partners
 
 _MAX_ITERATIONS = 5000
 _TOLERANCE = 1e-6
@@ -21,7 +21,7 @@ def optimal_transport(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     direction: Direction = "a_to_b",
-    n_threads: int | None = None,
+    find: FindPartners = best_partners,
     k: int = K_CANDIDATES,
     regularisation: float = 0.05,
     relaxation: float = 1.0,
@@ -37,7 +37,7 @@ def optimal_transport(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: "a_to_b" if A claims, "b_to_a" if B does.
-        n_threads: see `best_partners`.
+        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
         k: mass moves only between features of which one is among the best k partners of the other.
         regularisation: weight of the plan's entropy, in units of correlation, at least 0.005; with much of it, mass
             spreads over all candidates.
@@ -58,7 +58,7 @@ def optimal_transport(
     if regularisation < _MINIMUM_REGULARISATION or not relaxation > 0:
         wanted = f"expected a regularisation of at least {_MINIMUM_REGULARISATION} and a positive relaxation"
         raise ValueError(f"{wanted}, got {regularisation} and {relaxation}")
-    feature_a, feature_b, correlation, _ = candidates(acts_a, acts_b, k, n_threads)
+    feature_a, feature_b, correlation, _ = candidates(acts_a, acts_b, k, find)
     kernel = np.exp((correlation - 1) / regularisation)
     rows, columns = sinkhorn(
         csr_array((kernel, (feature_a, feature_b)), shape=(acts_a.d_sae, acts_b.d_sae)),

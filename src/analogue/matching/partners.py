@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Direction = Literal["a_to_b", "b_to_a"]
 Engine = Literal["auto", "walk", "tiles"]
 Subset = Sequence[int] | Int64[np.ndarray, " n"]
+FindPartners = Callable[..., Any]
+"""A function of the arguments of `best_partners`, with its results."""
 
 
 class BestPartners(NamedTuple):

@@ -10,7 +10,7 @@ from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import FeaturePairs
 from analogue.matching.rules import max_correlation, mutual
 
-# Takes acts_a, acts_b, direction and n_threads; what else a rule takes, bind with functools.partial.
+# Takes acts_a, acts_b and direction; what else a rule takes, bind with functools.partial.
 PairingRule = Callable[..., FeaturePairs]
 
 RULES: dict[str, PairingRule] = {

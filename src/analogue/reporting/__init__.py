@@ -1,5 +1,5 @@
 """Results to something to look at."""
 
-from analogue.reporting.record import ComparisonResult, CorpusRecord, SideRecord, read_results, write_result
+from analogue.reporting.record import ComparisonResult, CorpusRecord, SideRecord, label, read_results, write_result
 
-__all__ = ["ComparisonResult", "CorpusRecord", "SideRecord", "read_results", "write_result"]
+__all__ = ["ComparisonResult", "CorpusRecord", "SideRecord", "label", "read_results", "write_result"]

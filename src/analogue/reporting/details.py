@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from analogue.reporting.files import NULLS_FILE, PAIRS_FILE
 from analogue.reporting.grids import pair, protocol
 from analogue.reporting.jobs import Job
-from analogue.reporting.record import SideRecord
+from analogue.reporting.record import SideRecord, label
 
 N_PAIRS_SHOWN = 8
 N_BINS = 24
@@ -30,7 +30,7 @@ def job_details(job: Job) -> dict[str, Any]:
         "protocol": protocol(result),
         "sides": [_side(result.side_a), _side(result.side_b)],
         "funnel": [[step["filter"], step["n_pairs"]] for step in result.funnel],
-        "similarity": [_score(entry, draws.get(entry["metric"])) for entry in result.similarity],
+        "similarity": [_score(entry, draws.get(label(entry))) for entry in result.similarity],
         "best": _rows(best.slice(0, N_PAIRS_SHOWN)),
         "worst": _rows(best.slice(len(best) - n_worst)),
         "firing": _firing_counts(kept),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analogue.reporting.jobs import PLACES, Job, identity
-from analogue.reporting.record import ComparisonResult
+from analogue.reporting.record import ComparisonResult, label
 from analogue.significance import benjamini_hochberg
 
 LAYERS = frozenset({"layer_a", "layer_b"})
@@ -42,8 +42,8 @@ class LayerGrid:
 
     @property
     def metrics(self) -> list[str]:
-        """Every metric that a job of the grid was scored with."""
-        return list(dict.fromkeys(entry["metric"] for job in self.jobs.values() for entry in job.result.similarity))
+        """The `label` of every score that a job of the grid has."""
+        return list(dict.fromkeys(label(entry) for job in self.jobs.values() for entry in job.result.similarity))
 
     @property
     def title(self) -> str:
@@ -81,8 +81,8 @@ def layer_grids(jobs: Sequence[Job]) -> list[LayerGrid]:
 
 
 def scored(result: ComparisonResult, metric: str, name: str) -> float | None:
-    """A number of one metric's result: its score, null mean, p-value."""
-    return next((entry[name] for entry in result.similarity if entry["metric"] == metric), None)
+    """A number of the score of that `label`: the score itself, null mean, p-value."""
+    return next((entry[name] for entry in result.similarity if label(entry) == metric), None)
 
 
 def pair(result: ComparisonResult) -> str:
@@ -110,7 +110,7 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by their dotted keys."""
     leaves: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             leaves |= flat(value, f"{prefix}{name}.")
         else:
             leaves[f"{prefix}{name}"] = value

@@ -6,15 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from analogue.reporting.grids import LayerGrid, scored
-from analogue.reporting.published import published_scores
+from analogue.reporting.published import experiment_of, published_scores
 from analogue.reporting.record import ComparisonResult
 
 SIGNIFICANT = 0.05
-EXPERIMENTS = {
-    ("EleutherAI/pythia-70m", "EleutherAI/pythia-160m"): "pythia_70m_vs_160m",
-    ("google/gemma-2b", "google/gemma-2-2b"): "gemma_1_2b_vs_gemma_2_2b",
-    ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Llama-3.1-8B"): "llama_3_vs_3_1",
-}
 
 
 @dataclass(frozen=True)
@@ -73,9 +68,7 @@ def pair_panels(grid: LayerGrid) -> list[Panel]:
 
 def published_panels(grid: LayerGrid) -> list[Panel]:
     """The paper's numbers of whole feature spaces for the same models and layers, a panel for each of its tables."""
-    experiment = EXPERIMENTS.get((grid.first.side_a.model, grid.first.side_b.model))
-    if experiment is None:
-        return []
+    experiment = experiment_of(grid.first.side_a.model, grid.first.side_b.model)
     tables: dict[tuple[str, str, str], np.ndarray] = {}
     for row, column in grid.jobs:
         for printed in published_scores(experiment, row, column):

@@ -5,6 +5,12 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+_EXPERIMENTS = {
+    ("EleutherAI/pythia-70m", "EleutherAI/pythia-160m"): "pythia_70m_vs_160m",
+    ("google/gemma-2b", "google/gemma-2-2b"): "gemma_1_2b_vs_gemma_2_2b",
+    ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Llama-3.1-8B"): "llama_3_vs_3_1",
+}
+
 
 class PublishedScore(NamedTuple):
     """One printed number.
@@ -28,11 +34,16 @@ class PublishedScore(NamedTuple):
     p_value: float | None
 
 
-def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[PublishedScore]:
+def experiment_of(model_a: str, model_b: str) -> str | None:
+    """The preset under `conf/experiment` that compares these two models, as the paper did."""
+    return _EXPERIMENTS.get((model_a, model_b))
+
+
+def published_scores(experiment: str | None, layer_a: int, layer_b: int) -> list[PublishedScore]:
     """Everything that the paper prints for a pair of layers, in its order; nothing for what it has not.
 
     Args:
-        experiment: name of a preset under `conf/experiment`, such as `pythia_70m_vs_160m`.
+        experiment: name of a preset under `conf/experiment`, such as `pythia_70m_vs_160m`; None for none.
         layer_a: block of the preset's first model, counted from 0.
         layer_b: block of its second model.
 
@@ -40,7 +51,7 @@ def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[Publis
         >>> published_scores("llama_3_vs_3_1", 25, 25)[0].value
         0.3
     """
-    return _table().get((experiment, layer_a, layer_b), [])
+    return _table().get((experiment, layer_a, layer_b), []) if experiment else []
 
 
 @cache

@@ -1,6 +1,7 @@
 """The record of one comparison: everything that tables, figures, sweeps and W&B are made from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ class ComparisonResult:
         created: UTC time, ISO 8601.
         funnel: `{filter, n_pairs}`: pairs left after each filter, beginning with all pairs.
         correlation: mean activation correlation of all pairs and of those kept.
-        similarity: one entry a metric, see `analogue.significance.SimilarityResult`.
+        rule: how features were paired, see `analogue.matching.RULES`.
+        similarity: one entry a metric and null, see `analogue.significance.SimilarityResult`.
+        concepts: one entry a semantic subspace, see `analogue.concepts.ConceptResult`.
+        published: what the paper prints for these models and layers, see `analogue.reporting.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds by stage.
         versions: of Python and the libraries that decide the numbers.
@@ -71,6 +75,7 @@ class ComparisonResult:
     side_a: SideRecord
     side_b: SideRecord
     corpus: CorpusRecord
+    rule: str
     direction: str
     funnel: list[dict[str, Any]]
     correlation: dict[str, float | None]
@@ -79,6 +84,8 @@ class ComparisonResult:
     timings: dict[str, float]
     versions: dict[str, str]
     config: dict[str, Any]
+    concepts: list[dict[str, Any]] = field(default_factory=list)
+    published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
@@ -104,13 +111,19 @@ class ComparisonResult:
         return cls(**(fields | sides | {"corpus": CorpusRecord(**fields["corpus"])}))
 
 
+def label(entry: Mapping[str, Any]) -> str:
+    """What tables and figures call an entry of `similarity`: its metric, and its null unless that is the shuffle."""
+    metric, null = entry["metric"], entry["null"]
+    return str(metric) if null == "shuffle" else f"{metric}_vs_{null}"
+
+
 def write_result(
     result: ComparisonResult, pairs: pa.Table, directory: str | Path, nulls: pa.Table | None = None
 ) -> None:
     """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; each appears whole or not at all.
 
     Args:
-        nulls: one column a metric, one row a draw of its null; None where the draws were not kept.
+        nulls: one column a `label`, one row a draw of its null; None where the draws were not kept.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

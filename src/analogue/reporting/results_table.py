@@ -9,9 +9,10 @@ import pyarrow.csv
 
 from analogue.reporting.files import write_table, write_whole
 from analogue.reporting.grids import LayerGrid, pair
+from analogue.reporting.record import label
 
 _SCORES = ("metric", "score", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
-_TEXT = {"job", "pair", "setting", "model_a", "sae_a", "model_b", "sae_b", "direction", "metric", "null"}
+_TEXT = {"job", "pair", "setting", "model_a", "sae_a", "model_b", "sae_b", "rule", "direction", "metric", "null"}
 _COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_null"}
 
 
@@ -48,6 +49,7 @@ def _rows(grid: LayerGrid) -> list[dict[str, Any]]:
             "model_b": result.side_b.model,
             "layer_b": layer_b,
             "sae_b": result.side_b.sae,
+            "rule": result.rule,
             "direction": result.direction,
             "n_tokens": result.corpus.n_tokens,
             "pairs": int(result.funnel[0]["n_pairs"]),
@@ -57,7 +59,7 @@ def _rows(grid: LayerGrid) -> list[dict[str, Any]]:
         }
         for entry in result.similarity:
             scores = {name: entry[name] for name in _SCORES}
-            p_value = float(adjusted[entry["metric"]][cell])
+            p_value = float(adjusted[label(entry)][cell])
             rows.append(about | scores | {"p_value_bh": None if p_value != p_value else p_value})
     return rows
 

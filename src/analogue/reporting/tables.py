@@ -7,16 +7,18 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from analogue.reporting.concept_tables import concept_notes, concept_tables, published_column
 from analogue.reporting.panels import SIGNIFICANT
-from analogue.reporting.record import ComparisonResult, SideRecord
+from analogue.reporting.record import ComparisonResult, SideRecord, label
 
 
 def comparison_tables(result: ComparisonResult) -> Group:
     """The tables of one comparison, and its warnings."""
     reasons = {entry["reason"]: None for entry in result.similarity if entry["score"] is None}
-    notes = [*(f"no score: {reason}" for reason in reasons), *result.warnings]
+    notes = [*(f"no score: {reason}" for reason in reasons), *result.warnings, *concept_notes(result)]
     warnings = [Text(f"! {note}", style="yellow") for note in notes]
-    return Group(_sides_table(result), _funnel_table(result), _scores_table(result), *warnings)
+    tables = _sides_table(result), _funnel_table(result), _scores_table(result), *concept_tables(result)
+    return Group(*tables, *warnings)
 
 
 def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Group:
@@ -35,7 +37,7 @@ def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Group:
 
 def _cell(result: ComparisonResult, metric: str) -> str:
     for entry in result.similarity:
-        if entry["metric"] == metric and entry["score"] is not None:
+        if label(entry) == metric and entry["score"] is not None:
             return f"{entry['score']:.2f}" + ("*" if entry["p_value"] >= SIGNIFICANT else " ")
     return "- "
 
@@ -61,7 +63,8 @@ def _side_column(side: SideRecord) -> tuple[str, ...]:
 
 
 def _funnel_table(result: ComparisonResult) -> Table:
-    table = Table(title=f"Feature pairs ({result.direction})", title_justify="left")
+    title = f"Feature pairs ({result.rule}, {result.direction})"
+    table = Table(title=title, title_justify="left", min_width=len(title))
     table.add_column("after")
     table.add_column("pairs", justify="right")
     for step in result.funnel:
@@ -70,14 +73,21 @@ def _funnel_table(result: ComparisonResult) -> Table:
 
 
 def _scores_table(result: ComparisonResult) -> Table:
-    table = Table(title="Similarity of the paired decoder rows", title_justify="left")
-    for heading in ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs", "draws"):
-        table.add_column(heading, justify="left" if heading in ("metric", "null") else "right")
+    draws = sorted({entry["n_null"] for entry in result.similarity if entry["n_null"]})
+    title = f"Similarity of the paired decoder rows, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
+    # Numbers cut short mislead, so all columns have to fit into a narrow terminal.
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs"):
+        table.add_column(heading, justify="left" if heading in ("metric", "null") else "right", no_wrap=True)
+    published = published_column(result, concept=None)
+    if published:
+        table.add_column("published", overflow="fold")
     for entry in result.similarity:
         if entry["score"] is None:
-            table.add_row(entry["metric"], "-")
+            table.add_row(entry["metric"], "-", entry["null"])
             continue
         numbers = (f"{entry[name]:.4f}" for name in ("null_mean", "null_sd", "p_value"))
-        counts = str(entry["n_pairs"]), str(entry["n_null"])
-        table.add_row(entry["metric"], f"{entry['score']:.4f}", entry["null"], *numbers, *counts)
+        score, n_pairs = f"{entry['score']:.4f}", str(entry["n_pairs"])
+        printed = [published.get(entry["metric"], "")] if published else []
+        table.add_row(entry["metric"], score, entry["null"], *numbers, n_pairs, *printed)
     return table

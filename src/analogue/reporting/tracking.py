@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from analogue.reporting.files import PAIRS_FILE, RESULT_FILE
 from analogue.reporting.grids import flat, pair
 from analogue.reporting.jobs import PLACES
-from analogue.reporting.record import ComparisonResult
+from analogue.reporting.record import ComparisonResult, label
 
 
 def wandb_logger(
@@ -72,7 +72,11 @@ def flat_metrics(result: ComparisonResult) -> dict[str, float]:
     metrics |= {f"correlation/{name}": value for name, value in result.correlation.items()}
     for entry in result.similarity:
         names = {"paired": "score", "null_mean": "null_mean", "null_sd": "null_sd", "z": "z", "p": "p_value"}
-        metrics |= {f"{entry['metric']}/{short}": entry[name] for short, name in names.items()}
+        metrics |= {f"{label(entry)}/{short}": entry[name] for short, name in names.items()}
+    for concept in result.concepts:
+        for entry in concept["similarity"]:
+            prefix = f"concepts/{concept['name']}/{label(entry)}"
+            metrics |= {f"{prefix}/paired": entry["score"], f"{prefix}/p": entry["p_value"]}
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 

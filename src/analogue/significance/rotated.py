@@ -1,6 +1,6 @@
 """How well a feature can be matched by chance: the other side's activations in a randomly rotated basis."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ _BLOCK = 1024
 # The largest rotation that is drawn whole: a decomposition of seconds. In more dimensions random directions are as good
 # as orthogonal.
 _LARGEST_ROTATION = 4096
+# Of B's variance, what a direction may have by rounding alone.
+_ROUNDING = 1e-12
 
 Dense = Float[Any, "n_tokens d_b"]
 
@@ -56,9 +58,11 @@ def correlations_against_rotations(
     """
     if n < 1 or len(features) == 0:
         raise ValueError(f"expected at least 1 rotation and 1 pair, got {n} and {len(features)}")
+    b = _matrix(other, acts.n_tokens)
+    highest = _highest_along(Standardised.of(acts).take(features), b)
     draws = np.empty((n, len(features)))
     for i in range(n):
-        draws[i] = rotated_correlation(acts, other, [seed, i])[features]
+        draws[i] = highest(random_directions(b.shape[1], b.shape[1], [seed, i]))
         if progress is not None:
             progress(i + 1)
     baseline, score = draws.mean(axis=0), float(correlation.mean())
@@ -95,23 +99,54 @@ def rotated_correlation(
     Source:
         Gurnee et al. 2024, "Universal Neurons in GPT2 Language Models", arXiv 2401.12181, section 3.
     """
-    b = acts_b.to_scipy().astype(np.float64) if isinstance(acts_b, FeatureActivations) else _as_array(acts_b)
-    if b.shape[0] != acts_a.n_tokens:
-        raise ValueError(f"expected both sides on the same tokens, got {acts_a.n_tokens} and {b.shape[0]}")
+    b = _matrix(acts_b, acts_a.n_tokens)
     n_directions = b.shape[1] if n_directions is None else n_directions
     if n_directions < 1:
         raise ValueError(f"expected at least 1 direction, got {n_directions}")
-    a = Standardised.of(acts_a)
-    columns, highest = a.columns.T.tocsr(), np.full(acts_a.d_sae, -np.inf)
-    for directions in random_directions(b.shape[1], n_directions, seed):
+    return _highest_along(Standardised.of(acts_a), b)(random_directions(b.shape[1], n_directions, seed))
+
+
+def _highest_along(a: Standardised, b: Any) -> Callable[[Iterable[np.ndarray]], Float64[np.ndarray, " n_features"]]:
+    """Each feature's highest correlation with b (n_tokens, d_b) along blocks of directions."""
+    correlations = _from_moments(a, b) if b.shape[1] <= _LARGEST_ROTATION else _from_projections(a, b)
+
+    def highest(blocks: Iterable[np.ndarray]) -> Float64[np.ndarray, " n_features"]:
+        found = np.full(a.columns.shape[1], -np.inf)
+        for directions in blocks:
+            np.maximum(found, correlations(directions).max(axis=1, initial=-np.inf), out=found)
+        undefined = np.isnan(a.mean_over_sd) | np.isinf(found)
+        return np.where(undefined, np.nan, np.clip(found, -1.0, 1.0))
+
+    return highest
+
+
+def _from_moments(a: Standardised, b: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Correlations along directions from B's covariance and A's with B: the tokens are read once for all rotations."""
+    mean = np.asarray(b.mean(axis=0)).ravel()
+    gram, cross = _dense(b.T @ b) - b.shape[0] * np.outer(mean, mean), _dense(a.columns.T @ b)
+    cross -= np.outer(np.asarray(a.columns.sum(axis=0)).ravel(), mean)
+    smallest = _ROUNDING * float(np.trace(gram))
+
+    def correlations(directions: np.ndarray) -> np.ndarray:
+        squares = np.einsum("ij,ij->j", directions, gram @ directions)
+        varies = squares > smallest
+        return cross @ directions[:, varies] / np.sqrt(squares[varies])
+
+    return correlations
+
+
+def _from_projections(a: Standardised, b: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Correlations along directions from the projected tokens: B's covariance would be too large."""
+    rows = a.columns.T.tocsr()
+
+    def correlations(directions: np.ndarray) -> np.ndarray:
         projected = b @ directions
         projected -= projected.mean(axis=0)
         norms = np.linalg.norm(projected, axis=0)
-        projected = projected[:, norms > 0] / norms[norms > 0]
         # These columns sum to 0, so the means of A's need not be taken off.
-        np.maximum(highest, (columns @ projected).max(axis=1, initial=-np.inf), out=highest)
-    undefined = np.isnan(a.mean_over_sd) | np.isinf(highest)
-    return np.where(undefined, np.nan, np.clip(highest, -1.0, 1.0))
+        return rows @ (projected[:, norms > 0] / norms[norms > 0])
+
+    return correlations
 
 
 def random_directions(d: int, n: int, seed: int | Sequence[int]) -> Iterator[Float64[np.ndarray, "d n_block"]]:
@@ -134,7 +169,17 @@ def _rotation(d: int, generator: np.random.Generator) -> Float64[np.ndarray, "d 
     return q * np.sign(np.diag(r))
 
 
-def _as_array(acts: Any) -> Float64[np.ndarray, "n_tokens d_b"]:
-    if hasattr(acts, "detach"):
-        acts = acts.detach().double().cpu().numpy()
-    return np.asarray(acts, dtype=np.float64)
+def _matrix(acts: Any, n_tokens: int) -> Any:
+    """Activations in float64, sparse where they are."""
+    if isinstance(acts, FeatureActivations):
+        matrix = acts.to_scipy().astype(np.float64)
+    else:
+        dense = acts.detach().double().cpu().numpy() if hasattr(acts, "detach") else acts
+        matrix = np.asarray(dense, dtype=np.float64)
+    if matrix.shape[0] != n_tokens:
+        raise ValueError(f"expected both sides on the same tokens, got {n_tokens} and {matrix.shape[0]}")
+    return matrix
+
+
+def _dense(matrix: Any) -> Float64[np.ndarray, "n m"]:
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

@@ -14,6 +14,8 @@ from analogue.similarity.permuted_dot import PermutedDot
 
 Outer = Literal["spearman", "pearson", "kendall"]
 OUTER = ("spearman", "pearson", "kendall")
+# With fewer rows, starting threads takes longer than it saves.
+_WORTH_THREADS = 1024
 
 
 def rsa(
@@ -55,8 +57,9 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
     """
     if outer not in OUTER:
         raise ValueError(f"expected outer in {OUTER}, got {outer!r}")
+    compared = partial(_compared, inner=inner, outer=outer)
     with ThreadPoolExecutor(2) as pool:  # distances and sorting leave Python's lock
-        a, b = pool.map(partial(_compared, inner=inner, outer=outer), as_pairs(x, y))
+        a, b = (pool.map if len(x) >= _WORTH_THREADS else map)(compared, as_pairs(x, y))
     if a is None or b is None:
         return undefined
     return _kendall(a, b) if outer == "kendall" else _correlation(a, b)

@@ -1,0 +1,82 @@
+"""Semantic subspaces on the terminal, in the form of the paper's Tables 1 and 3."""
+
+import re
+from typing import Any
+
+from rich.table import Table
+
+from analogue.reporting.record import ComparisonResult
+
+N_KEYWORDS_SHOWN = 6
+_NUMBER = re.compile(r"(?<!\w)\d[\d.]*")
+_HEADINGS = ("concept", "in A", "in B", "pairs", "score", "null 1", "p 1", "null 2", "p 2")
+
+
+def concept_tables(result: ComparisonResult) -> list[Table]:
+    """A table for each metric (Table 1) and one of the keywords that were found (Table 3); none without concepts."""
+    if not result.concepts:
+        return []
+    metrics = dict.fromkeys(entry["metric"] for entry in result.concepts[0]["similarity"])
+    return [*(_scores_table(result, metric) for metric in metrics), _keywords_table(result.concepts)]
+
+
+def concept_notes(result: ComparisonResult) -> list[str]:
+    """What a reader of the subspaces' scores should know, numbers aside once for all that it is true of."""
+    concerned: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for concept in result.concepts:
+        for entry in concept["similarity"]:
+            for note in [*entry["warnings"], *filter(None, [entry["reason"]])]:
+                metrics, names = concerned.setdefault(_NUMBER.sub("n", note), ({}, {}))
+                metrics[entry["metric"]] = names[concept["name"]] = None
+    return [f"{', '.join(metrics)}: {note} ({', '.join(names)})" for note, (metrics, names) in concerned.items()]
+
+
+def published_column(result: ComparisonResult, concept: str | None) -> dict[str, str]:
+    """What the paper prints, by metric: the value, and where."""
+    printed: dict[str, list[str]] = {}
+    for row in result.published:
+        if row["concept"] == concept:
+            where = ", ".join(filter(None, (row["source"], row["setting"])))
+            printed.setdefault(row["quantity"], []).append(f"{row['value']:g} ({where})")
+    return {quantity: "; ".join(values) for quantity, values in printed.items()}
+
+
+def _scores_table(result: ComparisonResult, metric: str) -> Table:
+    n_draws = max(entry["n_null"] for concept in result.concepts for entry in concept["similarity"])
+    title = f"Semantic subspaces: {metric} (Test 1: shuffled pairs, Test 2: random subsets, {n_draws} draws)"
+    table = Table(title=title, title_justify="left")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == "concept" else "right", no_wrap=True)
+    published = {concept["name"]: published_column(result, concept["name"]) for concept in result.concepts}
+    if any(metric in printed for printed in published.values()):
+        table.add_column("published", overflow="fold")
+    for concept in result.concepts:
+        tests = {entry["null"]: entry for entry in concept["similarity"] if entry["metric"] == metric}
+        counts = (str(concept[name]) for name in ("n_features_a", "n_features_b", "n_pairs"))
+        score = _number(tests["shuffle"]["score"])
+        nulls = (_number(tests[null][name]) for null in tests for name in ("null_mean", "p_value"))
+        table.add_row(concept["name"], *counts, score, *nulls, *_published(published[concept["name"]], metric, table))
+    return table
+
+
+def _published(printed: dict[str, str], metric: str, table: Table) -> list[str]:
+    return [printed.get(metric, "")] if len(table.columns) > len(_HEADINGS) else []
+
+
+def _keywords_table(concepts: list[dict[str, Any]]) -> Table:
+    table = Table(title="Keywords among the top tokens of the paired features", title_justify="left")
+    for heading in ("concept", "in A", "in B"):
+        table.add_column(heading, overflow="fold")
+    for concept in concepts:
+        table.add_row(concept["name"], *(_counts(concept[f"keyword_counts_{side}"]) for side in "ab"))
+    return table
+
+
+def _counts(counts: dict[str, int]) -> str:
+    shown = [f"{keyword} {n}" for keyword, n in list(counts.items())[:N_KEYWORDS_SHOWN]]
+    left = len(counts) - len(shown)
+    return ", ".join([*shown, f"{left} more"] if left else shown)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,114 @@
+"""Pairing rules, nulls, metrics of one's own and semantic subspaces, from configuration to record."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from analogue.comparison.config import Rule
+from analogue.errors import UserError
+from analogue.matching import RULES
+
+SAME_MODEL = ("model_b=stories_6", "sae_b=stories_6", "layer_b=4")
+
+
+def mean_absolute_difference(x, y):
+    """A metric as a user might write it."""
+    return -float(np.abs(x.mean(axis=0)[:2] - y.mean(axis=0)[:2]).mean())
+
+
+def test_the_configuration_knows_every_rule():
+    assert [rule.value for rule in Rule] == list(RULES)
+
+
+@pytest.mark.parametrize("rule", ["mutual", "greedy", "hungarian"])
+def test_one_to_one_rules_leave_nothing_to_the_one_to_one_filter(compare, rule):
+    result = compare(f"matching={rule}", "filters=none", "filters.one_to_one=strict")
+    assert result.rule == rule
+    counts = {step["filter"]: step["n_pairs"] for step in result.funnel}
+    assert counts["one_to_one"] == counts["paired"] > 50
+
+
+def test_direction_decides_who_claims(compare):
+    forward, backward = (compare(f"matching.direction={way}", "filters=none") for way in ("a_to_b", "b_to_a"))
+    assert forward.funnel[0]["n_pairs"] == forward.side_a.n_live_features
+    assert backward.funnel[0]["n_pairs"] == backward.side_b.n_live_features
+
+
+def test_cosine_pairs_the_decoders_of_one_model(compare, tmp_path):
+    result = compare("matching=cosine", "model_b=stories_6", "sae_b=stories_6", "layer_b=3", "filters=none")
+    pairs = pq.read_table(tmp_path / "run" / "pairs.parquet")
+    assert pairs["feature_a"].to_pylist() == pairs["feature_b"].to_pylist()
+    assert result.rule == "cosine"
+
+
+def test_cosine_of_different_widths_is_refused(compare):
+    with pytest.raises(UserError, match=r"matching.rule=cosine: .* width 96 and 128"):
+        compare("matching=cosine")
+
+
+def test_every_null_is_in_the_record_and_in_the_draws(compare, tmp_path):
+    result = compare("null.kinds=[shuffle,random_pairs,rotated]", "metrics=[svcca_pc1,rsa]")
+    tested = [(entry["metric"], entry["null"]) for entry in result.similarity]
+    assert tested == [
+        ("svcca_pc1", "shuffle"),
+        ("rsa", "shuffle"),
+        ("svcca_pc1", "random_pairs"),
+        ("rsa", "random_pairs"),
+        ("mean_correlation", "rotated"),
+    ]
+    assert {entry["n_null"] for entry in result.similarity} == {19}
+    draws = pq.read_table(tmp_path / "run" / "nulls.parquet")
+    labels = ["svcca_pc1", "rsa", "svcca_pc1_vs_random_pairs", "rsa_vs_random_pairs", "mean_correlation_vs_rotated"]
+    assert (draws.column_names, draws.num_rows) == (labels, 19)
+    rotated = result.similarity[-1]
+    assert rotated["score"] == pytest.approx(result.correlation["mean_kept"])
+    pairs = pq.read_table(tmp_path / "run" / "pairs.parquet")
+    excess = pairs.filter(pairs["kept"])["excess_correlation"].to_numpy()
+    assert excess.mean() == pytest.approx(rotated["score"] - rotated["null_mean"])
+    assert pairs["excess_correlation"].null_count == len(pairs) - result.n_kept
+
+
+def test_random_pairs_need_as_many_features_as_pairs(compare):
+    entries = compare("null.kinds=[random_pairs]", "filters=none", "matching.direction=b_to_a").similarity
+    assert all(entry["score"] is None and "filters.one_to_one" in entry["reason"] for entry in entries)
+
+
+def test_a_metric_of_ones_own(compare):
+    function = "{_target_: hydra.utils.get_method, path: tests.comparison.test_statistics.mean_absolute_difference}"
+    own = f"{{_target_: analogue.similarity.Metric.from_function, name: mine, function: {function}}}"
+    entry = compare(f"metrics=[{own}]").similarity[0]
+    assert entry["metric"] == "mine"
+    assert entry["score"] <= 0
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("metrics=[rsa,rsa]", "metrics=.*twice"),
+        ("metrics=[{_target_: no.such.metric}]", "metrics=.*cannot be made"),
+        ("metrics=[{_target_: builtins.dict}]", "metrics=.*makes no metric"),
+        ("null.kinds=[]", "null.kinds"),
+        ("concepts=paper concepts.n=0", "concepts.n=0"),
+        ("+concepts.keywords.Empty=[]", "concepts.keywords.Empty"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(compare, tmp_path, override, told):
+    with pytest.raises(UserError, match=told):
+        compare(*override.split(" ") if "concepts=" in override else [override])
+    assert not (tmp_path / "run").exists()
+
+
+def test_semantic_subspaces_get_both_tests(compare, tmp_path):
+    own = "+concepts.keywords={Family: [mother, mom, father, dad, sister, brother], Sea: [sea, ship, boat, wave]}"
+    result = compare(own, "metrics=[rsa]", "concepts.n=39", "data.n_sequences=60")
+    record = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert record["concepts"] == result.concepts
+    assert [concept["name"] for concept in result.concepts] == ["Family", "Sea"]
+    for concept in result.concepts:
+        assert 0 < concept["n_pairs"] <= min(concept["n_features_a"], concept["n_features_b"])
+        assert [entry["null"] for entry in concept["similarity"]] == ["shuffle", "random_subset"]
+        assert {entry["n_pairs"] for entry in concept["similarity"]} == {concept["n_pairs"]}
+    family = result.concepts[0]
+    assert set(family["keyword_counts_a"]) & set(family["keyword_counts_b"])
