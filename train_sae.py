@@ -17,5 +17,5 @@ def train(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     quote_layer_placeholders()
-    hydra.main(config_path="conf", config_name="train_sae", version_base="1.3")(outcome.reported(train))()
+    hydra.main(config_path="conf/training", config_name="train_sae", version_base="1.3")(outcome.reported(train))()
     outcome.exit()

@@ -16,7 +16,8 @@ def compose_config():
     """Compose a configuration as an entry point would, without its command line."""
 
     def composed(name, *overrides):
-        with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        root = REPOSITORY / "conf" / ("training" if name == "train_sae" else "")
+        with initialize_config_dir(str(root), version_base="1.3"):
             return compose(name, overrides=list(overrides))
 
     return composed

@@ -9,9 +9,9 @@ from analogue.comparison.config import CompareConfig
 from analogue.training.config import TrainSAEConfig
 
 CONF = Path(__file__).parent.parent / "conf"
-COMPARE_GROUPS = ("model_a", "model_b", "sae_a", "sae_b", "data", "filters", "cache", "logger")
+COMPARE_GROUPS = ("model_a", "model_b", "sae_a", "sae_b", "data", "alignment", "filters", "cache", "logger")
 PRESET_GROUPS = ("experiment", "protocol")
-TRAINING_GROUPS = ("model", "sae")
+TRAINING_GROUPS = ("model", "sae", "data", "upload", "experiment")
 REQUIRED = {
     "data=text": ("data.path=some.txt",),
     "model=hub": ("model.name=some/model",),
@@ -21,9 +21,15 @@ REQUIRED = {
     "sae_b=hub": ("sae_b.path=some/directory",),
 }
 
+REQUIRED_TO_TRAIN = {
+    "data=text": ("data.path=some.txt", "data.held_out_path=other.txt"),
+    "model=hub": ("model.name=some/model",),
+    "upload=hub": ("upload.repository=me/saes",),
+}
 
-def options(*groups):
-    return [f"{group}={path.stem}" for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
+
+def options(*groups, root=CONF):
+    return [f"{group}={path.stem}" for group in groups for path in sorted((root / group).glob("*.yaml"))]
 
 
 @pytest.mark.parametrize("option", options(*COMPARE_GROUPS, *PRESET_GROUPS))
@@ -33,7 +39,7 @@ def test_options_of_compare_compose(compose_config, option):
     assert isinstance(OmegaConf.to_object(cfg), CompareConfig)
 
 
-@pytest.mark.parametrize("option", options(*TRAINING_GROUPS))
+@pytest.mark.parametrize("option", options(*TRAINING_GROUPS, root=CONF / "training"))
 def test_options_of_train_sae_compose(compose_config, option):
-    cfg = compose_config("train_sae", option, *REQUIRED.get(option, ()), "output_dir=out")
+    cfg = compose_config("train_sae", option, *REQUIRED_TO_TRAIN.get(option, ()), "output_dir=out", "logger=none")
     assert isinstance(OmegaConf.to_object(cfg), TrainSAEConfig)

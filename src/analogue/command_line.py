@@ -84,6 +84,7 @@ def quieten() -> None:
         ".*LeafSpec.*",
         ".*TreeSpec.*",
         ".*torch.jit.*",
+        ".*Sparse CSR tensor support.*",
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 

@@ -1,5 +1,6 @@
 """Tokens to residual stream."""
 
+from analogue.models.cross_entropy import next_token_loss, recovered
 from analogue.models.fingerprint import directory_fingerprint
 from analogue.models.loading import LanguageModel, open_model
 from analogue.models.randomise import redraw_parameters
@@ -11,7 +12,9 @@ __all__ = [
     "ResidualStream",
     "directory_fingerprint",
     "find_blocks",
+    "next_token_loss",
     "open_model",
+    "recovered",
     "redraw_parameters",
     "tokenizer_fingerprint",
 ]

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
@@ -50,8 +51,12 @@ class LanguageModel:
     randomize_seed: int = 0
     device_map: str | None = None
 
-    def load(self, dtype: str = "float32") -> ResidualStream:
+    def load(self, dtype: str = "float32", with_head: bool = False) -> ResidualStream:
         """Read the weights, for inference, in `dtype`; from the hub if they are not in its cache.
+
+        Args:
+            dtype: of the weights.
+            with_head: whether the stream's `model` can predict tokens, too.
 
         Raises:
             UserError: the weights are not there, or do not fit the configuration.
@@ -59,7 +64,8 @@ class LanguageModel:
         transformers_logging.disable_progress_bar()  # downloads show their own; reading from disk needs none
         with _loading_errors(self.key, self.name, self.source), _quiet():
             # safetensors where there are any; where there are none, torch reads tensors only (weights_only)
-            model, found = AutoModel.from_pretrained(
+            loader: Any = AutoModelForCausalLM if with_head else AutoModel
+            model, found = loader.from_pretrained(
                 self.source,
                 revision=self.revision,
                 dtype=getattr(torch, dtype),

@@ -1,98 +1,79 @@
-"""A shuffled stream of residual-stream activations from a language model and a corpus."""
+"""A shuffled stream of residual-stream activations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import lightning as L
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
-from analogue.corpus import TokenSequences
-from analogue.models import ResidualStream
+from analogue.training.mixing import MixingPlan, Refill
 
-ActivationBatch = dict[int, Tensor]  # layer -> (batch, d_model)
+ActivationBatch = dict[int, Float[Tensor, "batch d_model"]]
+"""By layer."""
+ReadPass = Callable[[Int64[Tensor, " n_sequences"]], ActivationBatch]
+"""Activations of the tokens of some sequences, one after the other; from a model, or from disk."""
 
 
 class ActivationStream(IterableDataset[ActivationBatch]):
-    """Runs the model over the corpus, again and again in new order, and serves its activations shuffled.
+    """Serves the activations of a `MixingPlan` in batches, all layers from one model pass.
 
-    A buffer of `buffer_tokens` tokens is filled, shuffled, half of it served, and filled up again, so that neighbours
-    in a batch come from many documents. All layers come from one model pass. Padding is left out.
+    Args:
+        plan: which tokens come when.
+        read: activations of the sequences of a pass.
+        layers: the layers that `read` gives.
+        n_batches: batches in all.
+
+    Attributes:
+        start: batches to leave out: those that training had before it was interrupted.
     """
 
-    def __init__(
-        self,
-        sequences: TokenSequences,
-        model: ResidualStream,
-        layers: Sequence[int],
-        n_tokens: int,
-        batch_tokens: int,
-        buffer_tokens: int,
-        sequences_per_pass: int,
-        seed: int,
-    ) -> None:
-        self.ids, self.mask = torch.from_numpy(sequences.ids), torch.from_numpy(sequences.mask)
-        self.model = model
-        self.layers = layers
-        self.n_batches = n_tokens // batch_tokens
-        self.batch_tokens = batch_tokens
-        self.buffer_tokens = max(buffer_tokens, 2 * batch_tokens)
-        self.sequences_per_pass = sequences_per_pass
-        self.seed = seed
+    def __init__(self, plan: MixingPlan, read: ReadPass, layers: Sequence[int], n_batches: int) -> None:
+        self.plan, self.read, self.layers, self.n_batches = plan, read, layers, n_batches
+        self.start = 0
 
     def __len__(self) -> int:
         return self.n_batches
 
     def __iter__(self) -> Iterator[ActivationBatch]:
-        generator = torch.Generator().manual_seed(self.seed)
-        passes = self._passes(generator)
-        pool: ActivationBatch = {}
         served = 0
-        while served < self.n_batches:
-            pool = self._shuffled(self._filled(pool, passes), generator)
-            n_tokens = len(pool[self.layers[0]])
-            n_serve = min(max(n_tokens // 2 // self.batch_tokens, 1), self.n_batches - served)
-            for start in range(0, n_serve * self.batch_tokens, self.batch_tokens):
-                yield {layer: acts[start : start + self.batch_tokens] for layer, acts in pool.items()}
-            pool = {layer: acts[n_serve * self.batch_tokens :] for layer, acts in pool.items()}
-            served += n_serve
+        tokens = torch.empty((0, 2), dtype=torch.int64)
+        buffer: ActivationBatch | None = None
+        for refill in self.plan.refills(self.n_batches):
+            if served + refill.n_batches > self.start:
+                buffer = self._refilled(self._recalled(tokens) if buffer is None else buffer, refill)
+            tokens = torch.cat([tokens, *map(self.plan.tokens_of, refill.passes)])[refill.order]
+            n_tokens = refill.n_batches * self.plan.batch_tokens
+            if buffer is not None:
+                for first in range(0, n_tokens, self.plan.batch_tokens):
+                    if served + first // self.plan.batch_tokens >= self.start:
+                        yield {layer: acts[first : first + self.plan.batch_tokens] for layer, acts in buffer.items()}
+                buffer = {layer: acts[n_tokens:] for layer, acts in buffer.items()}
+            tokens = tokens[n_tokens:]
+            served += refill.n_batches
 
-    def _passes(self, generator: torch.Generator) -> Iterator[ActivationBatch]:
-        device = next(self.model.parameters()).device
-        while True:
-            for chosen in torch.randperm(len(self.ids), generator=generator).split(self.sequences_per_pass):
-                mask = self.mask[chosen].to(device)
-                resid = self.model(self.ids[chosen].to(device), mask, self.layers)
-                yield {layer: acts[mask] for layer, acts in resid.items()}
+    def sample(self, n_batches: int) -> ActivationBatch:
+        """The first batches of the stream, strung together; what is estimated before training is estimated on these."""
+        plan = MixingPlan(self.plan.lengths, self.plan.batch_tokens, 0, self.plan.sequences_per_pass, self.plan.seed)
+        batches = list(ActivationStream(plan, self.read, self.layers, n_batches))
+        return {layer: torch.cat([batch[layer] for batch in batches]) for layer in self.layers}
 
-    def _filled(self, pool: ActivationBatch, passes: Iterator[ActivationBatch]) -> ActivationBatch:
-        parts = [pool] if pool else []
-        n_tokens = len(pool[self.layers[0]]) if pool else 0
-        while n_tokens < self.buffer_tokens:
-            parts.append(next(passes))
-            n_tokens += len(parts[-1][self.layers[0]])
-        return {layer: torch.cat([part[layer] for part in parts]) for layer in self.layers}
+    def _refilled(self, left_over: ActivationBatch, refill: Refill) -> ActivationBatch:
+        parts = [left_over, *(self.read(self.plan.passes[number]) for number in refill.passes)]
+        return {
+            layer: torch.cat([part[layer] for part in parts if part])[refill.order.to(parts[-1][layer].device)]
+            for layer in self.layers
+        }
 
-    def _shuffled(self, pool: ActivationBatch, generator: torch.Generator) -> ActivationBatch:
-        order = torch.randperm(len(pool[self.layers[0]]), generator=generator)
-        return {layer: acts[order.to(acts.device)] for layer, acts in pool.items()}
-
-
-class ActivationDataModule(L.LightningDataModule):
-    """Serves `ActivationStream`s: one for training, a shorter one of unseen text for validation."""
-
-    def __init__(self, training: ActivationStream, validation: ActivationStream) -> None:
-        super().__init__()
-        self.training, self.validation = training, validation
-
-    def train_dataloader(self) -> DataLoader[ActivationBatch]:
-        self._move_model()
-        return DataLoader(self.training, batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[ActivationBatch]:
-        self._move_model()
-        return DataLoader(self.validation, batch_size=None)
-
-    def _move_model(self) -> None:
-        if self.trainer is not None:
-            self.training.model.to(self.trainer.strategy.root_device)
+    def _recalled(self, tokens: Int64[Tensor, "n_tokens 2"]) -> ActivationBatch:
+        """What is left over in the buffer, from the very passes that it came from, so that no bit differs."""
+        if not len(tokens):
+            return {}
+        numbers, rows = tokens.unbind(1)
+        recalled: ActivationBatch = {}
+        for number in numbers.unique().tolist():
+            here = numbers == number
+            for layer, acts in self.read(self.plan.passes[number]).items():
+                into = recalled.setdefault(layer, acts.new_empty((len(tokens), acts.shape[1])))
+                into[here] = acts[rows[here]]
+        return recalled

@@ -1,7 +1,7 @@
 """Fresh SAEs to train, and finished ones on disk."""
 
 import os
-import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,16 @@ from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 from analogue.errors import UserError
 from analogue.training.config import ArchitectureConfig
 
+WARM_UPS = ("l1_warm_up_steps", "l0_warm_up_steps")
 
-def new_sae(config: ArchitectureConfig, d_in: int, seed: int, metadata: dict[str, Any]) -> TrainingSAE[Any]:
+
+def new_sae(
+    config: ArchitectureConfig, d_in: int, d_sae: int, seed: int, sparsity_warm_up_steps: int, metadata: dict[str, Any]
+) -> TrainingSAE[Any]:
     """A SAELens training SAE with freshly drawn weights; the same seed draws the same ones.
+
+    Args:
+        sparsity_warm_up_steps: over which the coefficient of the sparsity loss rises, for architectures that have one.
 
     Raises:
         UserError: an architecture or setting that SAELens does not know, or k larger than d_sae.
@@ -25,25 +32,32 @@ def new_sae(config: ArchitectureConfig, d_in: int, seed: int, metadata: dict[str
         known = ", ".join(sorted(SAE_TRAINING_CLASS_REGISTRY))
         raise UserError("sae.architecture", config.architecture, f"is not known to SAELens; choose from {known}")
     sae_class, config_class = SAE_TRAINING_CLASS_REGISTRY[config.architecture]
-    d_sae = config.expansion_factor * d_in
-    k = config.settings.get("k", 0)
-    if k > d_sae:
-        raise UserError("sae.settings.k", k, f"is larger than the SAE's {d_sae} features; lower it")
+    settings = _settings(config, {field.name for field in fields(config_class)}, d_sae, sparsity_warm_up_steps)
+    if settings.get("k", 0) > d_sae:
+        raise UserError("sae.settings.k", settings["k"], f"is larger than the SAE's {d_sae} features; lower it")
     try:
-        sae_config = config_class(d_in=d_in, d_sae=d_sae, **config.settings)
+        sae_config = config_class(d_in=d_in, d_sae=d_sae, **settings)
+        sae_config.metadata = SAEMetadata(**metadata)
+        with torch.random.fork_rng(devices=[]):  # SAELens draws from the global generator
+            torch.manual_seed(seed)
+            return sae_class(sae_config)
     except (TypeError, ValueError) as error:
         raise UserError("sae.settings", config.settings, f"does not fit {config.architecture} ({error})") from error
-    sae_config.metadata = SAEMetadata(**metadata)
-    with torch.random.fork_rng(devices=[]):  # SAELens draws from the global generator
-        torch.manual_seed(seed)
-        return sae_class(sae_config)
 
 
 def save_sae(sae: TrainingSAE[Any], directory: Path, facts: dict[str, Any]) -> None:
-    """Write an SAE for inference in SAELens's format; the directory appears whole or not at all."""
+    """Write an SAE for inference in SAELens's format; each file appears whole or not at all, the configuration last."""
     for name, value in facts.items():
         setattr(sae.cfg.metadata, name, value)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    sae.save_inference_model(temporary)
-    shutil.rmtree(directory, ignore_errors=True)
-    os.replace(temporary, directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = directory / f".{os.getpid()}.tmp"
+    for file in sae.save_inference_model(temporary):
+        os.replace(file, directory / file.name)
+    temporary.rmdir()
+
+
+def _settings(config: ArchitectureConfig, known: set[str], d_sae: int, warm_up_steps: int) -> dict[str, Any]:
+    """The settings given, and those that follow from the run and the width."""
+    settings = {name: warm_up_steps for name in WARM_UPS if name in known} | config.settings
+    shares = settings.pop("matryoshka_shares", None)
+    return settings if shares is None else settings | {"matryoshka_widths": [round(each * d_sae) for each in shares]}

@@ -1,6 +1,7 @@
-"""The typed shape of `conf/train_sae.yaml`; every default stands in the YAML, none here."""
+"""The typed shape of `conf/training/train_sae.yaml`; every default stands in the YAML, none here."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -8,13 +9,14 @@ from omegaconf import MISSING
 
 from analogue.comparison.config import ModelConfig
 
+Activations = Enum("Activations", {"live": "live", "cached": "cached"})
+
 
 @dataclass
 class ArchitectureConfig:
     """An SAE to train. `settings` are fields of SAELens's training configuration for that architecture."""
 
     architecture: str = MISSING
-    expansion_factor: int = MISSING
     settings: dict[str, Any] = MISSING
 
 
@@ -24,9 +26,16 @@ class TrainingDataConfig:
 
     path: str = MISSING
     held_out_path: str = MISSING
+    subset: str | None = MISSING
+    split: str = MISSING
+    held_out_split: str = MISSING
+    column: str = MISSING
+    shuffle_seed: int | None = MISSING
     seq_len: int = MISSING
     packing: bool = MISSING
-    n_held_out_tokens: int = MISSING
+    exclude_bos: bool = MISSING
+    activations: Activations = MISSING
+    cache_dir: str | None = MISSING
 
 
 @dataclass
@@ -39,11 +48,36 @@ class BufferConfig:
 
 @dataclass
 class OptimiserConfig:
-    """Adam with linear warm-up and a final linear decay, as fractions of all steps."""
+    """Adam; linear warm-up and final linear decay, and the warm-up of the sparsity loss, as fractions of all steps."""
 
     learning_rate: float = MISSING
     warm_up_fraction: float = MISSING
     decay_fraction: float = MISSING
+    sparsity_warm_up_fraction: float = MISSING
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured on held-out text, and how often."""
+
+    every_steps: int = MISSING
+    n_tokens: int = MISSING
+    n_sequences: int = MISSING
+
+
+@dataclass
+class CheckpointConfig:
+    """Checkpoints to resume from: steps between two, and how many of the newest are kept."""
+
+    every_steps: int = MISSING
+    keep: int = MISSING
+
+
+@dataclass
+class UploadConfig:
+    """The hub repository that finished SAEs are pushed to; null for none."""
+
+    repository: str | None = MISSING
 
 
 @dataclass
@@ -52,17 +86,23 @@ class TrainSAEConfig:
 
     model: ModelConfig = MISSING
     layers: list[int] = MISSING
+    seeds: list[int] = MISSING
+    expansion_factor: list[int] = MISSING
     sae: ArchitectureConfig = MISSING
     data: TrainingDataConfig = MISSING
     buffer: BufferConfig = MISSING
     optimiser: OptimiserConfig = MISSING
+    evaluation: EvaluationConfig = MISSING
+    checkpoints: CheckpointConfig = MISSING
+    upload: UploadConfig = MISSING
     n_tokens: int = MISSING
     batch_tokens: int = MISSING
     dead_after_tokens: int = MISSING
     seed: int = MISSING
+    ckpt_path: str | None = MISSING
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
-    output_dir: str = MISSING
+    output_dir: str | None = MISSING
 
 
 ConfigStore.instance().store("train_sae_schema", TrainSAEConfig)

@@ -1,146 +1,160 @@
-"""The Lightning module that trains SAELens's SAEs, one for each layer, side by side on one activation stream."""
+"""The Lightning module that trains SAELens's SAEs side by side on one activation stream."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
 import torch
-from sae_lens import TrainingSAE
-from sae_lens.saes.sae import TrainCoefficientConfig, TrainStepInput
-from sae_lens.training.activation_scaler import ActivationScaler
-from sae_lens.training.optim import CoefficientScheduler
+from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from analogue.errors import UserError
 from analogue.saes import Quality, ReconstructionQuality
+from analogue.training.activations import ActivationBatch
+from analogue.training.under_training import SAEUnderTraining
 
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
-LOG_EVERY = 20  # steps between two looks at explained variance and L0
-
-
-class SAEUnderTraining(nn.Module):
-    """One SAE with what its training has to remember: input scale, coefficient schedules, when features last fired."""
-
-    tokens_since_fired: Tensor
-
-    def __init__(self, sae: TrainingSAE[Any], dead_after_tokens: int) -> None:
-        super().__init__()
-        self.sae = sae
-        self.dead_after_tokens = dead_after_tokens
-        self.scaler = ActivationScaler()
-        self.coefficients = {name: _schedule(value) for name, value in sae.get_coefficients().items()}
-        self.register_buffer("tokens_since_fired", torch.zeros(sae.cfg.d_sae, dtype=torch.int64))
-
-    @property
-    def dead(self) -> Tensor:
-        """Features that have not fired on the last `dead_after_tokens` tokens, (d_sae,) bool."""
-        return self.tokens_since_fired > self.dead_after_tokens
-
-    def forward(self, resid: Tensor, step: int) -> Any:
-        """One training forward pass; returns SAELens's `TrainStepOutput`."""
-        if self.scaler.scaling_factor is None and self.sae.cfg.normalize_activations == "expected_average_only_in":
-            self.scaler.scaling_factor = self.sae.cfg.d_in**0.5 / float(resid.norm(dim=-1).mean())
-        coefficients = {name: schedule.value for name, schedule in self.coefficients.items()}
-        output = self.sae.training_forward_pass(
-            TrainStepInput(self.scaler.scale(resid), coefficients, self.dead, step, is_logging_step=False)
-        )
-        fired = (output.feature_acts.detach() != 0).any(0)
-        self.tokens_since_fired += len(resid)
-        self.tokens_since_fired[fired] = 0
-        for schedule in self.coefficients.values():
-            schedule.step()
-        return output
-
-    def reconstruct(self, resid: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and feature activations of unscaled input."""
-        acts = self.sae.encode(self.scaler.scale(resid))
-        return self.scaler.unscale(self.sae.decode(acts)), acts
-
-    def finish(self) -> TrainingSAE[Any]:
-        """Fold the input scale into the weights, so that the SAE reads the residual stream as it is."""
-        if self.scaler.scaling_factor is not None:
-            self.sae.fold_activation_norm_scaling_factor(self.scaler.scaling_factor)
-            self.scaler.scaling_factor = None
-        return self.sae
+LOG_EVERY = 20  # steps between two looks at what costs time to know
+EXPLODED = 1e3  # times the first loss
 
 
 class SAETraining(L.LightningModule):
-    """Trains SAEs keyed by layer with Adam; each SAE's gradients touch that SAE alone."""
+    """Trains SAEs with Adam; each SAE's losses, gradients and clipping touch that SAE alone.
+
+    Args:
+        saes: by name, which logs and checkpoints use.
+        learning_rate: of all.
+        warm_up_steps: of linear rise of the learning rate.
+        decay_steps: of linear fall to 0 at the end.
+        scale_batches: batches on which the scale of the input is estimated.
+
+    Attributes:
+        held_out: by name, quality on the evaluation stream when last looked at.
+        recovered: by name, cross-entropy recovered on held-out text.
+    """
 
     def __init__(
         self,
-        saes: dict[int, TrainingSAE[Any]],
+        saes: Mapping[str, SAEUnderTraining],
         learning_rate: float,
-        warm_up_fraction: float,
-        decay_fraction: float,
-        dead_after_tokens: int,
+        warm_up_steps: int,
+        decay_steps: int,
+        scale_batches: int = 8,
     ) -> None:
         super().__init__()
-        self.saes: Mapping[str, SAEUnderTraining] = nn.ModuleDict(  # type: ignore[assignment]
-            {str(layer): SAEUnderTraining(sae, dead_after_tokens) for layer, sae in saes.items()}
-        )
+        self.saes: Mapping[str, SAEUnderTraining] = nn.ModuleDict(dict(saes))  # type: ignore[assignment]
         self.learning_rate = learning_rate
-        self.warm_up_fraction, self.decay_fraction = warm_up_fraction, decay_fraction
+        self.warm_up_steps, self.decay_steps = warm_up_steps, decay_steps
+        self.scale_batches = scale_batches
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
-            {str(layer): ReconstructionQuality(sae.cfg.d_in, sae.cfg.d_sae) for layer, sae in saes.items()}
+            {name: ReconstructionQuality(each.sae.cfg.d_in, each.sae.cfg.d_sae) for name, each in saes.items()}
         )
-        self.held_out: dict[int, Quality] = {}
+        self.held_out: dict[str, Quality] = {}
+        self.recovered: dict[str, float] = {}
+        self._first_losses: dict[str, float] = {}
+        self._lap = (0, time.perf_counter())
 
-    def training_step(self, batch: dict[int, Tensor], batch_idx: int) -> Tensor:
+    def on_fit_start(self) -> None:
+        fresh = [each for each in self.saes.values() if each.input_scale.isnan()]
+        if not fresh:
+            return
+        sample = self._datamodule.training.sample(self.scale_batches)
+        for each in fresh:
+            each.estimate_scale(sample[each.layer].to(self.device))
+            each.input_scale.copy_(self.trainer.strategy.reduce(each.input_scale, reduce_op="mean"))
+
+    def training_step(self, batch: ActivationBatch, batch_idx: int) -> Tensor:
+        looks = self.global_step % LOG_EVERY == 0
         losses = []
-        for layer, resid in batch.items():
-            output = self.saes[str(layer)](resid, self.global_step)
+        for name, each in self.saes.items():
+            resid = batch[each.layer]
+            output = each(resid, self.global_step)
             losses.append(output.loss)
-            if batch_idx % LOG_EVERY == 0:
-                self._log_step(layer, output)
+            n_fired = (output.feature_acts.detach() != 0).sum(0)
+            each.count(self._summed(n_fired), len(resid) * self.trainer.world_size)
+            if looks:
+                self._check(name, float(output.loss.detach()))
+                self._log_step(name, output)
         total = torch.stack(losses).sum()
-        self.log("loss", total, prog_bar=True)
+        self.log("loss", total.detach(), prog_bar=True)
+        if looks:
+            self._log_speed(len(resid))
         return total
 
-    @torch.no_grad()
-    def _log_step(self, layer: int, output: Any) -> None:
-        sae = self.saes[str(layer)]
-        quality = ReconstructionQuality(sae.sae.cfg.d_in, sae.sae.cfg.d_sae).to(self.device)
-        quality.update(output.sae_in, output.sae_out, output.feature_acts)
-        seen = quality.compute()
-        terms = {f"layer_{layer}/{name}": value for name, value in output.losses.items()}
-        self.log_dict(
-            terms
-            | {
-                f"layer_{layer}/explained_variance": seen.explained_variance,
-                f"layer_{layer}/l0": seen.l0,
-                f"layer_{layer}/dead_features": sae.dead.double().mean(),
-            }
-        )
-
-    def validation_step(self, batch: dict[int, Tensor], batch_idx: int) -> None:
-        for layer, resid in batch.items():
-            self.quality[str(layer)].update(resid, *self.saes[str(layer)].reconstruct(resid))
-
-    def on_validation_epoch_end(self) -> None:
-        for name, metric in self.quality.items():
-            seen = self.held_out[int(name)] = metric.compute()
-            metric.reset()
-            self.log_dict({f"layer_{name}/held_out/{key}": float(value) for key, value in seen._asdict().items()})
-
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
-        for sae in self.saes.values():
-            nn.utils.clip_grad_norm_(sae.parameters(), GRADIENT_NORM)
+        for name, each in self.saes.items():
+            norm = nn.utils.clip_grad_norm_(each.parameters(), GRADIENT_NORM)
+            if self.global_step % LOG_EVERY == 0:
+                self.log(f"{name}/gradient_norm", norm)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
         n_steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: self._learning_rate_factor(step, n_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def validation_step(self, batch: ActivationBatch, batch_idx: int) -> None:
+        for name, each in self.saes.items():
+            resid = batch[each.layer]
+            self.quality[name].update(resid, *each.reconstruct(resid))
+
+    def on_validation_epoch_end(self) -> None:
+        for name, metric in self.quality.items():
+            seen = self.held_out[name] = metric.compute()
+            metric.reset()
+            self.log_dict({f"{name}/held_out/{key}": float(value) for key, value in seen._asdict().items()})
+        self.recovered = self._datamodule.held_out.recovered(self.saes)
+        self.log_dict({f"{name}/held_out/cross_entropy_recovered": value for name, value in self.recovered.items()})
+        self._log_density()
+
+    @property
+    def _datamodule(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
     def _learning_rate_factor(self, step: int, n_steps: int) -> float:
-        """Linear warm-up over the first fraction of steps, constant, linear decay to 0 over the last fraction."""
-        warm_up, decay = self.warm_up_fraction * n_steps, self.decay_fraction * n_steps
-        rising = (step + 1) / warm_up if step < warm_up else 1.0
-        falling = (n_steps - step) / decay if n_steps - step < decay else 1.0
+        rising = (step + 1) / self.warm_up_steps if step < self.warm_up_steps else 1.0
+        falling = (n_steps - step) / self.decay_steps if n_steps - step < self.decay_steps else 1.0
         return min(rising, falling, 1.0)
 
+    def _summed(self, n_fired: Tensor) -> Tensor:
+        return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")  # type: ignore[return-value]
 
-def _schedule(coefficient: float | TrainCoefficientConfig) -> CoefficientScheduler:
-    value, steps = coefficient if isinstance(coefficient, TrainCoefficientConfig) else (coefficient, 0)
-    return CoefficientScheduler(warm_up_steps=steps, final_value=value)
+    def _check(self, name: str, loss: float) -> None:
+        """Stop where going on would only waste time."""
+        first = self._first_losses.setdefault(name, loss)
+        if not loss <= EXPLODED * first:
+            problem = f"the loss of {name} is {loss:.3g} at step {self.global_step} (it began at {first:.3g}); "
+            raise UserError("optimiser.learning_rate", self.learning_rate, f"{problem}lower it or raise its warm-up")
+
+    @torch.no_grad()
+    def _log_step(self, name: str, output: Any) -> None:
+        each = self.saes[name]
+        quality = ReconstructionQuality(each.sae.cfg.d_in, each.sae.cfg.d_sae).to(self.device)
+        quality.update(output.sae_in, output.sae_out, output.feature_acts)
+        seen = quality.compute()
+        values = output.losses | {
+            "explained_variance": seen.explained_variance,
+            "l0": seen.l0,
+            "dead_features": each.dead.double().mean(),
+        }
+        self.log_dict({f"{name}/{key}": value for key, value in values.items()})
+
+    def _log_density(self) -> None:
+        """How often features fire, as a histogram, since this was last logged."""
+        if not isinstance(self.logger, WandbLogger) or self.trainer.state.fn != "fit":
+            return
+        import wandb
+
+        for name, each in self.saes.items():
+            density = each.density[each.n_fired > 0].log10().cpu().numpy()
+            self.logger.experiment.log({f"{name}/log10_density": wandb.Histogram(density.tolist())})
+            each.forget_density()
+
+    def _log_speed(self, n_tokens: int) -> None:
+        (step, then), now = self._lap, time.perf_counter()
+        self._lap = self.global_step, now
+        if 0 < step < self.global_step:
+            speed = (self.global_step - step) * n_tokens * self.trainer.world_size / (now - then)
+            self.log("tokens_per_second", speed, prog_bar=True)

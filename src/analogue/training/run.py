@@ -1,122 +1,119 @@
 """Conducts one training run, from configuration to SAEs on disk."""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
 
-from analogue.corpus import TokenSequences, read_texts, tokenise
 from analogue.errors import UserError
 from analogue.models import LanguageModel, open_model
-from analogue.saes import Quality
 from analogue.trainer import open_trainer
-from analogue.training.activations import ActivationDataModule, ActivationStream
-from analogue.training.build import new_sae, save_sae
-from analogue.training.config import TrainingDataConfig, TrainSAEConfig
+from analogue.training.build import new_sae
+from analogue.training.checks import check_settings
+from analogue.training.config import TrainSAEConfig
 from analogue.training.module import SAETraining
+from analogue.training.outputs import metadata, output_directory, quality_table, write_saes
+from analogue.training.stopping import StopOnSignal, newest_checkpoint, newest_checkpoints
+from analogue.training.streams import open_streams
+from analogue.training.under_training import SAEUnderTraining
+from analogue.training.upload import upload_saes
+from analogue.training.variants import Variant, variants
 
 
-def train_saes(cfg: DictConfig) -> dict[int, Quality]:
-    """Train one SAE a layer, side by side on one activation stream, and write each to `<output_dir>/layer_<layer>`.
+def train_saes(cfg: DictConfig) -> SAETraining:
+    """Train SAEs side by side on one activation stream, and write each to `<output_dir>/<its name>`.
 
     Returns:
-        The held-out quality of the SAE of each layer.
+        The trained SAEs, with what was measured of them on held-out text.
 
     Raises:
-        UserError: something in the configuration cannot work.
+        UserError: something in the configuration cannot work, or training has gone wrong.
+        SystemExit: SIGINT or SIGTERM has stopped it, after a checkpoint.
     """
     config: TrainSAEConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    language_model = open_model(config.model.name, config.model.revision)
-    for layer in config.layers:
-        language_model.check_layer(layer, key="layers")
-    if config.n_tokens < config.batch_tokens:
-        raise UserError("n_tokens", config.n_tokens, f"is less than one batch (batch_tokens={config.batch_tokens})")
-    module = build_module(config, language_model)
-    streams = build_streams(config, language_model)
-    logger = instantiate(config.logger) if config.logger else False
-    trainer = open_trainer(config.trainer, max_epochs=1, logger=logger, num_sanity_val_steps=0)
-    trainer.fit(module, streams)
-    if trainer.is_global_zero:
-        write_saes(config, module)
-        Console().print(quality_table(config, module.held_out))
-    return module.held_out
-
-
-def build_module(config: TrainSAEConfig, language_model: LanguageModel) -> SAETraining:
-    """Fresh SAEs, one a layer, in their Lightning module."""
-    saes = {}
-    for layer in config.layers:
-        metadata = {
-            "model_name": config.model.name,
-            "hook_name": f"blocks.{layer}.hook_resid_post",
-            "dataset_path": config.data.path,
-            "context_size": config.data.seq_len,
-            "seed": config.seed,
-        }
-        saes[layer] = new_sae(config.sae, language_model.d_model, config.seed, metadata)
-    optimiser = config.optimiser
-    return SAETraining(
-        saes,
-        optimiser.learning_rate,
-        optimiser.warm_up_fraction,
-        optimiser.decay_fraction,
-        config.dead_after_tokens,
+    check_settings(config)
+    language_model = open_language_model(config)
+    output = output_directory(config)
+    chosen = variants(
+        config.layers, config.seeds, [factor * language_model.d_model for factor in config.expansion_factor]
     )
-
-
-def build_streams(config: TrainSAEConfig, language_model: LanguageModel) -> ActivationDataModule:
-    """The training stream and a shorter one of held-out text, over one model."""
-    model = language_model.load(config.model.dtype)
-    data = config.data
-
-    def stream(path: str, key: str, n_tokens: int, buffer_tokens: int, seed: int) -> ActivationStream:
-        sequences = _all_sequences(path, key, data, language_model)
-        return ActivationStream(
-            sequences,
-            model,
-            config.layers,
-            n_tokens,
-            config.batch_tokens,
-            buffer_tokens,
-            config.buffer.sequences_per_pass,
-            seed,
+    module = build_module(config, chosen, language_model.d_model)
+    streams = open_streams(config, language_model)
+    stop = StopOnSignal(output / "checkpoints")
+    checkpoints = newest_checkpoints(stop.directory, config.checkpoints.every_steps, config.checkpoints.keep)
+    trainer = open_trainer(
+        config.trainer,
+        callbacks=[stop, checkpoints],
+        max_epochs=1,
+        logger=open_logger(cfg, output),
+        num_sanity_val_steps=0,
+        val_check_interval=min(config.evaluation.every_steps, config.n_tokens // config.batch_tokens),
+    )
+    try:
+        trainer.fit(module, datamodule=streams, ckpt_path=checkpoint(config, stop.directory), weights_only=True)
+    except OSError as error:
+        left = newest_checkpoint(stop.directory)
+        problem = f"cannot be written to ({error.strerror}); " + (
+            f"ckpt_path={left} goes on" if left else "free some space"
         )
+        raise UserError("output_dir", str(output), problem) from error
+    if stop.received is not None:
+        print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+        raise SystemExit(128 + stop.received)
+    trainer.validate(module, datamodule=streams, verbose=False)
+    if trainer.is_global_zero:
+        folders = write_saes(config, chosen, module, output)
+        Console().print(quality_table(config, module, output))
+        if config.upload.repository:
+            upload_saes(folders, output, config.upload.repository)
+    return module
 
-    return ActivationDataModule(
-        stream(data.path, "data.path", config.n_tokens, config.buffer.tokens, config.seed),
-        stream(data.held_out_path, "data.held_out_path", data.n_held_out_tokens, config.batch_tokens, 0),
+
+def open_language_model(config: TrainSAEConfig) -> LanguageModel:
+    """The model, with its layers checked."""
+    model = config.model
+    opened = open_model(
+        model.name,
+        model.revision,
+        hook=model.hook.value,
+        randomize=model.randomize.value if model.randomize else None,
+        randomize_seed=model.randomize_seed,
+        device_map=model.device_map,
     )
+    for layer in config.layers:
+        opened.check_layer(layer, key="layers")
+    return opened
 
 
-def write_saes(config: TrainSAEConfig, module: SAETraining) -> None:
-    """Write the SAE of each layer, with its held-out quality in its metadata."""
-    for name, training in module.saes.items():
-        directory = Path(config.output_dir) / f"layer_{name}"
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        quality = module.held_out[int(name)]
-        facts = {
-            "n_training_tokens": config.n_tokens,
-            "explained_variance": round(quality.explained_variance, 6),
-            "l0": round(quality.l0, 4),
-            "dead_fraction": round(quality.dead_fraction, 6),
-        }
-        save_sae(training.finish(), directory, facts)
+def build_module(config: TrainSAEConfig, chosen: list[Variant], d_model: int) -> SAETraining:
+    """Fresh SAEs in their Lightning module."""
+    optimiser, n_steps = config.optimiser, config.n_tokens // config.batch_tokens
+    sparsity_warm_up = round(optimiser.sparsity_warm_up_fraction * n_steps)
+    saes = {
+        each.name: SAEUnderTraining(
+            new_sae(config.sae, d_model, each.d_sae, each.seed, sparsity_warm_up, metadata(config, each)),
+            each.layer,
+            config.dead_after_tokens,
+        )
+        for each in chosen
+    }
+    warm_up, decay = (round(share * n_steps) for share in (optimiser.warm_up_fraction, optimiser.decay_fraction))
+    return SAETraining(saes, optimiser.learning_rate, warm_up, decay)
 
 
-def quality_table(config: TrainSAEConfig, held_out: dict[int, Quality]) -> Table:
-    """Held-out quality, a row for each layer."""
-    table = Table(title=f"SAEs of {config.model.name}, written to {config.output_dir}", title_justify="left")
-    for heading in ("layer", "explained variance", "L0", "dead features", "held-out tokens"):
-        table.add_column(heading, justify="right")
-    for layer, quality in held_out.items():
-        row = f"{quality.explained_variance:.3f}", f"{quality.l0:.1f}", f"{quality.dead_fraction:.1%}"
-        table.add_row(str(layer), *row, str(quality.n_tokens))
-    return table
+def open_logger(cfg: DictConfig, output: Path) -> Any:
+    """The configured Lightning logger, writing beside the SAEs; False for none."""
+    return instantiate(cfg.logger, save_dir=str(output)) if cfg.logger else False
 
 
-def _all_sequences(path: str, key: str, data: TrainingDataConfig, language_model: LanguageModel) -> TokenSequences:
-    texts = read_texts(path, key)
-    every = sum(len(text) for text in texts)  # no text cuts into more sequences than it has characters
-    return tokenise(texts, language_model.tokenizer, every, data.seq_len, data.packing)
+def checkpoint(config: TrainSAEConfig, directory: Path) -> Path | None:
+    """The checkpoint to go on from; None to begin."""
+    if config.ckpt_path is None:
+        return None
+    path = newest_checkpoint(directory) if config.ckpt_path == "last" else Path(config.ckpt_path)
+    if path is None or not path.is_file():
+        problem = f"is not there; give a checkpoint's path, or leave it out to begin anew ({directory} was looked at)"
+        raise UserError("ckpt_path", config.ckpt_path, problem)
+    return path

@@ -1,0 +1,61 @@
+"""How well a language model predicts text when a block's output is replaced."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+Replace = Callable[[Float[Tensor, "batch seq_len d_model"]], Float[Tensor, "batch seq_len d_model"]]
+
+
+@torch.no_grad()
+def next_token_loss(
+    model: nn.Module,
+    block: nn.Module,
+    ids: Int64[Tensor, "batch seq_len"],
+    mask: Bool[Tensor, "batch seq_len"],
+    replace: Replace | None = None,
+) -> Float[Tensor, ""]:
+    """Summed cross-entropy of every token that follows another, in nats, float64.
+
+    Args:
+        model: a causal language model of `transformers`, with its head.
+        block: the block whose output is replaced.
+        ids: token ids, padded on the right.
+        mask: False for padding, which is not predicted.
+        replace: what becomes of the block's output; None to leave it.
+    """
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+        resid = output[0] if isinstance(output, tuple) else output
+        replaced = replace(resid) if replace else resid
+        return (replaced, *output[1:]) if isinstance(output, tuple) else replaced
+
+    handle = block.register_forward_hook(hook)
+    try:
+        logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
+    finally:
+        handle.remove()
+    targets = torch.where(mask[:, 1:], ids[:, 1:], -100)
+    return cross_entropy(logits[:, :-1].flatten(0, 1).double(), targets.flatten(), reduction="sum")
+
+
+def recovered(of_model: float, of_reconstruction: float, of_zero: float) -> float:
+    """Share of the loss between zero-ablation and the model itself that a reconstruction recovers.
+
+    Args:
+        of_model: cross-entropy of the model as it is.
+        of_reconstruction: with the residual stream replaced by its reconstruction.
+        of_zero: with the residual stream replaced by zeros.
+
+    Returns:
+        1 where the reconstruction is as good as the model, 0 where as bad as zeros, below 0 where worse; NaN where
+        zeros do no harm.
+
+    Source:
+        Bricken et al. 2023, "Towards Monosemanticity"; Rajamanoharan et al. 2024, arXiv 2404.16014.
+    """
+    return (of_zero - of_reconstruction) / (of_zero - of_model) if of_zero != of_model else float("nan")

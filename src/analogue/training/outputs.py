@@ -1,0 +1,62 @@
+"""What a training run leaves behind: SAEs on disk, told where they come from and how good they are, and a table."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from rich.table import Table
+
+from analogue.training.build import save_sae
+from analogue.training.config import TrainSAEConfig
+from analogue.training.module import SAETraining
+from analogue.training.variants import Variant
+
+DEFAULT_OUTPUT = "saes"
+
+
+def output_directory(config: TrainSAEConfig) -> Path:
+    """Where the SAEs go: `saes` for a run of its own, the job's folder within a multirun, unless it is given."""
+    if config.output_dir is not None:
+        return Path(config.output_dir)
+    hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    return Path(hydra.runtime.output_dir) if hydra and hydra.mode is RunMode.MULTIRUN else Path(DEFAULT_OUTPUT)
+
+
+def metadata(config: TrainSAEConfig, variant: Variant) -> dict[str, Any]:
+    """What an SAE's own files tell of where it comes from."""
+    return {
+        "model_name": config.model.name,
+        "hook_name": f"blocks.{variant.layer}.hook_{config.model.hook.value}",
+        "dataset_path": config.data.path,
+        "context_size": config.data.seq_len,
+        "seed": variant.seed,
+        "data_seed": config.seed,
+        "exclude_bos": config.data.exclude_bos,
+    }
+
+
+def write_saes(config: TrainSAEConfig, chosen: list[Variant], module: SAETraining, output: Path) -> list[Path]:
+    """Write each SAE, with its held-out quality in its metadata."""
+    for each in chosen:
+        quality = module.held_out[each.name]
+        facts = {
+            "n_training_tokens": config.n_tokens,
+            "explained_variance": round(quality.explained_variance, 6),
+            "l0": round(quality.l0, 4),
+            "dead_fraction": round(quality.dead_fraction, 6),
+            "cross_entropy_recovered": round(module.recovered[each.name], 6),
+        }
+        save_sae(module.saes[each.name].finish(), output / each.name, facts)
+    return [output / each.name for each in chosen]
+
+
+def quality_table(config: TrainSAEConfig, module: SAETraining, output: Path) -> Table:
+    """Held-out quality, a row for each SAE."""
+    table = Table(title=f"SAEs of {config.model.name}, written to {output}", title_justify="left")
+    for heading in ("SAE", "explained variance", "loss recovered", "L0", "dead"):
+        table.add_column(heading, justify="left" if heading == "SAE" else "right", no_wrap=heading == "SAE")
+    for name, quality in module.held_out.items():
+        numbers = f"{quality.explained_variance:.3f}", f"{module.recovered[name]:.3f}", f"{quality.l0:.1f}"
+        table.add_row(name, *numbers, f"{quality.dead_fraction:.1%}")
+    return table

@@ -1,0 +1,81 @@
+"""A training run on a handful of tensors, and the embedded model's streams."""
+
+from dataclasses import dataclass, field
+
+import lightning as L
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from analogue.training.build import new_sae
+from analogue.training.config import ArchitectureConfig
+from analogue.training.module import SAETraining
+from analogue.training.under_training import SAEUnderTraining
+
+D_IN, BATCH = 12, 32
+
+
+@dataclass
+class Batches:
+    """Stands where an `ActivationStream` stands."""
+
+    batches: list
+
+    def sample(self, n_batches):
+        some = self.batches[:n_batches]
+        return {layer: torch.cat([batch[layer] for batch in some]) for layer in some[0]}
+
+
+class FixedBatches(L.LightningDataModule):
+    def __init__(self, batches):
+        super().__init__()
+        self.training = Batches(batches)
+
+    def train_dataloader(self):
+        share = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        batches = [{layer: acts[share] for layer, acts in batch.items()} for batch in self.training.batches]
+        return DataLoader(batches, batch_size=None)
+
+
+@dataclass
+class Losses(L.Callback):
+    """Keeps the loss of every step."""
+
+    seen: list = field(default_factory=list)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, *args):
+        self.seen.append(float(outputs["loss"].detach()))
+
+
+def random_batches(n, layers=(0,), seed=0, d_in=D_IN, batch=BATCH):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(d_in, d_in, generator=generator)
+    return [{layer: torch.randn(batch, d_in, generator=generator) @ mixing for layer in layers} for _ in range(n)]
+
+
+def sae_of(architecture, seed=0, d_sae=48, d_in=D_IN, warm_up=10, **settings):
+    return new_sae(ArchitectureConfig(architecture, settings), d_in, d_sae, seed, warm_up, {"model_name": "none"})
+
+
+def module_of(saes, learning_rate=1e-3, warm_up=20, decay=40, dead_after_tokens=50 * BATCH, layers=None):
+    named = {name: SAEUnderTraining(sae, (layers or {}).get(name, 0), dead_after_tokens) for name, sae in saes.items()}
+    return SAETraining(named, learning_rate, warm_up, decay)
+
+
+def fit(module, batches, **settings):
+    losses = Losses()
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    given = quiet | {"enable_checkpointing": False, "max_epochs": 1, "limit_val_batches": 0, "callbacks": [losses]}
+    given |= {"use_distributed_sampler": False}
+    trainer = L.Trainer(**given | settings)
+    trainer.fit(module, datamodule=FixedBatches(batches))
+    return losses.seen
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The steps are so small that threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

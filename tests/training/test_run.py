@@ -1,0 +1,212 @@
+"""Training runs on the embedded model, from configuration to SAEs on disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from sae_lens import SAE
+from safetensors.torch import load_file
+
+from analogue.errors import UserError
+from analogue.training.run import open_language_model, train_saes
+from analogue.training.stopping import newest_checkpoint
+from analogue.training.streams import open_streams
+
+TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
+SMALL = (
+    "n_tokens=8192",
+    "batch_tokens=256",
+    "buffer.tokens=2048",
+    "buffer.sequences_per_pass=4",
+    "data.seq_len=64",
+    "evaluation.n_tokens=512",
+    "evaluation.n_sequences=2",
+    "checkpoints.every_steps=5",
+    "logger=none",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+)
+
+
+@pytest.fixture
+def train(compose_config, tmp_path):
+    def run(*overrides):
+        given = {override.split("=")[0] for override in overrides}
+        small = [each for each in SMALL if each.split("=")[0] not in given]
+        place = () if "output_dir" in given else (f"output_dir={tmp_path}/saes",)
+        return train_saes(compose_config("train_sae", *small, *place, *overrides))
+
+    return run
+
+
+def start(*overrides, cwd):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(TRAIN), *SMALL, *overrides]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def weights_under(directory):
+    found = sorted(directory.rglob("sae_weights.safetensors"))
+    return {path.parent.relative_to(directory).as_posix(): load_file(path) for path in found}
+
+
+def assert_equal_weights(found, expected):
+    assert found.keys() == expected.keys() != set()
+    for name, tensors in expected.items():
+        assert all(torch.equal(found[name][key], value) for key, value in tensors.items())
+
+
+def test_every_layer_seed_and_width_is_written_as_saelens_reads_it(train, tmp_path):
+    module = train("layers=[1,3]", "seeds=[0,1]", "expansion_factor=[2,4]", "n_tokens=2048", "evaluation.every_steps=4")
+    assert len(module.held_out) == 8
+    for name, quality in module.held_out.items():
+        sae = SAE.load_from_disk(tmp_path / "saes" / name)
+        layer, seed, width = (int(part.rsplit("_", 1)[1]) for part in name.split("/"))
+        assert (sae.cfg.d_in, sae.cfg.d_sae) == (96, width)
+        told = sae.cfg.metadata
+        assert (told.hook_name, told.seed) == (f"blocks.{layer}.hook_resid_post", seed)
+        assert told.explained_variance == pytest.approx(quality.explained_variance, abs=1e-5)
+        assert told.cross_entropy_recovered == pytest.approx(module.recovered[name], abs=1e-5)
+        assert told.model_name == "embedded:stories-6"
+        assert -0.1 < quality.explained_variance < 1
+        assert quality.l0 == pytest.approx(16, abs=0.5)
+    assert len({float(q.explained_variance) for q in module.held_out.values()}) == 8
+
+
+def test_one_sae_a_layer_lies_where_compare_looks_for_it(train, compare, tmp_path):
+    train("layers=[1,3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    result = compare(f"sae_a.path={tmp_path}/saes/layer_{{layer}}".replace("{layer}", "3"))
+    assert result.side_a.d_sae == 192
+
+
+@pytest.mark.parametrize("architecture", ["standard", "batchtopk", "jumprelu", "gated", "matryoshka"])
+def test_every_architecture_trains(train, tmp_path, architecture):
+    train(f"sae={architecture}", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    sae = SAE.load_from_disk(tmp_path / "saes" / "layer_3")
+    assert torch.isfinite(sae.encode(torch.randn(5, 96))).all()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path, number):
+    settings = ("layers=[1,3]", "seeds=[0]", "expansion_factor=[4]")
+    train(*settings, f"output_dir={tmp_path}/whole")
+    stopped = tmp_path / "stopped"
+    process = start(*settings, f"output_dir={stopped}", "n_tokens=819200", cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while newest_checkpoint(stopped / "checkpoints") is None:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[0]
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number
+        assert "ckpt_path=last" in told
+    left = newest_checkpoint(stopped / "checkpoints")
+    torch.load(left, weights_only=True)
+    # The schedules of the long run and of the short one differ only near their ends, which neither has reached.
+    assert not weights_under(stopped)
+
+
+def test_going_on_from_a_checkpoint_gives_the_weights_of_a_run_without_a_break(train, tmp_path):
+    settings = ("layers=[1,3]", "seeds=[0,1]", "expansion_factor=[4]", "checkpoints.keep=99")
+    train(*settings, f"output_dir={tmp_path}/whole")
+    expected = weights_under(tmp_path / "whole")
+    checkpoints = sorted((tmp_path / "whole" / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    assert len(checkpoints) >= 5
+    for number in (1, 4):
+        train(*settings, f"output_dir={tmp_path}/again_{number}", f"ckpt_path='{checkpoints[number]}'")
+        assert_equal_weights(weights_under(tmp_path / f"again_{number}"), expected)
+
+
+def test_the_newest_checkpoints_are_kept(train, tmp_path):
+    train("seeds=[0]", "expansion_factor=[2]", "checkpoints.keep=2")
+    kept = sorted(int(path.stem.split("=")[1]) for path in (tmp_path / "saes" / "checkpoints").iterdir())
+    assert kept == [25, 30]
+
+
+def test_cached_activations_train_as_live_ones(train, tmp_path):
+    one = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    live = train(*one, f"output_dir={tmp_path}/live")
+    cached = [
+        train(*one, f"output_dir={tmp_path}/{name}", "data.activations=cached", f"data.cache_dir={tmp_path}/cache")
+        for name in ("first", "second")
+    ]
+    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
+    assert_equal_weights(weights_under(tmp_path / "first"), weights_under(tmp_path / "second"))
+    for module in cached:
+        assert module.held_out["layer_3"].explained_variance == pytest.approx(
+            live.held_out["layer_3"].explained_variance, abs=1e-3
+        )
+
+
+def test_text_that_ends_early_is_read_again_with_a_warning(train, tmp_path, caplog):
+    (tmp_path / "short.txt").write_text("\n\n".join(f"Once there was a dog named {n}." for n in range(40)))
+    train("seeds=[0]", "expansion_factor=[2]", "n_tokens=2048", f"data.path={tmp_path}/short.txt")
+    assert "the text is read" in caplog.text
+
+
+def test_the_first_token_can_be_left_out(train, compose_config):
+    cfg = compose_config("train_sae", *SMALL, "data.exclude_bos=true", "output_dir=none")
+    config = OmegaConf.to_object(cfg)
+    streams = open_streams(config, open_language_model(config))
+    wanted, ids = streams.held_out.wanted, streams.held_out.ids
+    assert not wanted[:, 0].any()
+    assert not wanted[ids == 0].any()
+    assert wanted[:, 1:].float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["layers=[6]"], "layers=6: embedded:stories-6 has blocks 0 to 5"),
+        (["layers=[]"], "layers=.*at least one"),
+        (["seeds=[1,1]"], "seeds=.*none twice"),
+        (["sae.settings.k=9999"], "sae.settings.k=9999: is larger"),
+        (["sae.architecture=what"], "sae.architecture=what: is not known to SAELens"),
+        (["n_tokens=10"], "n_tokens=10: is less than one batch"),
+        (["optimiser.learning_rate=0"], "optimiser.learning_rate=0"),
+        (["optimiser.decay_fraction=2"], "optimiser.decay_fraction=2"),
+        (["checkpoints.keep=0"], "checkpoints.keep=0"),
+        (["data.path=nothing.txt"], "data.path=nothing.txt"),
+        (["data.held_out_path=nothing.txt"], "data.held_out_path=nothing.txt"),
+        (["ckpt_path=last"], "ckpt_path=last: is not there"),
+        (["ckpt_path=no.ckpt"], "ckpt_path=no.ckpt: is not there"),
+        (["optimiser.learning_rate=1e20"], r"optimiser.learning_rate=.* at step \d+"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_and_writes_no_sae(train, tmp_path, overrides, told):
+    with pytest.raises(UserError, match=told) as error:
+        train(*overrides)
+    assert "\n" not in str(error.value)
+    assert not weights_under(tmp_path)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):
+    import fsspec.implementations.local as local
+
+    written = []
+    write = local.LocalFileOpener.write
+
+    def full(self, data):
+        if len(written) >= 2:
+            raise OSError(28, "No space left on device")
+        written.append(self.path)
+        return write(self, data)
+
+    monkeypatch.setattr(local.LocalFileOpener, "write", full)
+    with pytest.raises(UserError, match=r"output_dir=.*No space left.*step=10.ckpt goes on"):
+        train("seeds=[0]", "expansion_factor=[2]", "checkpoints.keep=1")
+    left = newest_checkpoint(tmp_path / "saes" / "checkpoints")
+    torch.load(left, weights_only=True)
+    monkeypatch.undo()
+    train("seeds=[0]", "expansion_factor=[2]", "ckpt_path=last")
+    assert weights_under(tmp_path / "saes")
