@@ -10,7 +10,7 @@ from analogue.training.config import TrainSAEConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 COMPARE_GROUPS = ("model_a", "model_b", "sae_a", "sae_b", "data", "alignment", "filters", "cache", "logger")
-PRESET_GROUPS = ("experiment", "protocol")
+PRESET_GROUPS = ("experiment", "protocol", "seeds")
 TRAINING_GROUPS = ("model", "sae", "data", "upload", "experiment")
 REQUIRED = {
     "data=text": ("data.path=some.txt",),

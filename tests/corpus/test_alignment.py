@@ -1,90 +1,94 @@
-import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
-from analogue.corpus import tokenise
-from analogue.corpus.alignment import NO_SPAN, align_spans, common_spans, token_ends
-from analogue.models import open_model
+from analogue.corpus.alignment import NO_SPAN, common_pieces, encode
+from analogue.embedded import ASSETS
+from tests.corpus.other_tokenizers import byte_level, metaspace, word_piece
 
 TEXTS = [
     "Once upon a time, there was a little dog.",
     "He said: café, 日本 🙂!",
     "A  b\n\nc",
     "The elephant-keeper sneezed.",
+    " leading and trailing  ",
+    "🙂🙃 日",
 ]
+OTHERS = {
+    "metaspace": metaspace,
+    "metaspace with end": lambda: metaspace(eos=True),
+    "byte level": byte_level,
+    "trimmed": lambda: byte_level(trim_offsets=True),
+    "word piece": word_piece,
+}
 
 
 @pytest.fixture(scope="module")
 def ours():
-    return open_model("embedded:stories-6").tokenizer
+    return AutoTokenizer.from_pretrained(ASSETS / "tokenizer")
 
 
-@pytest.fixture(scope="module")
-def other():
-    """A smaller BPE over other text, which writes spaces as U+2581 and begins each text with a token."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
-    tokenizer.decoder = decoders.Replace("\u2581", " ")
-    special = ["<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    tokenizer.train_from_iterator(
-        ["little dogs sneezed upon time"] * 3, trainers.BpeTrainer(vocab_size=290, special_tokens=special)
-    )
-    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>")
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_pieces_are_the_text_and_hold_every_token_once_on_both_sides(ours, name, text):
+    other = OTHERS[name]()
+    pieces = list(common_pieces(text, ours, other))
+    covered = "".join(piece.text for piece in pieces)
+    assert text.startswith(covered)
+    assert text[len(covered) :].strip() == ""  # what WordPiece does not read
+    assert all(piece.text for piece in pieces)
+    for side, tokenizer in (("tokens_a", ours), ("tokens_b", other)):
+        held = [token for piece in pieces for token, _ in getattr(piece, side)]
+        ids = tokenizer(text)["input_ids"]
+        assert held == (ids if covered == text else ids[: len(held)])
+        assert all(any(reads for _, reads in getattr(piece, side)) for piece in pieces)
 
 
-@pytest.mark.parametrize(
-    ("ends_a", "ends_b", "span_a", "span_b", "ends"),
-    [
-        ([1, 3, 6], [1, 3, 6], [0, 1, 2], [0, 1, 2], [1, 3, 6]),
-        ([1, 3, 6], [3, 4, 6], [0, 0, 1], [0, 1, 1], [3, 6]),
-        ([2, 4], [1, 3, 4], [0, 0], [0, 0, 0], [4]),
-        ([1, 1, 1, 2], [1, 2], [0, 0, 0, 1], [0, 1], [1, 2]),  # three bytes of one character
-        ([1, 1, 2], [1, 1, 2], [0, 1, 2], [0, 1, 2], [1, 1, 2]),  # the same on both sides
-        ([0, 2, 4], [2, 4], [NO_SPAN, 0, 1], [0, 1], [2, 4]),  # a special token that the other side has not
-        ([0, 2, 4], [0, 4], [0, 1, 1], [0, 1], [0, 4]),  # one that both have
-        ([2, 4, 7], [2, 5], [0, NO_SPAN, NO_SPAN], [0, NO_SPAN], [2]),  # truncated
-        ([3], [2, 4], [NO_SPAN], [NO_SPAN, NO_SPAN], []),
-        ([], [2], [], [NO_SPAN], []),
-    ],
-)
-def test_spans_end_where_both_have_a_boundary(ends_a, ends_b, span_a, span_b, ends):
-    found = common_spans(np.array(ends_a, dtype=np.int64), np.array(ends_b, dtype=np.int64))
-    assert [each.tolist() for each in found] == [span_a, span_b, ends]
-    assert [each.tolist() for each in common_spans(np.array(ends_b), np.array(ends_a))] == [span_b, span_a, ends]
+def test_pieces_are_the_finest_of_which_each_decodes_to_its_text_on_both_sides(ours):
+    other = byte_level()
+    for text in TEXTS:
+        pieces = list(common_pieces(text, ours, other))
+        for piece in pieces:
+            assert ours.decode([token for token, _ in piece.tokens_a]) == piece.text
+            assert other.decode([token for token, _ in piece.tokens_b]) == piece.text
+        prefixes = [
+            {tokenizer.decode(ids[:n]) for n in range(1, len(ids) + 1)}
+            for tokenizer in (ours, other)
+            for ids in [tokenizer(text)["input_ids"]]
+        ]
+        common = {prefix for prefix in prefixes[0] & prefixes[1] if text.startswith(prefix)}
+        assert len(pieces) == len(common)
 
 
-def test_with_equal_tokenizers_every_token_is_a_span(ours):
-    alignment = align_spans(TEXTS, ours, ours, seq_len=8)
-    n_tokens = tokenise(TEXTS, ours, len(TEXTS), 8, packing=False).n_tokens
-    assert alignment.span_a.tolist() == alignment.span_b.tolist() == list(range(n_tokens))
-    assert alignment.n_spans == n_tokens
+def test_a_character_that_is_cut_by_one_side_only_is_one_piece(ours):
+    pieces = list(common_pieces("日 a", ours, metaspace()))
+    assert [piece.text for piece in pieces] == ["日", " a"]
+    assert [reads for _, reads in pieces[0].tokens_b] == [False, True, True, True, True]  # <bos>, a space, three bytes
 
 
-def test_spans_are_the_finest_common_cut_of_the_text(ours, other):
-    alignment = align_spans(TEXTS, ours, other, seq_len=1000)
-    assert "".join(alignment.texts) == "".join(TEXTS)
-    for span in (alignment.span_a, alignment.span_b):
-        assert set(span[span != NO_SPAN]) == set(range(alignment.n_spans))
-        assert (np.diff(span[span != NO_SPAN]) >= 0).all()
-    expected = sum(len({*token_ends(text, ours, 999)} & {*token_ends(text, other, 999)}) for text in TEXTS)
-    assert alignment.n_spans == expected
-    assert (alignment.span_b == NO_SPAN).sum() == len(TEXTS)  # the tokens that begin a text
-    assert "日" in alignment.texts
+def test_tokens_that_share_a_character_have_no_boundary_between_them():
+    """A vocabulary with an entry of one character and a half."""
+    tokenizer = byte_level(["é日"] * 5, vocabulary_size=258)
+    ids, ends = encode("é日", tokenizer)
+    assert len(ids) < len("é日".encode())
+    assert set(ends.tolist()) <= {1, 2}
+    assert ends[-1] == 2
 
 
-def test_each_side_is_truncated_at_its_own_length(ours, other):
-    alignment = align_spans(TEXTS, ours, other, seq_len=6)
-    for tokenizer, span in ((ours, alignment.span_a), (other, alignment.span_b)):
-        assert len(span) == tokenise(TEXTS, tokenizer, len(TEXTS), 6, packing=False).n_tokens
-    whole = align_spans(TEXTS[:1], ours, other, seq_len=1000)
-    assert (
-        align_spans(TEXTS[:1], ours, other, seq_len=6).texts
-        == whole.texts[: align_spans(TEXTS[:1], ours, other, 6).n_spans]
-    )
+def test_leading_spaces_belong_to_the_word_whatever_a_tokenizer_says_of_them(ours):
+    for other in (metaspace(), byte_level(trim_offsets=True), word_piece()):
+        texts = [piece.text for piece in common_pieces("the little dog", ours, other)]
+        assert "".join(texts) == "the little dog"
+        assert not any(text.endswith(" ") for text in texts)
+        assert texts[-1] in (" dog", "g")
 
 
-def test_no_text_has_no_span(ours, other):
-    assert align_spans([], ours, other, 5).n_spans == 0
+def test_special_tokens_read_no_characters(ours):
+    ids, ends = encode("dog", metaspace(eos=True))
+    assert (ends[0], ends[-1]) == (NO_SPAN, NO_SPAN)
+    (*_, last) = common_pieces("dog", ours, metaspace(eos=True))
+    assert last.tokens_b[-1] == (1, False)
+    assert ids[-1] == 1
+
+
+def test_no_text_and_no_common_boundary_give_no_piece(ours):
+    assert list(common_pieces("", ours, metaspace())) == []

@@ -12,9 +12,10 @@ def test_every_sequence_is_read_by_exactly_one_rank(n_sequences, world_size):
     sequences = TokenSequences(np.arange(n_sequences * 4).reshape(-1, 4), np.ones((n_sequences, 4), dtype=bool))
     seen = []
     for rank in range(world_size):
-        datamodule = TokenDataModule(sequences, batch_size=2)
+        datamodule = TokenDataModule([sequences], batch_size=2)
         datamodule.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
-        for batch in datamodule.test_dataloader():
+        (loader,) = datamodule.test_dataloader()
+        for batch in loader:
             assert (batch.ids[:, 0] == batch.sequence_index * 4).all()
             seen += batch.sequence_index.tolist()
     assert sorted(seen) == list(range(n_sequences))

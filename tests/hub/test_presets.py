@@ -34,7 +34,7 @@ def trained_saes(home):
         sae = StandardSAE(StandardSAEConfig(d_in=16, d_sae=96))
         state = zip(("W_enc", "b_enc", "W_dec", "b_dec"), random_weights(16, seed), strict=True)
         sae.load_state_dict(dict(state))
-        sae.save_model(home / f"tinystories_saes/seed_{seed}/layer_0")
+        sae.save_model(home / f"saes/tinystories/layer_0/seed_{seed}/d_sae_16384")
 
 
 def summary(side):

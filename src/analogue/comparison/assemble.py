@@ -11,11 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.comparison.module import ComparisonModule
 from analogue.comparison.pairing import Pairing
+from analogue.comparison.reading import Reading
 from analogue.comparison.scoring import Scores
 from analogue.comparison.side import Side
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TokenSequences
-from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, label
+from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
 from analogue.reporting.published import experiment_of, published_scores
 from analogue.significance import SimilarityResult
 
@@ -26,9 +27,10 @@ LOW_EXPLAINED_VARIANCE = 0.5
 def assemble_result(
     cfg: DictConfig,
     sides: list[Side],
-    sequences: TokenSequences,
+    reading: Reading,
     module: ComparisonModule,
     pairing: Pairing,
+    spaces: tuple[FeatureSpace, FeatureSpace],
     scores: Scores,
     concepts: list[ConceptResult],
     timings: dict[str, float],
@@ -42,13 +44,7 @@ def assemble_result(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         side_a=side_records[0],
         side_b=side_records[1],
-        corpus=CorpusRecord(
-            path=cfg.data.path,
-            n_sequences=sequences.n_sequences,
-            seq_len=sequences.seq_len,
-            n_tokens=sequences.n_tokens,
-            tokens_sha256=sequences.fingerprint(),
-        ),
+        corpus=_corpus_record(cfg, reading),
         rule=cfg.matching.rule.value,
         direction=cfg.matching.direction.value,
         funnel=[{"filter": name, "n_pairs": int(n_pairs)} for name, n_pairs in pairing.funnel],
@@ -56,6 +52,7 @@ def assemble_result(
             "mean": _mean(pairing.pairs.correlation),
             "mean_kept": _mean(pairing.pairs.correlation[pairing.pairs.kept]),
         },
+        decoder_cosine=_decoder_cosine(pairing, *spaces),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
         published=[printed._asdict() for printed in published],
@@ -65,7 +62,7 @@ def assemble_result(
         config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
         warnings=[
             *(warning for side in sides for warning in side.warnings),
-            *_warnings(cfg, sequences, side_records, scores.similarity),
+            *_warnings(cfg, reading.sequences["a"], side_records, scores.similarity),
         ],
     )
 
@@ -95,6 +92,20 @@ def nulls_table(similarity: list[SimilarityResult]) -> pa.Table:
     """One column a metric and null, under its label, one row a draw."""
     drawn = {label(each.to_dict()): each.draws for each in similarity if each.draws is not None}
     return pa.table({name: pa.array(draws, pa.float64()) for name, draws in drawn.items()})
+
+
+def _corpus_record(cfg: DictConfig, reading: Reading) -> CorpusRecord:
+    of_a, of_b = reading.sequences["a"], reading.sequences["b"]
+    return CorpusRecord(
+        path=cfg.data.path,
+        n_sequences=of_a.n_sequences,
+        seq_len=of_a.seq_len,
+        n_tokens=of_a.n_tokens,
+        tokens_sha256=of_a.fingerprint(),
+        spans=SpansRecord(reading.aligned.n_spans, reading.aggregation, of_b.n_tokens, of_b.fingerprint())
+        if reading.aligned is not None
+        else None,
+    )
 
 
 def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
@@ -133,6 +144,17 @@ def _warnings(
                 f"sae_{letter} explains {told} of layer {side.layer} of {side.model}: wrong layer, hook or scaling?"
             )
     return warnings
+
+
+def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:
+    """The mean over all pairs and over those kept, where both decoders have one width."""
+    if a.decoder.shape[1] != b.decoder.shape[1]:
+        return None
+    x = a.decoder[pairing.pairs.feature_a].astype(np.float64)
+    y = b.decoder[pairing.pairs.feature_b].astype(np.float64)
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    cosines = (x * y).sum(axis=1) / np.where(norms > 0, norms, 1.0)
+    return {"mean": _mean(cosines), "mean_kept": _mean(cosines[pairing.pairs.kept])}
 
 
 def _mean(values: np.ndarray) -> float | None:

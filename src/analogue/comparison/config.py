@@ -12,6 +12,8 @@ from analogue.errors import UserError
 
 Direction = Enum("Direction", {"a_to_b": "a_to_b", "b_to_a": "b_to_a"})
 OneToOne = Enum("OneToOne", {"best": "best", "first": "first", "strict": "strict"})
+Alignment = Enum("Alignment", {"tokens": "tokens", "spans": "spans"})
+Aggregation = Enum("Aggregation", {"max": "max", "mean": "mean", "last": "last"})
 Null = Enum("Null", {"shuffle": "shuffle", "random_pairs": "random_pairs", "rotated": "rotated"})
 
 
@@ -66,6 +68,14 @@ class DataConfig:
     batch_size: int = MISSING
     packing: bool = MISSING
     count_padding: bool = MISSING
+
+
+@dataclass
+class AlignmentConfig:
+    """What features are compared on: tokens, or the common spans of two tokenisations and how they are aggregated."""
+
+    name: Alignment = MISSING
+    aggregation: Aggregation = MISSING
 
 
 @dataclass
@@ -134,6 +144,7 @@ class CompareConfig:
     layer_a: int = MISSING
     layer_b: int = MISSING
     data: DataConfig = MISSING
+    alignment: AlignmentConfig = MISSING
     matching: MatchingConfig = MISSING
     filters: FiltersConfig = MISSING
     metrics: list[Any] = MISSING  # names, or mappings with _target_

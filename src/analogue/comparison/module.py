@@ -21,17 +21,21 @@ TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE
 class ComparisonModule(L.LightningModule):
     """Finds each side's activations in the store, or computes them in `Trainer.test`.
 
+    `tokens` holds the fingerprint of what each side reads, by its label. Each data loader serves the tokens of one
+    fingerprint, in the order in which `tokens` names them first.
+
     After the test, `evidence` holds the activations of each side by its label, `computed` the labels whose activations
     were not in the store, and `n_model_passes` how often a model went over the corpus: sides that share a model share
     the pass.
     """
 
     def __init__(
-        self, sides: list[Side], tokens_fingerprint: str, precision: str, store: ActivationStore | None
+        self, sides: list[Side], tokens: Mapping[str, str], precision: str, store: ActivationStore | None
     ) -> None:
         super().__init__()
         self.sides = sides
-        self.keys = {side.label: side.activation_key(tokens_fingerprint, precision) for side in sides}
+        self.tokens = tokens
+        self.keys = {side.label: side.activation_key(tokens[side.label], precision) for side in sides}
         self.store = store
         self.evidence: dict[str, StoredActivations] = {}
         self.computed: list[str] = []
@@ -46,8 +50,8 @@ class ComparisonModule(L.LightningModule):
         to_run = list(
             {self.keys[side.label]: side for side in self.sides if self.keys[side.label] in missing_keys}.values()
         )
-        to_run.sort(key=lambda side: side.model_identity)
-        self.passes = [list(group) for _, group in groupby(to_run, key=lambda side: side.model_identity)]
+        to_run.sort(key=self._pass_of)
+        self.passes = [list(group) for _, group in groupby(to_run, key=self._pass_of)]
         self.n_model_passes = len(self.passes)
         self.computed = [side.label for side in self.sides if self.keys[side.label] in missing_keys]
         self.streams: Sequence[ResidualStream] = nn.ModuleList(  # type: ignore[assignment]
@@ -61,11 +65,14 @@ class ComparisonModule(L.LightningModule):
             {side.label: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for side in to_run}
         )
 
-    def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
+    def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        fingerprint = [*dict.fromkeys(self.tokens.values())][dataloader_idx]
         position = batch.sequence_index[:, None] * batch.ids.shape[1] + torch.arange(
             batch.ids.shape[1], device=batch.ids.device
         )
         for stream, sides in zip(self.streams, self.passes, strict=True):
+            if self.tokens[sides[0].label] != fingerprint:
+                continue
             resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
             for side in sides:
                 self._encode(side.label, position[batch.mask], resid[side.layer][batch.mask])
@@ -84,6 +91,10 @@ class ComparisonModule(L.LightningModule):
     def release(self) -> None:
         """Let go of the reserved store entries; also after a failure."""
         self._reservation.close()
+
+    def _pass_of(self, side: Side) -> tuple[str, str]:
+        """Sides with the same one share a model's pass over their tokens."""
+        return self.tokens[side.label], side.model_identity
 
     def _encode(self, label: str, position: Tensor, resid: Tensor) -> None:
         for some_positions, some_resid in zip(

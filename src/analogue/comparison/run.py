@@ -11,13 +11,14 @@ from rich.console import Console
 
 from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
 from analogue.comparison.checks import check_settings
-from analogue.comparison.config import CacheConfig, CompareConfig, DataConfig, typed
+from analogue.comparison.config import CacheConfig, CompareConfig, typed
 from analogue.comparison.module import ComparisonModule
 from analogue.comparison.pairing import Pairing, configured_filters, configured_rule
+from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.scoring import score_pairs, score_subspaces
-from analogue.comparison.side import Side, check_same_tokenizer, open_side
+from analogue.comparison.side import Side, open_side
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText
-from analogue.corpus import TokenDataModule, TokenSequences, read_texts, token_strings, tokenise
+from analogue.corpus import TextUnits, TokenDataModule
 from analogue.features import ActivationStore, FeatureActivations, top_tokens
 from analogue.matching import FeaturePairs, apply_filters
 from analogue.reporting import ComparisonResult, write_result
@@ -40,51 +41,41 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     check_settings(config)
     a = open_side("a", config.model_a, config.sae_a, config.layer_a)
     b = open_side("b", config.model_b, config.sae_b, config.layer_b)
-    check_same_tokenizer(a, b)
-    sequences = read_sequences(config.data, a)
+    reading = read_corpus(config, a, b)
     stopwatch.lap("open")
     rule = configured_rule(config.matching, a, b)
-    module, is_global_zero = gather_activations(config, [a, b], sequences)
+    module, is_global_zero = gather_activations(config, [a, b], reading)
     stopwatch.lap("activations")
     with Console().status("pairing features"):
-        acts = {side.label: module.evidence[side.label].activations for side in (a, b)}
+        acts = {label: reading.on_units(label, each.activations) for label, each in module.evidence.items()}
         claims = rule(acts["a"], acts["b"], config.matching.direction.value)  # each rank does a share
         if not is_global_zero:
             return None
-        strings = token_strings(a.model.tokenizer, set(sequences.flat_ids().tolist()))
-        space_a, space_b = (feature_space(side, acts[side.label], sequences, strings, config) for side in (a, b))
-        pairing = filter_pairs(config, a, claims, space_a, space_b)
+        units = reading.units(a)
+        space_a, space_b = (feature_space(side, acts[side.label], units, config) for side in (a, b))
+        pairing = filter_pairs(config, [a, b], claims, space_a, space_b)
     stopwatch.lap("pairing")
     scores = score_pairs(config, space_a, space_b, pairing.pairs)
     stopwatch.lap("scores")
     concepts: list[ConceptResult] = []
     if config.concepts.keywords:
-        text = TokenText(sequences.flat_ids(), strings, sequences.mask.sum(axis=1))
-        concepts = score_subspaces(config, space_a, space_b, text)
+        concepts = score_subspaces(config, space_a, space_b, TokenText(*units))
         stopwatch.lap("concepts")
-    result = assemble_result(cfg, [a, b], sequences, module, pairing, scores, concepts, stopwatch.laps)
+    result = assemble_result(
+        cfg, [a, b], reading, module, pairing, (space_a, space_b), scores, concepts, stopwatch.laps
+    )
     pairs = pairs_table(pairing, space_a, space_b, scores.excess_correlation)
     report(cfg, result, pairs, nulls_table(scores.similarity))
     return result
 
 
-def read_sequences(data: DataConfig, side: Side) -> TokenSequences:
-    """Tokenise as much of the corpus as the configuration asks for."""
-    texts = read_texts(
-        data.path, column=data.column, subset=data.subset, split=data.split, shuffle_seed=data.shuffle_seed
-    )
-    return tokenise(texts, side.model.tokenizer, data.n_sequences, data.seq_len, data.packing, data.count_padding)
-
-
-def gather_activations(
-    config: CompareConfig, sides: list[Side], sequences: TokenSequences
-) -> tuple[ComparisonModule, bool]:
+def gather_activations(config: CompareConfig, sides: list[Side], reading: Reading) -> tuple[ComparisonModule, bool]:
     """Run the evaluation loop; returns the module with its evidence, and whether this is rank 0."""
     trainer = open_trainer(config.trainer, logger=False)
     store = _open_store(config.cache)
-    module = ComparisonModule(sides, sequences.fingerprint(), str(trainer.precision), store)
+    module = ComparisonModule(sides, reading.fingerprints(), str(trainer.precision), store)
     try:
-        trainer.test(module, TokenDataModule(sequences, config.data.batch_size), verbose=False)
+        trainer.test(module, TokenDataModule(reading.streams(), config.data.batch_size), verbose=False)
     finally:
         module.release()
     return module, trainer.is_global_zero
@@ -124,15 +115,15 @@ def _open_store(cache: CacheConfig) -> ActivationStore | None:
     return ActivationStore(directory, cache.max_gb)
 
 
-def feature_space(
-    side: Side, acts: FeatureActivations, sequences: TokenSequences, strings: dict[int, str], config: CompareConfig
-) -> FeatureSpace:
+def feature_space(side: Side, acts: FeatureActivations, units: TextUnits, config: CompareConfig) -> FeatureSpace:
     """Activations, top tokens and decoder rows of a side."""
-    tops = top_tokens(acts, sequences.flat_ids(), strings, config.filters.top_tokens)
+    tops = top_tokens(acts, units.ids, units.strings, config.filters.top_tokens)
     return FeatureSpace(acts, tops, side.decoder)
 
 
-def filter_pairs(config: CompareConfig, side: Side, claims: FeaturePairs, a: FeatureSpace, b: FeatureSpace) -> Pairing:
+def filter_pairs(
+    config: CompareConfig, sides: list[Side], claims: FeaturePairs, a: FeatureSpace, b: FeatureSpace
+) -> Pairing:
     """The pairs after the filters that are switched on, and how many each left."""
-    special_tokens = [str(token) for token in side.model.tokenizer.all_special_tokens]
+    special_tokens = [str(token) for side in sides for token in side.model.tokenizer.all_special_tokens]
     return Pairing(*apply_filters(claims, configured_filters(config.filters, a.top, b.top, special_tokens)))

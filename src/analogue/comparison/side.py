@@ -99,8 +99,6 @@ def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Sid
     )
 
 
-def check_same_tokenizer(a: Side, b: Side) -> None:
-    """Raise a `UserError` unless both models cut text into the same tokens."""
-    if tokenizer_fingerprint(a.model.tokenizer) != tokenizer_fingerprint(b.model.tokenizer):
-        problem = f"has another tokenizer than {a.model.name} (model_a.name); features are paired token by token, "
-        raise UserError("model_b.name", b.model.name, f"{problem}so choose two models that share one")
+def same_tokenizer(a: Side, b: Side) -> bool:
+    """Whether both models cut text into the same tokens."""
+    return tokenizer_fingerprint(a.model.tokenizer) == tokenizer_fingerprint(b.model.tokenizer)

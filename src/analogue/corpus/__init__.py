@@ -1,18 +1,21 @@
 """Text to token batches."""
 
-from analogue.corpus.alignment import SpanAlignment, align_spans
+from analogue.corpus.aligned import AlignedSequences, tokenise_aligned
 from analogue.corpus.datamodule import SequenceDataset, TokenBatch, TokenDataModule
 from analogue.corpus.text import read_texts
 from analogue.corpus.tokens import TokenSequences, token_strings, tokenise
+from analogue.corpus.units import TextUnits, token_units
 
 __all__ = [
+    "AlignedSequences",
     "SequenceDataset",
-    "SpanAlignment",
+    "TextUnits",
     "TokenBatch",
     "TokenDataModule",
     "TokenSequences",
-    "align_spans",
     "read_texts",
     "token_strings",
+    "token_units",
     "tokenise",
+    "tokenise_aligned",
 ]

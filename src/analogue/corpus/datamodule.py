@@ -1,5 +1,6 @@
 """Token batches for a Lightning trainer; every rank gets its share of the sequences exactly once."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import lightning as L
@@ -12,7 +13,7 @@ from analogue.corpus.tokens import TokenSequences
 
 
 class TokenBatch(NamedTuple):
-    """Sequences that go to both models alike."""
+    """Sequences that go to a model, or to both models alike."""
 
     ids: Int64[Tensor, "batch seq_len"]
     mask: Bool[Tensor, "batch seq_len"]
@@ -34,18 +35,21 @@ class SequenceDataset(Dataset[TokenBatch]):
 
 
 class TokenDataModule(L.LightningDataModule):
-    """Serves token sequences to `Trainer.test`.
+    """Serves streams of token sequences to `Trainer.test`, a data loader each.
 
     Rank r of R reads sequences r, r + R, r + 2R, ...: none twice and none left out, whatever their number. (A
     distributed sampler would pad the last round by repeating sequences; the trainer must not add one.)
     """
 
-    def __init__(self, sequences: TokenSequences, batch_size: int) -> None:
+    def __init__(self, streams: Sequence[TokenSequences], batch_size: int) -> None:
         super().__init__()
-        self.sequences = sequences
+        self.streams = streams
         self.batch_size = batch_size
 
-    def test_dataloader(self) -> DataLoader[TokenBatch]:
+    def test_dataloader(self) -> list[DataLoader[TokenBatch]]:
+        return [self._loader(sequences) for sequences in self.streams]
+
+    def _loader(self, sequences: TokenSequences) -> DataLoader[TokenBatch]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        share = range(rank, self.sequences.n_sequences, world_size)
-        return DataLoader(Subset(SequenceDataset(self.sequences), share), batch_size=self.batch_size)
+        share = range(rank, sequences.n_sequences, world_size)
+        return DataLoader(Subset(SequenceDataset(sequences), share), batch_size=self.batch_size)

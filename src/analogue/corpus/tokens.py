@@ -69,7 +69,7 @@ def tokenise(
     documents = (list(tokenizer(text)["input_ids"]) for text in texts)
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
     wanted = list(islice((row for row in rows if row), n_sequences))
-    sequences = _pad(wanted, seq_len, _padding_id(tokenizer))
+    sequences = padded(wanted, seq_len, tokenizer)
     return replace(sequences, mask=np.ones_like(sequences.mask)) if count_padding else sequences
 
 
@@ -92,6 +92,14 @@ def _packed(documents: Iterator[list[int]], separator: int | None, seq_len: int)
     yield stream
 
 
+def padded(rows: list[list[int]], seq_len: int, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
+    """Rows of at most `seq_len` token ids, padded on the right with what the tokenizer pads with."""
+    mask = np.arange(seq_len) < np.array([len(row) for row in rows], dtype=np.int64)[:, None]
+    ids = np.full(mask.shape, _padding_id(tokenizer), dtype=np.int64)
+    ids[mask] = [token for row in rows for token in row]
+    return TokenSequences(ids, mask)
+
+
 def _padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
     ids = (
         tokenizer.pad_token_id,
@@ -99,11 +107,3 @@ def _padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
         0,
     )  # the published code pads with end-of-text where it has to
     return next(token for token in ids if token is not None)
-
-
-def _pad(rows: list[list[int]], seq_len: int, padding: int) -> TokenSequences:
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    mask = np.arange(seq_len) < lengths[:, None]
-    ids = np.full(mask.shape, padding, dtype=np.int64)
-    ids[mask] = np.concatenate([np.array(row, dtype=np.int64) for row in rows])
-    return TokenSequences(ids, mask)

@@ -124,11 +124,9 @@ def token_stream(part: str, tokenizer: PreTrainedTokenizerBase) -> Tensor:
     return torch.tensor(ids)
 
 
-def train(name: str) -> float:
-    """Train the model called `name`, save it in half precision, return its validation loss."""
-    recipe = RECIPES[name]
+def train(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, output: Path) -> float:
+    """Train a model, save it in half precision with its tokenizer, return its validation loss."""
     L.seed_everything(recipe.seed)
-    tokenizer = AutoTokenizer.from_pretrained(ASSETS / "tokenizer")
     model = build_model(recipe, tokenizer)
     train_windows = TokenWindows(token_stream("train", tokenizer), recipe.window, jitter=True)
     validation_windows = TokenWindows(token_stream("validation", tokenizer), recipe.window, jitter=False)
@@ -151,8 +149,8 @@ def train(name: str) -> float:
         )
         module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
         loss = float(trainer.validate(module, DataLoader(validation_windows, batch_size=16))[0]["validation_loss"])
-    model.half().save_pretrained(ASSETS / name)
-    tokenizer.save_pretrained(ASSETS / name)
+    model.half().save_pretrained(output)
+    tokenizer.save_pretrained(output)
     return loss
 
 
@@ -172,7 +170,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=list(RECIPES))
     name = parser.parse_args().name
-    print(f"{name}: validation loss {train(name):.4f} nats per token")
+    tokenizer = AutoTokenizer.from_pretrained(ASSETS / "tokenizer")
+    print(f"{name}: validation loss {train(RECIPES[name], tokenizer, ASSETS / name):.4f} nats per token")
     for prompt in PROMPTS:
         print("  -", sample(name, prompt).replace("\n", " "))
 

@@ -99,11 +99,7 @@ def protocol(result: ComparisonResult) -> str:
     """How the pairs were made and tested, in one line."""
     filters = ", ".join(step["filter"] for step in result.funnel[1:]) or "none"
     nulls = dict.fromkeys(f"{entry['n_null']} {entry['null']} draws" for entry in result.similarity if entry["n_null"])
-    corpus = result.corpus
-    return (
-        f"{result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; "
-        f"{corpus.n_tokens} tokens in {corpus.n_sequences} sequences of {corpus.path}"
-    )
+    return f"{result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; {result.corpus}"
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

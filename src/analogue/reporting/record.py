@@ -43,14 +43,37 @@ class SideRecord:
 
 
 @dataclass(frozen=True)
+class SpansRecord:
+    """The common spans of two tokenisations, on which features were compared, and what B read of the same text."""
+
+    n_spans: int
+    aggregation: str
+    n_tokens_b: int
+    tokens_sha256_b: str
+
+
+@dataclass(frozen=True)
 class CorpusRecord:
-    """The tokens that both models read; equal `tokens_sha256` means equal tokens."""
+    """The tokens that both models read, or A where tokenizers differ; equal `tokens_sha256` means equal tokens.
+
+    Attributes:
+        spans: None where tokenizers are the same, and every token is one.
+    """
 
     path: str
     n_sequences: int
     seq_len: int
     n_tokens: int
     tokens_sha256: str
+    spans: SpansRecord | None = None
+
+    def __str__(self) -> str:
+        """What was compared on, in a few words."""
+        read = f"{self.n_tokens} tokens"
+        if self.spans is not None:
+            read = f"{self.spans.n_spans} spans ({self.spans.aggregation}) of {self.n_tokens} and "
+            read += f"{self.spans.n_tokens_b} tokens"
+        return f"{read} in {self.n_sequences} sequences of {self.path}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,7 @@ class ComparisonResult:
         created: UTC time, ISO 8601.
         funnel: `{filter, n_pairs}`: pairs left after each filter, beginning with all pairs.
         correlation: mean activation correlation of all pairs and of those kept.
+        decoder_cosine: mean cosine of the paired decoder rows, likewise; None for models of different widths.
         rule: how features were paired, see `analogue.matching.RULES`.
         similarity: one entry a metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry a semantic subspace, see `analogue.concepts.ConceptResult`.
@@ -84,6 +108,7 @@ class ComparisonResult:
     timings: dict[str, float]
     versions: dict[str, str]
     config: dict[str, Any]
+    decoder_cosine: dict[str, float | None] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -108,7 +133,9 @@ class ComparisonResult:
         if fields["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"expected a record of schema version {SCHEMA_VERSION}, got {fields['schema_version']}")
         sides = {side: SideRecord(**fields[side]) for side in ("side_a", "side_b")}
-        return cls(**(fields | sides | {"corpus": CorpusRecord(**fields["corpus"])}))
+        spans = fields["corpus"].get("spans")
+        corpus = CorpusRecord(**(fields["corpus"] | {"spans": SpansRecord(**spans) if spans else None}))
+        return cls(**(fields | sides | {"corpus": corpus}))
 
 
 def label(entry: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable
 
 from analogue.reporting.grids import LayerGrid, layer_grids
 from analogue.reporting.heatmap import save_heatmaps
@@ -12,8 +12,10 @@ from analogue.reporting.jobs import Failure, read_failures, read_jobs
 from analogue.reporting.panels import panel_groups
 from analogue.reporting.report import save_report
 from analogue.reporting.results_table import results_table, save_results
+from analogue.reporting.seed_study import of_one_model, seed_study_table
 from analogue.reporting.tables import sweep_table
 
+UNBOUNDED = 1000  # columns
 REPORT_FILE = "report.html"
 RESULT_FILES = ("results.parquet", "results.csv")
 
@@ -40,9 +42,15 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
         output.mkdir(parents=True, exist_ok=True)
         save_results(results_table(grids), output)
         save_report(grids, failures, output / REPORT_FILE)
-        for grid in grids:
-            _print(grid, console, headed=len(grids) > 1)
-        figures = [figure for number, grid in enumerate(grids) for figure in _draw(grid, number, len(grids), output)]
+        twins = of_one_model([job.result for job in jobs])
+        layered = [grid for grid in grids if grid.first not in twins]
+        for grid in layered:
+            _print(grid, console, headed=len(layered) > 1)
+        figures = [
+            figure for number, grid in enumerate(layered) for figure in _draw(grid, number, len(layered), output)
+        ]
+        for metric in dict.fromkeys(entry["metric"] for result in twins for entry in result.similarity):
+            _print_whole(seed_study_table(twins, metric), console)
     for name, failure in failures.items():
         console.print(f"job {name} failed: {failure.error}", style="red", markup=False, soft_wrap=True)
     n_passes = sum(job.result.n_model_passes for job in jobs)
@@ -64,5 +72,11 @@ def _print(grid: LayerGrid, console: Console, headed: bool) -> None:
         console.print(grid.title, style="bold", markup=False, soft_wrap=True)
     results = [job.result for job in grid.jobs.values()]
     for metric in grid.metrics:
-        table = sweep_table(results, metric)
-        console.print(table, width=max(console.width, console.measure(table).maximum), crop=False)
+        _print_whole(sweep_table(results, metric), console)
+
+
+def _print_whole(table: ConsoleRenderable, console: Console) -> None:
+    """Without cutting it where the terminal ends."""
+    wanted = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum
+    wide = Console(file=console.file, width=max(console.width, wanted), force_terminal=console.is_terminal)
+    wide.print(table, crop=False)

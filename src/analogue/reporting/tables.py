@@ -43,9 +43,7 @@ def _cell(result: ComparisonResult, metric: str) -> str:
 
 
 def _sides_table(result: ComparisonResult) -> Table:
-    corpus = result.corpus
-    title = f"{corpus.n_tokens} tokens in {corpus.n_sequences} sequences of {corpus.path}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=str(result.corpus), title_justify="left")
     for heading in ("", "A", "B"):
         table.add_column(heading, overflow="fold")
     for name, *values in zip(_SIDE_ROWS, _side_column(result.side_a), _side_column(result.side_b), strict=True):

@@ -1,0 +1,118 @@
+"""A corpus under two tokenizers: sequences of the same characters on both sides, and their common spans."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Int64
+from transformers import PreTrainedTokenizerBase
+
+from analogue.corpus.alignment import NO_SPAN, Piece, common_pieces
+from analogue.corpus.tokens import TokenSequences, padded
+from analogue.corpus.units import TextUnits
+
+
+@dataclass(frozen=True)
+class AlignedSequences:
+    """Sequences of text in the tokens of A and of B, and the spans of text that both respect.
+
+    Sequence i of A and of B read the same characters. The spans are the finest pieces of the text at whose ends both
+    tokenisations have a boundary, counted from 0 over all sequences.
+
+    Attributes:
+        a: the tokens of A.
+        b: the tokens of B.
+        span_a: (a.n_tokens,) the span that each token of A lies in, not falling but for `NO_SPAN`: special tokens
+            read no characters.
+        span_b: (b.n_tokens,) the same for B.
+        texts: (n_spans,) what stands in each span.
+        n_spans_of_sequence: (n_sequences,) spans in each sequence.
+    """
+
+    a: TokenSequences
+    b: TokenSequences
+    span_a: Int64[np.ndarray, " n_tokens_a"]
+    span_b: Int64[np.ndarray, " n_tokens_b"]
+    texts: list[str]
+    n_spans_of_sequence: Int64[np.ndarray, " n_sequences"]
+
+    @property
+    def n_spans(self) -> int:
+        return len(self.texts)
+
+    def units(self) -> TextUnits:
+        """The spans as units of text; equal strings have one id."""
+        id_of = {text: i for i, text in enumerate(dict.fromkeys(self.texts))}
+        ids = np.array([id_of[text] for text in self.texts], dtype=np.int64)
+        return TextUnits(ids, {i: text for text, i in id_of.items()}, self.n_spans_of_sequence)
+
+
+def tokenise_aligned(
+    texts: Iterable[str],
+    tokenizer_a: PreTrainedTokenizerBase,
+    tokenizer_b: PreTrainedTokenizerBase,
+    n_sequences: int,
+    seq_len: int,
+    packing: bool,
+) -> AlignedSequences:
+    """Cut documents into at most `n_sequences` sequences, each at most `seq_len` tokens of A and of B.
+
+    Sequences end at common boundaries: where the text is cut, it is cut for both. Both sides' special tokens are added
+    as `tokenise` adds them; they count as tokens and lie in no span.
+
+    Args:
+        texts: documents, read in order and only as far as needed; one without a common boundary is left out.
+        tokenizer_a: a fast tokenizer.
+        tokenizer_b: a fast tokenizer.
+        n_sequences: upper bound; fewer come back where the text ends before, perhaps none.
+        seq_len: longer documents are truncated (or, packed, cut), at the last common boundary that fits both sides.
+        packing: as in `tokenise`. A span that is longer than a whole sequence ends the sequence and is left out.
+    """
+    documents = (common_pieces(text, tokenizer_a, tokenizer_b) for text in texts)
+    if packing:
+        separators = [_separator(tokenizer) for tokenizer in (tokenizer_a, tokenizer_b)]
+        rows = _packed((_led_by(separators, document) for document in documents), seq_len)
+    else:
+        rows = (next(_packed([document], seq_len)) for document in documents)
+    wanted = list(islice((row for row in rows if row), n_sequences))
+    pieces = [piece for row in wanted for piece in row]
+    return AlignedSequences(
+        a=padded([[token for piece in row for token, _ in piece.tokens_a] for row in wanted], seq_len, tokenizer_a),
+        b=padded([[token for piece in row for token, _ in piece.tokens_b] for row in wanted], seq_len, tokenizer_b),
+        span_a=_spans([piece.tokens_a for piece in pieces]),
+        span_b=_spans([piece.tokens_b for piece in pieces]),
+        texts=[piece.text for piece in pieces],
+        n_spans_of_sequence=np.array([len(row) for row in wanted], dtype=np.int64),
+    )
+
+
+def _packed(documents: Iterable[Iterable[Piece]], seq_len: int) -> Iterator[list[Piece]]:
+    """Fill sequences as far as both sides' tokens fit; a piece that fits in none stands between two sequences."""
+    row: list[Piece] = []
+    n_a = n_b = 0
+    for piece in (piece for document in documents for piece in document):
+        more_a, more_b = len(piece.tokens_a), len(piece.tokens_b)
+        if n_a + more_a > seq_len or n_b + more_b > seq_len:
+            yield row
+            row, n_a, n_b = [], 0, 0
+        if max(more_a, more_b) <= seq_len:
+            row.append(piece)
+            n_a, n_b = n_a + more_a, n_b + more_b
+    yield row
+
+
+def _led_by(separators: list[list[tuple[int, bool]]], pieces: Iterator[Piece]) -> Iterator[Piece]:
+    of_a, of_b = separators
+    for text, tokens_a, tokens_b in islice(pieces, 1):
+        yield Piece(text, of_a + tokens_a, of_b + tokens_b)
+    yield from pieces
+
+
+def _separator(tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, bool]]:
+    return [] if tokenizer.eos_token_id is None else [(int(tokenizer.eos_token_id), False)]
+
+
+def _spans(tokens: list[list[tuple[int, bool]]]) -> Int64[np.ndarray, " n_tokens"]:
+    spans = [i if reads else NO_SPAN for i, of_piece in enumerate(tokens) for _, reads in of_piece]
+    return np.array(spans, dtype=np.int64)

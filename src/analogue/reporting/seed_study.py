@@ -1,0 +1,84 @@
+"""The paper's Appendix A: how alike two SAEs are that differ in nothing but their seed."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from analogue.reporting.published import PublishedScore, published_scores
+from analogue.reporting.record import ComparisonResult
+
+DIRECTIONS = {"a_to_b": "ManyA-to-1B", "b_to_a": "1A-to-ManyB"}
+# Ours and the paper's SAEs differ in width, and correspond in d_sae / d_model.
+PUBLISHED_WIDTHS = {8: 8192, 16: 16384}
+_WORDS = ("paired by", "direction")
+_HEADINGS = ("d_sae", *_WORDS, "pairs", "score", "filtered", "score", "random", "p", "mean r", "cosine")
+
+
+def of_one_model(results: Sequence[ComparisonResult]) -> list[ComparisonResult]:
+    """The comparisons of two SAEs of one model and layer."""
+    return [
+        result
+        for result in results
+        if result.side_a.model_fingerprint == result.side_b.model_fingerprint
+        and result.side_a.layer == result.side_b.layer
+        and result.side_a.sae != result.side_b.sae
+    ]
+
+
+def seed_study_table(results: Sequence[ComparisonResult], metric: str) -> Table:
+    """A row for each width, pairing and direction: scores with and without filters, and of random pairings.
+
+    Args:
+        results: see `of_one_model`.
+        metric: that is shown; the paper's is `svcca_pc1`.
+    """
+    title = f"Two SAEs of one model: {metric} of the paired decoder rows (random: mean of shuffled pairings)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)
+    if metric == "svcca_pc1":
+        table.add_column("published", no_wrap=True)
+    for (d_sae, rule, direction), group in _groups(results).items():
+        before = min(group, key=lambda result: len(result.funnel))
+        after = max(group, key=lambda result: len(result.funnel))
+        row = [str(d_sae), rule, DIRECTIONS[direction], *_scored(before, metric), *_scored(after, metric)]
+        row += [_number(_entry(after, metric, "null_mean")), _number(_entry(after, metric, "p_value"))]
+        row += [_number(after.correlation["mean_kept"]), _number((after.decoder_cosine or {}).get("mean_kept"))]
+        if metric == "svcca_pc1":
+            row.append(_published(after, rule, direction))
+        table.add_row(*row)
+    return table
+
+
+def _groups(results: Sequence[ComparisonResult]) -> dict[tuple[int, str, str], list[ComparisonResult]]:
+    groups: dict[tuple[int, str, str], list[ComparisonResult]] = {}
+    for result in results:
+        groups.setdefault((result.side_a.d_sae, result.rule, result.direction), []).append(result)
+    return dict(sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != "max_correlation", item[0][2])))
+
+
+def _scored(result: ComparisonResult, metric: str) -> tuple[str, str]:
+    return str(result.n_kept), _number(_entry(result, metric, "score"))
+
+
+def _entry(result: ComparisonResult, metric: str, name: str) -> float | None:
+    entries = (each for each in result.similarity if (each["metric"], each["null"]) == (metric, "shuffle"))
+    return next((each[name] for each in entries), None)
+
+
+def _published(result: ComparisonResult, rule: str, direction: str) -> str:
+    """What Appendix A prints for the same pairing at the same expansion."""
+    width = PUBLISHED_WIDTHS.get(round(result.side_a.d_sae / result.side_a.d_model))
+    pairing = "cosine pairing" if rule == "cosine" else DIRECTIONS[direction]
+    scores = published_scores("tinystories_seeds", 0, 0)
+    told = [each for each in scores if each.setting.startswith(f"{pairing}, {width} features")]
+    return ", ".join(f"{_stage(each)} {each.value:g}" for each in told)
+
+
+def _stage(score: PublishedScore) -> str:
+    return score.setting.rsplit(", ", 1)[1].removesuffix(" filter")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
