@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test install clean
+.PHONY: demo test test-launchers install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python compare.py
@@ -14,6 +14,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# Other launchers than the serial one, and ranks within a multirun: slow, and left out of `make test`.
+test-launchers: $(INSTALLED)
+	$(BIN)/python -m pytest -m launchers
 
 install: $(INSTALLED)
 

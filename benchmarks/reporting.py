@@ -5,6 +5,7 @@ Copies the records of a real sweep until there are as many jobs as asked for, on
 
 import argparse
 import dataclasses
+import io
 import shutil
 import tempfile
 import time
@@ -16,13 +17,11 @@ from rich.table import Table
 
 from analogue.reporting.files import NULLS_FILE, PAIRS_FILE
 from analogue.reporting.grids import layer_grids
-from analogue.reporting.heatmap import save_heatmaps
 from analogue.reporting.jobs import read_jobs
-from analogue.reporting.panels import panel_groups
 from analogue.reporting.record import ComparisonResult, write_result
 from analogue.reporting.report import save_report
 from analogue.reporting.results_table import results_table, save_results
-from analogue.reporting.summary import REPORT_FILE
+from analogue.reporting.summary import REPORT_FILE, summarise
 
 N_GRIDS = 10
 SECONDS, MEGABYTES = 30, 10
@@ -43,15 +42,14 @@ def main() -> None:
         save_report(grids, {}, sweep / REPORT_FILE)
         seconds = time.perf_counter() - started
         megabytes = (sweep / REPORT_FILE).stat().st_size / 1e6
-        for number, grid in enumerate(grids):
-            for name, panels in panel_groups(grid).items():
-                save_heatmaps(grid, panels, sweep / f"heatmap_{name}_{number}")
+        started = time.perf_counter()
+        summarise([sweep], sweep, Console(file=io.StringIO()))
         with_figures = time.perf_counter() - started
     table = Table(title=f"report of {arguments.jobs} jobs", title_justify="left")
     for heading in ("", "measured", "allowed", "ratio"):
         table.add_column(heading, justify="right")
     table.add_row("results and page, s", f"{seconds:.1f}", str(SECONDS), f"{seconds / SECONDS:.2f}")
-    table.add_row("and figures, s", f"{with_figures:.1f}", str(SECONDS), f"{with_figures / SECONDS:.2f}")
+    table.add_row("with figures, s", f"{with_figures:.1f}", str(SECONDS), f"{with_figures / SECONDS:.2f}")
     table.add_row("page, MB", f"{megabytes:.1f}", str(MEGABYTES), f"{megabytes / MEGABYTES:.2f}")
     Console().print(table)
 

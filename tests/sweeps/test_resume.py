@@ -49,6 +49,7 @@ def test_a_killed_sweep_resumes_and_ends_as_if_nothing_had_happened(whole, tmp_p
     assert (tmp_path / "resumed" / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
+@pytest.mark.launchers
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])
 def test_launchers_end_with_the_same_table(whole, tmp_path, launcher):
     if importlib.util.find_spec(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher") is None:
@@ -61,6 +62,7 @@ def test_launchers_end_with_the_same_table(whole, tmp_path, launcher):
     assert (tmp_path / "sweep" / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
+@pytest.mark.launchers
 def test_each_job_of_a_sweep_starts_its_own_ranks(whole, tmp_path):
     ranks = ("trainer.devices=2", "trainer.strategy=ddp", "cache=off")
     printed = run("-m", "layer_a=1,2", "layer_b=4", *ranks, "sweep.dir=sweep", cwd=tmp_path, cache=tmp_path)

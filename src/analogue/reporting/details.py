@@ -31,6 +31,11 @@ def job_details(job: Job) -> dict[str, Any]:
         "sides": [_side(result.side_a), _side(result.side_b)],
         "funnel": [[step["filter"], step["n_pairs"]] for step in result.funnel],
         "similarity": [_score(entry, draws.get(label(entry))) for entry in result.similarity],
+        "concepts": [_concept(concept) for concept in result.concepts],
+        "published": [
+            [each["concept"] or "whole space", each["quantity"], each["value"], f"{each['source']} {each['setting']}"]
+            for each in result.published
+        ],
         "best": _rows(best.slice(0, N_PAIRS_SHOWN)),
         "worst": _rows(best.slice(len(best) - n_worst)),
         "firing": _firing_counts(kept),
@@ -66,12 +71,21 @@ def _side(side: SideRecord) -> list[str]:
 
 def _score(entry: dict[str, Any], draws: np.ndarray | None) -> dict[str, Any]:
     shown = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null", "reason")
-    score = {name: entry[name] for name in shown}
+    score = {name: entry[name] for name in shown} | {"label": label(entry)}
     finite = draws[np.isfinite(draws)] if draws is not None else np.empty(0)
     if not finite.size:
         return score
     counts, edges = np.histogram(finite, bins=N_BINS)
     return score | {"histogram": {"counts": counts.tolist(), "start": float(edges[0]), "end": float(edges[-1])}}
+
+
+def _concept(concept: dict[str, Any]) -> list[Any]:
+    """Name, features of A and B, pairs; then for each test of each metric its label, score, null mean and p-value."""
+    counts = [concept[name] for name in ("name", "n_features_a", "n_features_b", "n_pairs")]
+    tests = [
+        [label(entry), *(entry[name] for name in ("score", "null_mean", "p_value"))] for entry in concept["similarity"]
+    ]
+    return [*counts, tests]
 
 
 def _firing_counts(kept: pa.Table) -> dict[str, list[int]]:

@@ -62,9 +62,14 @@ class LayerGrid:
             array[self.rows.index(row), self.columns.index(column)] = math.nan if value is None else value
         return array
 
-    def adjusted_p_values(self, metric: str) -> np.ndarray:
-        """Benjamini-Hochberg over the jobs of this grid, one metric at a time."""
-        p_values = self.values(lambda result: scored(result, metric, "p_value"))
+    @property
+    def concepts(self) -> list[str]:
+        """Every semantic subspace that a job of the grid has."""
+        return list(dict.fromkeys(each["name"] for job in self.jobs.values() for each in job.result.concepts))
+
+    def adjusted_p_values(self, metric: str, concept: str | None = None) -> np.ndarray:
+        """Benjamini-Hochberg over the jobs of this grid, one score at a time."""
+        p_values = self.values(lambda result: scored(result, metric, "p_value", concept))
         return benjamini_hochberg(p_values.ravel()).reshape(p_values.shape)
 
 
@@ -80,9 +85,16 @@ def layer_grids(jobs: Sequence[Job]) -> list[LayerGrid]:
     return [LayerGrid(dict(sorted(grid.items())), setting) for grid, setting in zip(ordered, settings, strict=True)]
 
 
-def scored(result: ComparisonResult, metric: str, name: str) -> float | None:
-    """A number of the score of that `label`: the score itself, null mean, p-value."""
-    return next((entry[name] for entry in result.similarity if label(entry) == metric), None)
+def scored(result: ComparisonResult, metric: str, name: str, concept: str | None = None) -> float | None:
+    """A number of the score of that `label`, of the whole space or a subspace: the score itself, null mean, p-value."""
+    return next((entry[name] for entry in scores_of(result, concept) if label(entry) == metric), None)
+
+
+def scores_of(result: ComparisonResult, concept: str | None) -> list[dict[str, Any]]:
+    """The entries of `similarity` of the whole space (None), or of a semantic subspace."""
+    if concept is None:
+        return result.similarity
+    return next((each["similarity"] for each in result.concepts if each["name"] == concept), [])
 
 
 def pair(result: ComparisonResult) -> str:

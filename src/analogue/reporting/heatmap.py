@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,43 @@ def _draw(figure: Any, grid: LayerGrid, panel: Panel, place: tuple[float, float,
     axes.set_xlabel(grid.axes[1], fontsize=8)
     asterisk = f" (* p ≥ {SIGNIFICANT})" if panel.marked is not None and panel.marked.any() else ""
     axes.set_title(f"{panel.title}{asterisk}", loc="left", fontsize=9)
-    for (row, column), value in np.ndenumerate(panel.values):
-        if np.isfinite(value):
-            mark = "*" if panel.marked is not None and panel.marked[row, column] else ""
-            text = f"{value:z.{panel.digits}f}{mark}"
-            axes.text(column, row, text, ha="center", va="center", color=_readable(image, value), fontsize=7)
+    _write_numbers(axes, panel, image)
     figure.colorbar(image, cax=scale).ax.tick_params(labelsize=7)
+
+
+def _write_numbers(axes: Any, panel: Panel, image: Any) -> None:
+    """The number of each cell, as outlines: texts of their own would take most of the time of a large sweep."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.transforms import Affine2D
+
+    rows, columns = np.nonzero(np.isfinite(panel.values))
+    if len(rows) == 0:
+        return
+    marked = np.zeros(panel.values.shape, bool) if panel.marked is None else panel.marked
+    texts = [
+        f"{value:z.{panel.digits}f}{'*' if mark else ''}"
+        for value, mark in zip(panel.values[rows, columns], marked[rows, columns], strict=True)
+    ]
+    numbers = PathCollection(
+        [_outline(text) for text in texts],
+        offsets=np.column_stack([columns, rows]),
+        offset_transform=axes.transData,
+        facecolors=[_readable(image, value) for value in panel.values[rows, columns]],
+        linewidths=0,
+    )
+    numbers.set_transform(Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans)
+    axes.add_collection(numbers, autolim=False)
+
+
+@cache
+def _outline(text: str) -> Any:
+    """The outline of a text about its middle, in points."""
+    from matplotlib.textpath import TextPath
+    from matplotlib.transforms import Affine2D
+
+    path = TextPath((0, 0), text, size=7)
+    (left, bottom), (right, top) = path.get_extents().get_points()
+    return path.transformed(Affine2D().translate(-(left + right) / 2, -(bottom + top) / 2))
 
 
 def _readable(image: Any, value: float) -> str:

@@ -1,6 +1,7 @@
 """What a sweep shows cell by cell: the numbers of each heatmap, whoever draws it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -32,8 +33,10 @@ class Panel:
 
 
 def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
-    """The panels of each metric by its name, of the pairs under `pairs`, of the paper under `published`."""
+    """The panels of each metric by its name, of pairs, of semantic subspaces by metric, of the paper."""
     own = {metric: metric_panels(grid, metric) for metric in grid.metrics} | {"pairs": pair_panels(grid)}
+    if grid.concepts:
+        own |= {f"concepts_{metric}": concept_panels(grid, metric) for metric in _tested(grid)}
     published = published_panels(grid)
     return own | ({"published": published} if published else {})
 
@@ -52,6 +55,20 @@ def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
         Panel(f"{metric}, p-value", p, 3, (0.0, 1.0), descending=True),
         Panel(f"{metric}, p-value, Benjamini-Hochberg", adjusted, 3, (0.0, 1.0), descending=True),
     ]
+
+
+def concept_panels(grid: LayerGrid, metric: str) -> list[Panel]:
+    """Paired score of each semantic subspace, marked where either test's p is 0.05 or more (Figures 15 to 22)."""
+    panels = []
+    for concept in grid.concepts:
+        score, *p_values = (
+            grid.values(partial(_of_concept, concept=concept, metric=each, name=name))
+            for each, name in ((metric, "score"), (metric, "p_value"), (f"{metric}_vs_random_subset", "p_value"))
+        )
+        worse = np.fmax(*p_values) >= SIGNIFICANT
+        limits = min(0.0, _ends(score)[0]), 1.0
+        panels.append(Panel(f"{concept}: {metric}, paired score", score, 2, limits, marked=worse))
+    return panels
 
 
 def pair_panels(grid: LayerGrid) -> list[Panel]:
@@ -85,6 +102,16 @@ def published_panels(grid: LayerGrid) -> list[Panel]:
         )
         for (quantity, source, setting), values in tables.items()
     ]
+
+
+def _tested(grid: LayerGrid) -> list[str]:
+    """Metrics of the semantic subspaces."""
+    concepts = (each for job in grid.jobs.values() for each in job.result.concepts)
+    return list(dict.fromkeys(entry["metric"] for each in concepts for entry in each["similarity"]))
+
+
+def _of_concept(result: ComparisonResult, concept: str, metric: str, name: str) -> float | None:
+    return scored(result, metric, name, concept)
 
 
 def _n_all(result: ComparisonResult) -> int:

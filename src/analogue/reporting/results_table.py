@@ -1,4 +1,4 @@
-"""A sweep as one table: a row for each job and metric."""
+"""A sweep as one table: a row for each job, score and semantic subspace."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,17 +8,31 @@ import pyarrow as pa
 import pyarrow.csv
 
 from analogue.reporting.files import write_table, write_whole
-from analogue.reporting.grids import LayerGrid, pair
+from analogue.reporting.grids import LayerGrid, pair, scores_of
 from analogue.reporting.record import label
 
-_SCORES = ("metric", "score", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
-_TEXT = {"job", "pair", "setting", "model_a", "sae_a", "model_b", "sae_b", "rule", "direction", "metric", "null"}
-_COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_null"}
+_SCORES = ("metric", "score", "n_pairs", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
+_TEXT = {
+    "job",
+    "pair",
+    "setting",
+    "model_a",
+    "sae_a",
+    "model_b",
+    "sae_b",
+    "rule",
+    "direction",
+    "metric",
+    "null",
+    "concept",
+}
+_COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_pairs", "n_null"}
 
 
 def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
-    """One row a job and metric, without anything that differs between two runs of the same job.
+    """One row a job and score, of the whole space (`concept` null) or a subspace.
 
+    Nothing is in it that differs between two runs of the same job.
     `p_value_bh` is corrected over the jobs of a grid, one metric at a time; `setting` sets apart the grids.
     """
     rows = [row for grid in grids for row in _rows(grid)]
@@ -34,7 +48,7 @@ def save_results(table: pa.Table, directory: Path) -> None:
 
 
 def _rows(grid: LayerGrid) -> list[dict[str, Any]]:
-    adjusted = {metric: grid.adjusted_p_values(metric) for metric in grid.metrics}
+    adjusted: dict[tuple[str, str | None], Any] = {}
     rows = []
     for (layer_a, layer_b), job in grid.jobs.items():
         result = job.result
@@ -57,10 +71,14 @@ def _rows(grid: LayerGrid) -> list[dict[str, Any]]:
             "correlation_mean": result.correlation["mean"],
             "correlation_mean_kept": result.correlation["mean_kept"],
         }
-        for entry in result.similarity:
-            scores = {name: entry[name] for name in _SCORES}
-            p_value = float(adjusted[label(entry)][cell])
-            rows.append(about | scores | {"p_value_bh": None if p_value != p_value else p_value})
+        for concept in (None, *(each["name"] for each in result.concepts)):
+            for entry in scores_of(result, concept):
+                key = label(entry), concept
+                if key not in adjusted:
+                    adjusted[key] = grid.adjusted_p_values(*key)
+                p_value = float(adjusted[key][cell])
+                scores = {"concept": concept} | {name: entry[name] for name in _SCORES}
+                rows.append(about | scores | {"p_value_bh": None if p_value != p_value else p_value})
     return rows
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from rich.console import Console, ConsoleRenderable
 
+from analogue.reporting.figures import drawing
 from analogue.reporting.grids import LayerGrid, layer_grids
-from analogue.reporting.heatmap import save_heatmaps
 from analogue.reporting.jobs import Failure, read_failures, read_jobs
-from analogue.reporting.panels import panel_groups
 from analogue.reporting.report import save_report
 from analogue.reporting.results_table import results_table, save_results
 from analogue.reporting.seed_study import of_one_model, seed_study_table
@@ -40,15 +39,13 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     figures: list[Path] = []
     if jobs:
         output.mkdir(parents=True, exist_ok=True)
-        save_results(results_table(grids), output)
-        save_report(grids, failures, output / REPORT_FILE)
         twins = of_one_model([job.result for job in jobs])
         layered = [grid for grid in grids if grid.first not in twins]
+        with drawing(layered, output) as figures:
+            save_results(results_table(grids), output)
+            save_report(grids, failures, output / REPORT_FILE)
         for grid in layered:
             _print(grid, console, headed=len(layered) > 1)
-        figures = [
-            figure for number, grid in enumerate(layered) for figure in _draw(grid, number, len(layered), output)
-        ]
         for metric in dict.fromkeys(entry["metric"] for result in twins for entry in result.similarity):
             _print_whole(seed_study_table(twins, metric), console)
     for name, failure in failures.items():
@@ -57,14 +54,6 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     told = f"{len(jobs)} comparisons, {len(failures)} failed, {n_passes} model passes over the corpus"
     console.print(f"{told}; figures in {output}, page: {output / REPORT_FILE}", soft_wrap=True, markup=False)
     return Summary(grids, failures, figures)
-
-
-def _draw(grid: LayerGrid, number: int, n_grids: int, output: Path) -> list[Path]:
-    suffix = f"_{number}" if n_grids > 1 else ""
-    groups = panel_groups(grid)
-    for name, panels in groups.items():
-        save_heatmaps(grid, panels, output / f"heatmap_{name}{suffix}")
-    return [output / f"heatmap_{name}{suffix}.png" for name in groups]
 
 
 def _print(grid: LayerGrid, console: Console, headed: bool) -> None:

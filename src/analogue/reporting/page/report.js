@@ -70,7 +70,7 @@
     const place = element("div"), { counts, start, end } = entry.histogram ?? { counts: [], start: 0, end: 0 };
     const width = (end - start) / (counts.length || 1);
     const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
-      title: { text: `${entry.metric}: ${entry.score.toFixed(4)}, p = ${entry.p_value.toPrecision(3)}`, x: 0.02, font: { size: 13 } },
+      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, p = ${entry.p_value.toPrecision(3)}`, x: 0.02, font: { size: 13 } },
       xaxis: { title: { text: `${entry.metric} score` } },
       yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
       shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
@@ -113,6 +113,14 @@
       ["feature A", "feature B", "correlation", "fires A", "fires B", "top tokens A", "top tokens B"], cells, [0, 1, 2, 3, 4]));
   }
 
+  function conceptsTable(concepts) {
+    const number = value => value === null ? "–" : value.toFixed(3);
+    const rows = concepts.flatMap(([name, nA, nB, nPairs, tests]) => tests.map(([label, score, mean, p], i) =>
+      [i ? "" : name, ...(i ? ["", "", ""] : [nA, nB, nPairs].map(String)), label, number(score), number(mean), number(p)]));
+    return element("div", { className: "wide" }, table(
+      ["concept", "features A", "features B", "pairs", "score and null", "score", "null mean", "p"], rows, [1, 2, 3, 5, 6, 7]));
+  }
+
   function showJob(number) {
     const job = data.jobs[number];
     panelOfJob.hidden = !job;
@@ -128,6 +136,9 @@
         funnelPlot(job.funnel)),
       element("h3", {}, "Scores against their null"),
       element("div", { className: "columns" }, ...scored.map(nullPlot)),
+      ...(job.concepts.length ? [element("h3", {}, "Semantic subspaces"), conceptsTable(job.concepts)] : []),
+      ...(job.published.length ? [element("h3", {}, "Published"), table(["space", "quantity", "value", "where"],
+        job.published.map(row => row.map(String)), [2])] : []),
       element("h3", {}, "Pairs with the highest activation correlation"), pairsTable(job.best),
       element("h3", {}, "Pairs with the lowest, of those kept"), pairsTable(job.worst),
       firingPlot(job.firing));
