@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tokenizers import processors
 
-from analogue.corpus import token_strings, tokenise
+from analogue.corpus import TextUnits, token_strings, tokenise
 from analogue.models import open_model
 
 TEXTS = ["Once upon a time, there was a little girl.", "The dog ran.", "A cat sat on the mat and slept all day long."]
@@ -83,3 +83,14 @@ def test_the_tokenizers_own_padding_is_not_used(tokenizer, side):
     other = copy.deepcopy(tokenizer)
     other.padding_side, other.pad_token = side, "!"
     assert tokenise(TEXTS, other, 3, 20, False).fingerprint() == tokenise(TEXTS, tokenizer, 3, 20, False).fingerprint()
+
+
+def test_the_context_of_a_token_ends_where_its_sequence_does():
+    units = TextUnits(np.array([0, 1, 2, 0, 2]), {0: " a", 1: " red", 2: " fox"}, np.array([3, 2]))
+    assert [units.context(position, n=1) for position in range(5)] == [
+        "« a» red",
+        " a« red» fox",
+        " red« fox»",
+        "« a» fox",
+        " a« fox»",
+    ]

@@ -46,6 +46,8 @@ def sample_pairs(n=40, n_kept=20, seed=0):
             "top_tokens_a": tokens,
             "top_tokens_b": tokens[::-1],
             "kept": np.arange(n) < n_kept,
+            "context_a": ["once upon a «time» there" if i < n_kept else None for i in range(n)],
+            "context_b": ["a <b>«dog»</b>" if i < n_kept else None for i in range(n)],
             "dropped_by": ["" if i < n_kept else "shared_token" for i in range(n)],
         }
     )

@@ -15,7 +15,7 @@ from analogue.comparison.reading import Reading
 from analogue.comparison.scoring import Scores
 from analogue.comparison.side import Side
 from analogue.concepts import ConceptResult, FeatureSpace
-from analogue.corpus import TokenSequences
+from analogue.corpus import TextUnits, TokenSequences
 from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
 from analogue.reporting.published import experiment_of, published_scores
 from analogue.significance import SimilarityResult
@@ -68,9 +68,16 @@ def assemble_result(
 
 
 def pairs_table(
-    pairing: Pairing, a: FeatureSpace, b: FeatureSpace, excess_correlation: Float64[np.ndarray, " n_kept"] | None
+    pairing: Pairing,
+    a: FeatureSpace,
+    b: FeatureSpace,
+    units: TextUnits,
+    excess_correlation: Float64[np.ndarray, " n_kept"] | None,
 ) -> pa.Table:
-    """One row a pair, dropped ones too: what it is, why it was dropped, and the top tokens of both features."""
+    """One row a pair, dropped ones too: what it is, why it was dropped, and the top tokens of both features.
+
+    Pairs that are kept have the text about the top token of either feature, too.
+    """
     pairs = pairing.pairs
     columns = {
         name: pa.array(getattr(pairs, name))
@@ -81,6 +88,10 @@ def pairs_table(
     columns["top_tokens_b"] = pa.array([list(b.top.strings[i]) for i in pairs.feature_b], strings)
     columns["kept"] = pa.array(pairs.kept)
     columns["dropped_by"] = pa.array([str(name) for name in pairs.dropped_by], pa.string())
+    for side, space, features in (("a", a, pairs.feature_a), ("b", b, pairs.feature_b)):
+        rows = zip(space.top.positions[features, 0].tolist(), pairs.kept.tolist(), strict=True)
+        shown = [units.context(position) if kept and position >= 0 else None for position, kept in rows]
+        columns[f"context_{side}"] = pa.array(shown, pa.string())
     if excess_correlation is not None:
         excess = np.full(len(pairs), np.nan)
         excess[pairs.kept] = excess_correlation

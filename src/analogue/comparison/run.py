@@ -64,7 +64,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     result = assemble_result(
         cfg, [a, b], reading, module, pairing, (space_a, space_b), scores, concepts, stopwatch.laps
     )
-    pairs = pairs_table(pairing, space_a, space_b, scores.excess_correlation)
+    pairs = pairs_table(pairing, space_a, space_b, units, scores.excess_correlation)
     report(cfg, result, pairs, nulls_table(scores.similarity))
     return result
 

@@ -23,6 +23,15 @@ class TextUnits(NamedTuple):
     strings: Mapping[int, str]
     lengths: Int64[np.ndarray, " n_sequences"]
 
+    def context(self, position: int, n: int = 8) -> str:
+        """The unit at a row, in double angle quotes, among up to n units on either side, none of another sequence."""
+        ends = np.cumsum(self.lengths)
+        sequence = int(np.searchsorted(ends, position, side="right"))
+        first, last = int(ends[sequence] - self.lengths[sequence]), int(ends[sequence])
+        before = "".join(self.strings[i] for i in self.ids[max(first, position - n) : position].tolist())
+        after = "".join(self.strings[i] for i in self.ids[position + 1 : min(last, position + 1 + n)].tolist())
+        return f"{before}«{self.strings[int(self.ids[position])]}»{after}"
+
 
 def token_units(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TextUnits:
     """Every token is a unit; padding is none."""

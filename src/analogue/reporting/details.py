@@ -15,6 +15,7 @@ from analogue.reporting.record import SideRecord, label
 N_PAIRS_SHOWN = 8
 N_BINS = 24
 PAIR_COLUMNS = ["feature_a", "feature_b", "correlation", "n_active_a", "n_active_b", "top_tokens_a", "top_tokens_b"]
+CONTEXTS = ["context_a", "context_b"]
 
 
 def job_details(job: Job) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def job_details(job: Job) -> dict[str, Any]:
 
 
 def _kept_pairs(job: Job) -> pa.Table:
-    return pq.read_table(job.directory / PAIRS_FILE, columns=PAIR_COLUMNS, filters=pc.field("kept"))
+    columns = [*PAIR_COLUMNS, *CONTEXTS]
+    return pq.read_table(job.directory / PAIRS_FILE, columns=columns, filters=pc.field("kept"))
 
 
 def _draws(job: Job) -> dict[str, np.ndarray]:
@@ -98,6 +100,6 @@ def _firing_counts(kept: pa.Table) -> dict[str, list[int]]:
 
 def _rows(pairs: pa.Table) -> list[list[Any]]:
     return [
-        [row[name] if name != "correlation" else round(row[name], 4) for name in PAIR_COLUMNS]
+        [row[name] if name != "correlation" else round(row[name], 4) for name in (*PAIR_COLUMNS, *CONTEXTS)]
         for row in pairs.to_pylist()
     ]

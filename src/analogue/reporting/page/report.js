@@ -107,8 +107,14 @@
   function pairsTable(rows) {
     const tokens = (own, other) => own.map(text =>
       element("span", { className: other.includes(text) ? "token shared" : "token" }, text));
-    const cells = rows.map(([a, b, r, nA, nB, topA, topB]) =>
-      [a, b, r.toFixed(3), nA, nB, tokens(topA, topB), tokens(topB, topA)].map(value => Array.isArray(value) ? value : String(value)));
+    // The top token of all, where it stands in the text.
+    const context = text => {
+      const [before, token, after] = (text ?? "").split(/«|»/);
+      return [element("div", { className: "context" }, before ?? "", element("b", {}, token ?? ""), after ?? "")];
+    };
+    const cells = rows.map(([a, b, r, nA, nB, topA, topB, inA, inB]) =>
+      [a, b, r.toFixed(3), nA, nB, [...tokens(topA, topB), ...context(inA)], [...tokens(topB, topA), ...context(inB)]]
+        .map(value => Array.isArray(value) ? value : String(value)));
     return element("div", { className: "wide" }, table(
       ["feature A", "feature B", "correlation", "fires A", "fires B", "top tokens A", "top tokens B"], cells, [0, 1, 2, 3, 4]));
   }
