@@ -95,7 +95,7 @@ def test_large_means_keep_their_digits(precision) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_tiles_err_less_than_their_bound(draw, precision: str) -> None:
     sides = [torch.from_numpy(side) for side in draw(np.random.default_rng(4), 2000, 60, 70)]
-    stream = Stream([tuple(sides)], torch.device("cpu"), 2000)
+    stream = Stream([tuple(sides)], torch.device("cpu"), counts=(2000,))
     a, b = (live_side(moments, None) for moments in dense_moments(stream)[:2])
     rough = correlation_tile(stream, a, b, precision)
     exact = dense_correlations(*(side.numpy() for side in sides))[np.ix_(a.features, b.features)]
@@ -108,7 +108,7 @@ def test_tiles_err_less_than_their_bound(draw, precision: str) -> None:
 def test_rounded_tiles_need_few_candidates_where_partners_stand_out() -> None:
     causes = np.random.default_rng(5).standard_normal((3000, 200))
     a, b = (causes + 0.5 * np.random.default_rng(seed).standard_normal((3000, 200)) for seed in (6, 7))
-    stream = Stream(TokenChunks(a, b), torch.device("cpu"), 3000)
+    stream = Stream(TokenChunks(a, b), torch.device("cpu"), counts=(3000,))
     sides = [live_side(moments, None) for moments in dense_moments(stream)[:2]]
     pairs = candidate_pairs(stream, *sides, k=1, precision="bf16", both=True, tile_bytes=2**30)
     assert [labels.tolist() for labels in pairs] == [list(range(200))] * 2

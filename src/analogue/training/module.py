@@ -72,7 +72,7 @@ class SAETraining(L.LightningModule):
             resid = batch[each.layer]
             output = each(resid, self.global_step)
             losses.append(output.loss)
-            n_fired = (output.feature_acts.detach() != 0).sum(0)
+            n_fired = output.feature_acts.detach().count_nonzero(0)
             each.count(self._summed(n_fired), len(resid) * self.trainer.world_size)
             if looks:
                 self._check(name, float(output.loss.detach()))

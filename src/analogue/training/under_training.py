@@ -8,6 +8,7 @@ from sae_lens import TrainingSAE
 from sae_lens.saes.sae import TrainCoefficientConfig, TrainStepInput
 from torch import Tensor, nn
 
+from analogue.training.standard import can_step_directly, standard_step
 from analogue.training.topk import can_step_sparsely, topk_step
 
 SCALED = "expected_average_only_in"  # SAELens's name for: input divided once, so that its mean norm is sqrt(d_in)
@@ -61,7 +62,11 @@ class SAEUnderTraining(nn.Module):
         """One training forward pass; returns SAELens's `TrainStepOutput`."""
         coefficients = {name: _at_step(value, step) for name, value in self.sae.get_coefficients().items()}
         inputs = TrainStepInput(resid * self.input_scale, coefficients, self.dead, step, is_logging_step=False)
-        return topk_step(self.sae, inputs) if can_step_sparsely(self.sae) else self.sae.training_forward_pass(inputs)
+        if can_step_sparsely(self.sae):
+            return topk_step(self.sae, inputs)
+        if can_step_directly(self.sae):
+            return standard_step(self.sae, inputs)
+        return self.sae.training_forward_pass(inputs)
 
     @torch.no_grad()
     def count(self, n_fired: Tensor, n_tokens: int) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from analogue.matching.dense.ranks import Ranks
 from analogue.matching.dense.stream import Stream, blocks
 
 
@@ -48,11 +50,25 @@ class _Sums(NamedTuple):
     total: Float64[Tensor, " d"]
     squares: Float64[Tensor, " d"]
 
+    @classmethod
+    def about(cls, shift: Float[Tensor, " d"]) -> "_Sums":
+        shift = shift.double()
+        return cls(shift, torch.zeros_like(shift), torch.zeros_like(shift))
+
     def add(self, acts: Float[Tensor, "n_chunk d"]) -> None:
         for part in blocks(acts):
             deviation = part - self.shift
             self.total.add_(deviation.sum(0))
             self.squares.add_(deviation.square_().sum(0))
+
+    def merged(self, ranks: Ranks, counts: Sequence[int]) -> "_Sums":
+        """Those of all ranks, which have these counts of tokens, from the first token of the first that has one."""
+        if ranks.size == 1:
+            return self
+        shift = ranks.gather(self.shift[None])[np.flatnonzero(counts)[0]][0]
+        n_tokens, moved = counts[ranks.rank], self.shift - shift
+        squares = self.squares + moved * (2 * self.total + n_tokens * moved)
+        return _Sums(shift, ranks.sum(self.total + n_tokens * moved), ranks.sum(squares))
 
     def moments(self, n_tokens: int) -> Moments:
         varies = self.squares > 0
@@ -60,26 +76,28 @@ class _Sums(NamedTuple):
         return Moments(self.shift + self.total / n_tokens, torch.where(varies, norm, 0.0))
 
 
-def dense_moments(stream: Stream) -> tuple[Moments, Moments, int]:
-    """Moments of both sides, and the number of tokens, in one pass.
+def dense_moments(stream: Stream) -> tuple[Moments, Moments, tuple[int, ...]]:
+    """Moments of both sides over the tokens of all ranks, and each rank's number of tokens, in one pass.
 
     Raises:
-        ValueError: if there is no token, or an activation is not finite.
+        ValueError: on every rank, if none has a token, their widths differ, or an activation is not finite.
     """
     sums: Sequence[_Sums] = ()
     n_tokens = 0
     for chunk in stream:
-        sums = sums or [_start(acts) for acts in chunk]
+        sums = sums or [_Sums.about(acts[0]) for acts in chunk]
         for side, acts in zip(sums, chunk, strict=True):
             side.add(acts)
         n_tokens += len(chunk[0])
-    if not sums:
-        raise ValueError("expected at least one token, got none")
+    counts, widths = _agreed(stream, n_tokens, [len(side.shift) for side in sums])
+    sums = sums or [_Sums.about(torch.zeros(width, device=stream.device)) for width in widths]
+    sums = [side.merged(stream.ranks, counts) for side in sums]
     for name, side in zip("AB", sums, strict=True):
         n_bad = int((~torch.isfinite(side.squares)).sum())
         if n_bad:
             raise ValueError(f"expected finite activations, got NaN or infinite ones in {n_bad} features of {name}")
-    return sums[0].moments(n_tokens), sums[1].moments(n_tokens), n_tokens
+    moments_a, moments_b = (side.moments(sum(counts)) for side in sums)
+    return moments_a, moments_b, counts
 
 
 def live_side(moments: Moments, subset: Int64[Tensor, " n"] | None) -> Side:
@@ -118,6 +136,13 @@ def standardised(acts: Float[Tensor, "n_chunk d"], side: Side, dtype: torch.dtyp
     return out
 
 
-def _start(acts: Float[Tensor, "n_chunk d"]) -> _Sums:
-    shift = acts[0].double()
-    return _Sums(shift, torch.zeros_like(shift), torch.zeros_like(shift))
+def _agreed(stream: Stream, n_tokens: int, widths: list[int]) -> tuple[tuple[int, ...], list[int]]:
+    """Tokens of each rank, and the widths of both sides; a rank without tokens takes the others'."""
+    own = torch.tensor([[n_tokens, *(widths or (0, 0))]], device=stream.device)
+    found = stream.ranks.concatenate(own).tolist()
+    widths_found = sorted({(d_a, d_b) for n, d_a, d_b in found if n})
+    if not widths_found:
+        raise ValueError("expected at least one token, got none")
+    if len(widths_found) > 1:
+        raise ValueError(f"expected the same widths on every rank, got {widths_found}")
+    return tuple(n for n, _, _ in found), list(widths_found[0])

@@ -1,7 +1,8 @@
 """The best partners of every feature by the correlation of dense activations."""
 
 from collections.abc import Iterable
-from typing import Literal, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
@@ -9,10 +10,14 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from analogue.matching.dense.moments import Side, dense_moments, live_side
+from analogue.matching.dense.ranks import Ranks
 from analogue.matching.dense.scores import best_of, exact_correlations
 from analogue.matching.dense.stream import Chunk, Stream
 from analogue.matching.dense.tiles import PRECISIONS, candidate_pairs
 from analogue.matching.partners import BestPartners, Direction, Subset, as_indices
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 TilePrecision = Literal["float64", "float32", "tf32", "bf16"]
 
@@ -27,6 +32,7 @@ def best_partners_dense(
     tile_bytes: int = ...,
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
+    group: "ProcessGroup | None" = ...,
 ) -> BestPartners: ...
 
 
@@ -41,6 +47,7 @@ def best_partners_dense(
     tile_bytes: int = ...,
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
+    group: "ProcessGroup | None" = ...,
 ) -> tuple[BestPartners, BestPartners]: ...
 
 
@@ -53,6 +60,7 @@ def best_partners_dense(
     tile_bytes: int = 2**30,
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
+    group: "ProcessGroup | None" = None,
 ) -> BestPartners | tuple[BestPartners, BestPartners]:
     """Find the k features of the other side that correlate most with each feature, from dense activations.
 
@@ -72,6 +80,11 @@ def best_partners_dense(
     Memory: one chunk of either side twice over, `tile_bytes`, and the pairs; neither the activations nor the
     correlation matrix as a whole.
 
+    With a `group`, each rank gives its own share of the tokens, and may have none. Means and norms are those of all
+    tokens; a tile is reduce-scattered by rows of A, each rank looks for the candidates among its rows, all take their
+    share of the sums of all candidates, and every rank returns the whole result. Ranks share the other arguments. An
+    error in one rank's chunks is raised there alone, as by any collective.
+
     Args:
         chunks: pairs of tensors (n_chunk, d_a) and (n_chunk, d_b) of a floating dtype, on the same tokens. Read
             several times: a list, a `TokenChunks` over arrays or memory maps, anything but a generator. 4,096 tokens a
@@ -85,13 +98,14 @@ def best_partners_dense(
         tile_bytes: memory for tiles, temporaries included.
         subset_a: features of A to consider, on either end of a pair; all if None.
         subset_b: likewise for B.
+        group: processes that share the tokens (`torch.distributed.group.WORLD`); None for this one alone. See above.
 
     Returns:
         As `best_partners`: (n, k) indices, -1 where there is none, and correlations in [-1, 1] to 12 decimals, NaN
         where there is none. Highest first, ties to the lowest index. Constant features have no partner and are none.
 
     Raises:
-        ValueError: if an argument is out of range, there is no token, an activation is not finite, the chunks can be
+        ValueError: if an argument is out of range, no rank has a token, an activation is not finite, the chunks can be
             read only once, or they do not fit each other.
 
     Example:
@@ -100,9 +114,9 @@ def best_partners_dense(
         [1, 1, 2]
     """
     _check_arguments(k, direction, precision, tile_bytes)
-    stream = Stream(chunks, torch.device(device))
-    moments_a, moments_b, n_tokens = dense_moments(stream)
-    stream = Stream(chunks, torch.device(device), n_tokens)
+    stream = Stream(chunks, torch.device(device), Ranks(group))
+    moments_a, moments_b, counts = dense_moments(stream)
+    stream = replace(stream, counts=counts)
     d_a, d_b = len(moments_a.mean), len(moments_b.mean)
     subset_a, subset_b = as_indices(subset_a, d_a, "subset_a"), as_indices(subset_b, d_b, "subset_b")
     a, b = live_side(moments_a, _tensor(subset_a)), live_side(moments_b, _tensor(subset_b))

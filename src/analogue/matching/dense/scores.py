@@ -17,11 +17,15 @@ _TOKENS, _ELEMENTS = 64, 2**24
 def exact_correlations(
     stream: Stream, a: Side, b: Side, labels_a: Int64[Tensor, " n_pairs"], labels_b: Int64[Tensor, " n_pairs"]
 ) -> Float64[Tensor, " n_pairs"]:
-    """Pearson correlation of each pair of labels in float64, to 12 decimals, in one pass over the tokens."""
+    """Pearson correlation of each pair of labels in float64, to 12 decimals, in one pass over the tokens.
+
+    Ranks list the same pairs, and get the same correlations.
+    """
     total = torch.zeros(len(labels_a), dtype=torch.float64, device=stream.device)
     add = _add_on_cpu if stream.device.type == "cpu" else _add_on_device
     for acts_a, acts_b in stream:
         add(total, columns(acts_a, a.features), columns(acts_b, b.features), a, b, labels_a, labels_b)
+    total = stream.ranks.sum(total)
     total /= a.norm[labels_a]
     total /= b.norm[labels_b]
     return total.clamp_(-1, 1).round_(decimals=DECIMALS)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from analogue.matching.dense.ranks import ALONE, Ranks
+
 Chunk = tuple[Tensor, Tensor]
 # Elements that one elementwise step handles: on a CPU its float64 intermediates should stay in the cache.
 _BLOCK_CPU, _BLOCK_DEVICE = 2**18, 2**24
@@ -50,7 +52,8 @@ class Stream:
     Attributes:
         chunks: pairs of tensors (n_chunk, d_a) and (n_chunk, d_b), the same ones on every pass.
         device: where the arithmetic happens.
-        n_tokens: tokens that every pass must give; None before the first.
+        ranks: the processes that read the tokens together, `chunks` being this one's share of them.
+        counts: tokens of each rank, its own of which every pass must give; None before the first.
         is_swapped: yield B first.
 
     Raises:
@@ -60,7 +63,8 @@ class Stream:
 
     chunks: Iterable[Chunk]
     device: torch.device
-    n_tokens: int | None = None
+    ranks: Ranks = ALONE
+    counts: tuple[int, ...] | None = None
     is_swapped: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +75,12 @@ class Stream:
         """The same tokens with the sides exchanged."""
         return replace(self, is_swapped=not self.is_swapped)
 
+    @property
+    def n_terms(self) -> int:
+        """Terms that add up to a correlation: the tokens of all ranks, and the ranks' sums beyond the first."""
+        assert self.counts is not None
+        return sum(self.counts) + self.ranks.size - 1
+
     def __iter__(self) -> Iterator[Chunk]:
         n_read, widths = 0, None
         for acts_a, acts_b in self.chunks:
@@ -79,8 +89,9 @@ class Stream:
             a, b = acts_a.detach().to(self.device), acts_b.detach().to(self.device)
             if len(a):
                 yield (b, a) if self.is_swapped else (a, b)
-        if self.n_tokens is not None and n_read != self.n_tokens:
-            raise ValueError(f"expected the same {self.n_tokens} tokens on every pass, got {n_read}")
+        expected = n_read if self.counts is None else self.counts[self.ranks.rank]
+        if n_read != expected:
+            raise ValueError(f"expected the same {expected} tokens on every pass, got {n_read}")
 
 
 def blocks(acts: Float[Tensor, "n_chunk d"]) -> tuple[Tensor, ...]:

@@ -6,10 +6,11 @@ from math import sqrt
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from analogue.matching.dense.moments import Side, standardised
+from analogue.matching.dense.ranks import Ranks
 from analogue.matching.dense.stream import Stream
 
 # A candidate's exact correlation takes about as long as this many columns of a tile.
@@ -35,8 +36,8 @@ PRECISIONS = {
 }
 
 
-def error_bound(precision: str, n_tokens: int) -> float:
-    """How far a correlation in a tile may lie from the exact one.
+def error_bound(precision: str, n_terms: int) -> float:
+    """How far a correlation in a tile, the sum of so many terms, may lie from the exact one.
 
     Each rounding of unit u changes a term a_t b_t by at most u |a_t b_t|, and sum |a_t b_t| <= 1 for columns of norm 1
     (Cauchy-Schwarz): m roundings change the correlation by at most (1 + u)^m - 1, whatever the activations. To this
@@ -44,7 +45,7 @@ def error_bound(precision: str, n_tokens: int) -> float:
     """
     dtype, unit, n_roundings = PRECISIONS[precision]
     accumulator = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps / 2
-    return (1 + unit) ** n_roundings - 1 + (8 + 4 * sqrt(n_tokens)) * accumulator
+    return (1 + unit) ** n_roundings - 1 + (8 + 4 * sqrt(n_terms)) * accumulator
 
 
 class _Near(NamedTuple):
@@ -53,7 +54,7 @@ class _Near(NamedTuple):
     own: Int64[Tensor, " n_pairs"]
     other: Int64[Tensor, " n_pairs"]
     correlation: Float[Tensor, " n_pairs"]
-    crowded: Bool[Tensor, " n_own"]
+    crowded: Int64[Tensor, " n_crowded"]
 
 
 def candidate_pairs(
@@ -62,16 +63,16 @@ def candidate_pairs(
     """Pairs (label of A, label of B) among which are the best k of every feature of A; with `both`, of B as well.
 
     See `best_partners_dense` for why none is missed. A label is a position in a side's features. One pass over the
-    tokens a tile; features with more candidates than a float32 tile is worth get one.
+    tokens a tile; features with more candidates than a float32 tile is worth get one. All ranks get the same pairs.
     """
     forward, reverse = _sweep(stream, a, b, k, precision, both, tile_bytes)
     found = [(forward.own, forward.other), (reverse.other, reverse.own)]
-    if forward.crowded.any():
-        labels = forward.crowded.nonzero().squeeze(1)
+    if len(forward.crowded):
+        labels = torch.unique(forward.crowded)
         own, other = candidate_pairs(stream, a.take(labels), b, k, "float32", False, tile_bytes)
         found.append((labels[own], other))
-    if reverse.crowded.any():
-        labels = reverse.crowded.nonzero().squeeze(1)
+    if len(reverse.crowded):
+        labels = torch.unique(reverse.crowded)
         own, other = candidate_pairs(stream.swapped(), b.take(labels), a, k, "float32", False, tile_bytes)
         found.append((other, labels[own]))
     keys = torch.unique(torch.cat([label_a * b.n_live + label_b for label_a, label_b in found]))
@@ -79,9 +80,8 @@ def candidate_pairs(
 
 
 def correlation_tile(stream: Stream, a: Side, b: Side, precision: str) -> Float[Tensor, "n_live_a n_live_b"]:
-    """Correlations of the features of one side with the other's, in one pass, to within `error_bound`."""
-    dtype = PRECISIONS[precision].dtype
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    """Terms of this rank's tokens to the correlations of two sides' features, in one pass; alone, the correlations."""
+    dtype, wide = PRECISIONS[precision].dtype, _accumulator(precision)
     tile = torch.zeros(a.n_live, b.n_live, dtype=wide, device=stream.device)
     with _matmul_settings(precision):
         for acts_a, acts_b in stream:
@@ -97,25 +97,31 @@ def _sweep(
     stream: Stream, a: Side, b: Side, k: int, precision: str, both: bool, tile_bytes: int
 ) -> tuple[_Near, _Near]:
     """Candidates of A's features and, with `both`, of B's, from tiles of some of A's features by all of B's."""
-    assert stream.n_tokens is not None
-    margin = 2 * error_bound(precision, stream.n_tokens)
-    n_rows = max(1, tile_bytes // (8 * b.n_live))
+    ranks, margin = stream.ranks, 2 * error_bound(precision, stream.n_terms)
+    n_rows = _rows_a_tile(precision, b.n_live, ranks.size, tile_bytes)
     highest = torch.full((min(k, a.n_live), b.n_live), -torch.inf, device=stream.device)
-    forward, reverse = [], []
+    forward, reverse = [_nothing(stream.device)], [_nothing(stream.device)]
     for start in range(0, a.n_live, n_rows):
-        tile = correlation_tile(stream, a.take(slice(start, start + n_rows)), b, precision)
+        terms = correlation_tile(stream, a.take(slice(start, start + n_rows)), b, precision)
+        tile, offset = ranks.sum_rows(terms)
+        del terms
+        first = start + offset
         lowest = tile.topk(min(k, b.n_live), dim=1).values[:, -1]
         near = _near(tile, lowest - margin, _limit(precision, k, b.n_live))
-        forward.append(near._replace(own=near.own + start))
+        forward.append(near._replace(own=near.own + first, crowded=near.crowded + first))
         if both:
-            seen = torch.cat([highest, tile.topk(min(len(highest), len(tile)), dim=0).values])
-            highest = seen.topk(len(highest), dim=0).values
+            own_highest = tile.topk(min(len(highest), len(tile)), dim=0).values
+            highest = torch.cat([highest, ranks.concatenate(own_highest)]).topk(len(highest), dim=0).values
             near = _near(tile.T, highest[-1] - margin, _limit(precision, k, a.n_live))
-            reverse.append(near._replace(other=near.other + start))
-    if not both:
-        return _joined(forward), _nothing(b.n_live, stream.device)
-    crowded = torch.stack([near.crowded for near in reverse]).any(0)
-    return _joined(forward), _at_least(_joined(reverse)._replace(crowded=crowded), highest[-1] - margin)
+            reverse.append(near._replace(other=near.other + first))
+    return _joined(forward, ranks), _joined([_at_least(near, highest[-1] - margin) for near in reverse], ranks)
+
+
+def _rows_a_tile(precision: str, n_other: int, n_ranks: int, tile_bytes: int) -> int:
+    """Rows of a tile that fit, with temporaries of its size: one here, and two of those who send it; some a rank."""
+    n_copies = 2 if n_ranks == 1 else 4
+    n_rows = tile_bytes // (n_copies * _accumulator(precision).itemsize * n_other)
+    return max(1, n_rows // n_ranks) * n_ranks
 
 
 def _near(tile: Float[Tensor, "n_own n_other"], threshold: Float[Tensor, " n_own"], limit: int) -> _Near:
@@ -124,7 +130,7 @@ def _near(tile: Float[Tensor, "n_own n_other"], threshold: Float[Tensor, " n_own
     crowded = near.sum(1) > limit
     near[crowded] = False
     own, other = near.nonzero(as_tuple=True)
-    return _Near(own, other, tile[own, other], crowded)
+    return _Near(own, other, tile[own, other], crowded.nonzero().squeeze(1))
 
 
 def _limit(precision: str, k: int, n_other: int) -> int:
@@ -132,8 +138,14 @@ def _limit(precision: str, k: int, n_other: int) -> int:
     return 4 * k + n_other // _COLUMNS_A_CANDIDATE if PRECISIONS[precision].n_roundings else n_other
 
 
-def _joined(parts: list[_Near]) -> _Near:
-    return _Near(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+def _accumulator(precision: str) -> torch.dtype:
+    """What a tile adds up in."""
+    return torch.float64 if PRECISIONS[precision].dtype == torch.float64 else torch.float32
+
+
+def _joined(parts: list[_Near], ranks: Ranks) -> _Near:
+    """Of all tiles and ranks."""
+    return _Near(*(ranks.concatenate(torch.cat(columns)) for columns in zip(*parts, strict=True)))
 
 
 def _at_least(near: _Near, threshold: Float[Tensor, " n_own"]) -> _Near:
@@ -142,9 +154,9 @@ def _at_least(near: _Near, threshold: Float[Tensor, " n_own"]) -> _Near:
     return _Near(near.own[keep], near.other[keep], near.correlation[keep], near.crowded)
 
 
-def _nothing(n_own: int, device: torch.device) -> _Near:
+def _nothing(device: torch.device) -> _Near:
     none = torch.empty(0, dtype=torch.int64, device=device)
-    return _Near(none, none, none.float(), torch.zeros(n_own, dtype=torch.bool, device=device))
+    return _Near(none, none, none.float(), none)
 
 
 @contextmanager

@@ -1,0 +1,162 @@
+"""Tokens a second of SAE training beside SAELens's own trainer: python -m benchmarks.training [--steps 60]
+
+Real activations of layer 6 of the embedded stories-12 (d_in 128), d_sae 2,048, batches of 2,048 tokens. Both trainers
+take the same batches in turn, several times; medians are shown. With the language model's pass, SAELens's two runs each
+read the activations from the model through our stream; ours trains both seeds from one pass.
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+from rich.table import Table
+from sae_lens.config import LoggingConfig, SAETrainerConfig
+from sae_lens.training.sae_trainer import SAETrainer
+from torch.utils.data import DataLoader, IterableDataset
+
+from analogue.command_line import quieten
+from analogue.corpus import read_texts, tokenise
+from analogue.models import open_model
+from analogue.training.activations import ActivationBatch, ActivationStream
+from analogue.training.build import new_sae
+from analogue.training.config import ArchitectureConfig
+from analogue.training.mixing import MixingPlan
+from analogue.training.module import SAETraining
+from analogue.training.reading import FromModel
+from analogue.training.under_training import SAEUnderTraining
+
+LAYER, D_IN, D_SAE, BATCH = 6, 128, 2048, 2048
+SETTINGS = {"standard": {"l1_coefficient": 5.0}, "topk": {"k": 32}}
+WARM_UP = 5  # steps before the clock starts
+Batches = Callable[[], Iterable[ActivationBatch]]
+
+
+class Clock(L.Callback):
+    """Seconds from one step to the last."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        self.last = time.perf_counter()
+        if trainer.global_step == WARM_UP:
+            self.first = self.last
+
+
+class Source(IterableDataset[ActivationBatch]):
+    """Batches from wherever they come."""
+
+    def __init__(self, batches: Batches, n_steps: int) -> None:
+        self.batches, self.n_steps = batches, n_steps
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __iter__(self) -> Iterator[ActivationBatch]:
+        return iter(self.batches())
+
+
+class Data(L.LightningDataModule):
+    """Serves a `Source` where a training run has its streams."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.training = self
+        self.source = source
+
+    def sample(self, n_batches: int) -> ActivationBatch:
+        return next(iter(self.source))
+
+    def train_dataloader(self) -> DataLoader[ActivationBatch]:
+        return DataLoader(self.source, batch_size=None)
+
+
+def new(architecture: str, seed: int) -> Any:
+    """A fresh SAE."""
+    return new_sae(ArchitectureConfig(architecture, SETTINGS[architecture]), D_IN, D_SAE, seed, 0, {})
+
+
+def seconds_of_ours(architecture: str, seeds: list[int], batches: Batches, n_steps: int) -> float:
+    """Seconds of all steps but the first few, of all seeds together."""
+    saes = {f"seed_{seed}": SAEUnderTraining(new(architecture, seed), LAYER, 1000 * BATCH) for seed in seeds}
+    clock = Clock()
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    trainer = L.Trainer(accelerator="cpu", max_epochs=1, limit_val_batches=0, callbacks=[clock], **quiet)  # type: ignore
+    trainer.fit(SAETraining(saes, 1e-3, 0, 0), datamodule=Data(Source(batches, n_steps)))
+    return clock.last - clock.first
+
+
+def seconds_of_saelens(architecture: str, batches: Batches, n_steps: int) -> float:
+    """Seconds of all steps but the first few, of one run."""
+    provider = (batch[LAYER] for batch in batches())
+    times: list[float] = []
+
+    def timed() -> Iterator[torch.Tensor]:
+        for batch in provider:
+            times.append(time.perf_counter())
+            yield batch
+
+    cfg = SAETrainerConfig(
+        n_checkpoints=0, checkpoint_path=None, save_final_checkpoint=False, total_training_samples=n_steps * BATCH,
+        device="cpu", autocast=False, lr=1e-3, lr_end=1e-3, lr_scheduler_name="constant", lr_warm_up_steps=0,
+        adam_beta1=0.9, adam_beta2=0.999, lr_decay_steps=0, n_restart_cycles=1, train_batch_size_samples=BATCH,
+        dead_feature_window=1000, feature_sampling_window=2000, logger=LoggingConfig(log_to_wandb=False),
+    )  # fmt: skip
+    SAETrainer(cfg, new(architecture, 0), timed()).fit()
+    return time.perf_counter() - times[WARM_UP]
+
+
+def stream(n_steps: int) -> ActivationStream:
+    """Activations as a training run has them."""
+    language_model = open_model("embedded:stories-12")
+    texts = read_texts("embedded:stories/train.parquet")
+    sequences = tokenise(texts, language_model.tokenizer, n_steps * BATCH // 300 + 1, 300, packing=True)
+    ids, mask = torch.from_numpy(sequences.ids), torch.from_numpy(sequences.mask)
+    source = FromModel(language_model.load(), ids, mask, mask, [LAYER])
+    plan = MixingPlan(source.lengths, BATCH, 32 * BATCH, 16, seed=0)
+    return ActivationStream(plan, source, [LAYER], n_steps)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    quieten()
+    warnings.simplefilter("ignore")
+    n_steps = arguments.steps
+    live = stream(n_steps)
+    kept = list(live)
+    table = Table(title=f"Training SAEs, {D_IN} x {D_SAE}, batches of {BATCH}, {torch.get_num_threads()} threads")
+    for name in ("", "SAELens, tokens/s", "ours, tokens/s", "ratio", "bound"):
+        table.add_column(name, justify="left" if name == "" else "right")
+    cases: list[tuple[str, str, list[int], Batches, float]] = [
+        ("one standard SAE", "standard", [0], lambda: kept, 1.0),
+        ("one TopK SAE", "topk", [0], lambda: kept, 1.3),
+        ("two standard seeds, with the model's pass", "standard", [0, 1], lambda: live, 1.5),
+        ("two TopK seeds, with the model's pass", "topk", [0, 1], lambda: live, 1.5),
+    ]
+    for title, architecture, seeds, batches, bound in cases:
+        pairs = []
+        for _ in range(arguments.repeats):
+            theirs = sum(seconds_of_saelens(architecture, lambda b=batches: cycle(b()), n_steps) for _ in seeds)
+            pairs.append((theirs, seconds_of_ours(architecture, seeds, batches, n_steps)))
+        n_tokens = (n_steps - WARM_UP) * BATCH * len(seeds)
+        theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+        ratio = statistics.median(theirs / ours for theirs, ours in pairs)
+        table.add_row(title, f"{n_tokens / theirs:,.0f}", f"{n_tokens / ours:,.0f}", f"{ratio:.2f}", f"{bound}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
