@@ -1,4 +1,4 @@
-"""One rank of `test_dense_ranks`: answers every case from its share of the tokens, and leaves the answers in a folder."""
+"""The ranks of `test_dense_ranks`: each answers every case from its share of the tokens, and leaves it in a folder."""
 
 import sys
 import warnings
@@ -12,6 +12,15 @@ from analogue.matching import TokenChunks, best_partners_dense
 from analogue.matching.dense.ranks import Ranks
 from tests.matching.test_dense import independent_activations, related_activations
 
+
+def crowded_activations(rng: np.random.Generator, n: int, d_a: int, d_b: int) -> list[np.ndarray]:
+    """Far more equal partners, on either side, than a rounded tile may list."""
+    a, b = independent_activations(rng, n, d_a, d_b)
+    a[:, 5:] = a[:, [1]]
+    b[:, 100:] = a[:, [1]] * 0.5
+    return [a, b]
+
+
 CASES = [
     # tokens, features of A and of B, draw, k, further arguments
     (101, 53, 38, related_activations, 1, {}),
@@ -19,12 +28,14 @@ CASES = [
     (101, 53, 38, related_activations, 3, {"precision": "bf16", "tile_bytes": 9000}),
     (100, 30, 90, independent_activations, 2, {"precision": "bf16"}),
     (100, 30, 90, independent_activations, 2, {"precision": "float64", "tile_bytes": 1}),
+    (50, 45, 400, crowded_activations, 4, {"precision": "bf16"}),
     (40, 7, 5, related_activations, 9, {"subset_a": [6, 0, 3, 3], "subset_b": [4, 1]}),
     (2, 6, 1, related_activations, 2, {}),
     (1, 3, 4, related_activations, 1, {}),
     (3, 1, 6, independent_activations, 7, {}),
     (60, 12, 200, related_activations, 4, {"subset_b": []}),
 ]
+N_RANKS = [1, 2, 3]
 SHARES = ["even", "uneven", "all on the last"]
 
 
@@ -90,7 +101,7 @@ def collectives(rank: int, n_ranks: int) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in made.items()}
 
 
-def main(rank: int, n_ranks: int, folder: Path) -> None:
+def run_rank(rank: int, n_ranks: int, folder: Path) -> None:
     """Answer everything."""
     torch.set_num_threads(1)
     warnings.simplefilter("error")
@@ -105,4 +116,7 @@ def main(rank: int, n_ranks: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    for n in N_RANKS:  # forked, so that torch is imported once; a failing rank ends the others
+        folder_of_n = Path(sys.argv[1]) / str(n)
+        folder_of_n.mkdir()
+        torch.multiprocessing.start_processes(run_rank, (n, folder_of_n), nprocs=n, start_method="fork")

@@ -12,29 +12,26 @@ import torch
 from analogue.matching import BestPartners, TokenChunks
 from analogue.matching.dense.ranks import ALONE
 from tests.matching import ranks_program
-from tests.matching.ranks_program import CASES, SHARES
+from tests.matching.ranks_program import CASES, N_RANKS, SHARES
 from tests.matching.test_best_partners import assert_best, dense_correlations
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
-def ranks(request, tmp_path_factory) -> tuple[int, Path]:
-    """The number of ranks, and the folder with their answers."""
-    folder = tmp_path_factory.mktemp(f"{request.param}_ranks")
-    command = [sys.executable, "-m", "tests.matching.ranks_program"]
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory) -> Path:
+    """The folder with the answers of 1, 2 and 3 ranks."""
+    folder = tmp_path_factory.mktemp("ranks")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen([*command, str(rank), str(request.param), str(folder)], cwd=REPOSITORY, env=environment)
-        for rank in range(request.param)
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0] * request.param
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    return request.param, folder
+    command = [sys.executable, "-m", "tests.matching.ranks_program", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(params=N_RANKS)
+def ranks(request, answers) -> tuple[int, Path]:
+    """The number of ranks, and the folder with their answers."""
+    return request.param, answers / str(request.param)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -62,7 +59,7 @@ def test_ranks_find_what_one_process_finds(ranks, alone, case: int, share: str) 
                 np.testing.assert_allclose(got, expected, rtol=0, atol=1.01e-12)
 
 
-@pytest.mark.parametrize("case", [1, 3])
+@pytest.mark.parametrize("case", [1, 3, 5])
 def test_one_process_finds_what_a_plain_computation_finds(alone, case: int) -> None:
     a, b = ranks_program.sides(case)
     corr, k = dense_correlations(a, b), CASES[case][4]
