@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from hydra import compose, initialize_config_dir
 
 import analogue.comparison.config
 import analogue.training.config  # noqa: F401
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 
 REPOSITORY = Path(__file__).parent.parent
 

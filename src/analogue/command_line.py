@@ -18,6 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.errors import UserError
 
+# Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this
+# when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
