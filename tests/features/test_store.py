@@ -2,9 +2,13 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from analogue.features import ActivationStore, FeatureActivations, StoredActivations, content_key
 
@@ -46,6 +50,45 @@ def test_a_damaged_entry_counts_as_missing_with_a_warning(store, tmp_path, caplo
     assert "damaged" in caplog.text
 
 
+@pytest.mark.parametrize("bit", [0x01, 0x04, 0x80])
+def test_no_bit_of_an_entry_changes_unnoticed(store, tmp_path, bit):
+    store.put("key", stored())
+    path = tmp_path / "key.safetensors"
+    content = path.read_bytes()
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= bit
+        path.write_bytes(damaged)
+        assert store.get("key") is None, position
+
+
+def test_files_of_others_count_as_missing(store, tmp_path):
+    path = tmp_path / "key.safetensors"
+    for content in (b"", b"x", bytes(100)):
+        path.write_bytes(content)
+        assert store.get("key") is None
+    save_file({name: np.zeros(1) for name in ("indptr", "indices", "values")}, path)
+    assert store.get("key") is None
+
+
+def test_a_damaged_entry_can_be_replaced(store, tmp_path):
+    store.put("key", stored(0))
+    (tmp_path / "key.safetensors").write_bytes(b"damaged")
+    assert store.get("key") is None
+    store.put("key", stored(1))
+    np.testing.assert_array_equal(store.get("key").activations.values, stored(1).activations.values)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of mapped files")
+def test_an_entry_is_memory_mapped_and_outlives_its_file(store, tmp_path):
+    store.put("key", stored())
+    back = store.get("key")
+    assert str(tmp_path / "key.safetensors") in Path("/proc/self/maps").read_text()
+    (tmp_path / "key.safetensors").unlink()
+    store.put("key", stored(1))
+    np.testing.assert_array_equal(back.activations.values, stored().activations.values)
+
+
 def test_a_truncated_entry_counts_as_missing(store, tmp_path):
     store.put("key", stored())
     path = tmp_path / "key.safetensors"
@@ -70,25 +113,104 @@ def test_the_least_recently_used_entries_go_first(tmp_path):
     assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"another", "old", "new"}
 
 
+def test_reserved_entries_stay_however_old(tmp_path):
+    store = ActivationStore(tmp_path, max_gb=0)
+    with store.reserve(["a", "b"]):
+        store.put("a", stored())
+        store.put("b", stored())
+        assert store.get("a") is not None  # a comparison's own side, of which there is more than max_gb
+        store.put("c", stored())
+    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"a", "b", "c"}
+    store.put("d", stored())
+    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"d"}
+
+
+def test_an_entry_bigger_than_the_store_is_kept_until_the_next(tmp_path):
+    store = ActivationStore(tmp_path, max_gb=0)
+    for key in ("first", "second"):
+        store.put(key, stored())
+        assert [path.stem for path in tmp_path.glob("*.safetensors")] == [key]
+
+
+def test_what_a_killed_process_left_goes_and_what_one_is_writing_stays(store, tmp_path):
+    left, being_written = tmp_path / ".key.1.tmp", tmp_path / ".key.2.tmp"
+    for path in (left, being_written):
+        path.write_bytes(b"half")
+    os.utime(left, (1000, 1000))
+    store.put("key", stored())
+    assert not left.exists()
+    assert being_written.exists()
+
+
 def test_keys_follow_their_content():
     assert content_key(layer=1, sae="x") == content_key(sae="x", layer=1) != content_key(layer=2, sae="x")
 
 
+def start(program, *arguments):
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(program), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+PRELUDE = """
+import itertools, logging, sys, time
+from tests.features.test_store import stored
+from analogue.features import ActivationStore
+store = ActivationStore(sys.argv[1], 1)
+"""
+
+
 def test_two_processes_that_want_one_key_compute_it_once(tmp_path):
-    program = textwrap.dedent("""
-        import sys, time
-        from tests.features.test_store import stored
-        from analogue.features import ActivationStore
-        store = ActivationStore(sys.argv[1], 1)
+    program = """
         with store.reserve(["b", "a"]):
             if store.get("a") is None:
                 print("computed", flush=True)
                 time.sleep(1)
                 store.put("a", stored())
         assert store.get("a") is not None
-    """)
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    """
+    processes = [start(program, tmp_path) for _ in range(2)]
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert "".join(outputs).count("computed") == 1
+
+
+def test_a_killed_process_leaves_no_lock_and_no_part_of_an_entry(store, tmp_path):
+    program = """
+        with store.reserve(["key"]):
+            print("reserved", flush=True)
+            for seed in itertools.count():
+                store.put("key", stored(seed, 400))
+    """
+    process = start(program, tmp_path)
+    assert process.stdout.readline() == "reserved\n"
+    time.sleep(0.2)  # somewhere in a write
+    process.kill()
+    process.communicate()
+    assert store.get("key") is not None
+    reserved = threading.Event()
+
+    def reserve():
+        with store.reserve(["key"]):
+            reserved.set()
+
+    threading.Thread(target=reserve, daemon=True).start()
+    assert reserved.wait(timeout=20)
+
+
+def test_a_reader_never_meets_a_half_written_entry(store, tmp_path, caplog):
+    store.put("key", stored(0, 400))
+    program = """
+        end = time.monotonic() + 1.5
+        for seed in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+            store.put("key", stored(seed, 400))
+            store.put("another", stored(seed, 400))
+    """
+    process = start(program, tmp_path)
+    n_read = 0
+    while process.poll() is None:
+        assert store.get("key") is not None
+        n_read += 1
+    process.communicate()
+    assert process.returncode == 0
+    assert n_read > 10
+    assert not caplog.records

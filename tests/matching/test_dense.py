@@ -6,10 +6,11 @@ import torch
 
 from analogue.features import FeatureActivations
 from analogue.matching import BestPartners, TokenChunks, best_partners, best_partners_dense
+from analogue.matching.dense.arithmetic import PRECISIONS, error_bound
 from analogue.matching.dense.moments import dense_moments, live_side
 from analogue.matching.dense.scores import _add_on_cpu, _add_on_device
 from analogue.matching.dense.stream import Stream
-from analogue.matching.dense.tiles import PRECISIONS, candidate_pairs, correlation_tile, error_bound
+from analogue.matching.dense.tiles import candidate_pairs, correlation_tile
 from tests.matching.test_best_partners import assert_best, dense_correlations
 
 SHAPES = [(1, 3, 4), (2, 5, 5), (7, 1, 6), (40, 30, 1), (90, 70, 50), (300, 40, 130)]
@@ -112,6 +113,23 @@ def test_rounded_tiles_need_few_candidates_where_partners_stand_out() -> None:
     sides = [live_side(moments, None) for moments in dense_moments(stream)[:2]]
     pairs = candidate_pairs(stream, *sides, k=1, precision="bf16", both=True, tile_bytes=2**30)
     assert [labels.tolist() for labels in pairs] == [list(range(200))] * 2
+
+
+@pytest.mark.parametrize(("precision", "n_tiles"), [("float64", 10), ("float32", 5), ("bf16", 5)])
+def test_a_tile_fits_its_memory_twice(precision, n_tiles: int) -> None:
+    class Counted(list):
+        n_passes = 0
+
+        def __iter__(self):
+            self.n_passes += 1
+            return super().__iter__()
+
+    chunks = Counted(TokenChunks(*related_activations(np.random.default_rng(13), 30, 40, 50)))
+    side_a, side_b = chunks[0]
+    side_a += torch.linspace(0, 1, 30)[:, None]  # nobody is constant
+    side_b += torch.linspace(0, 1, 30)[:, None]
+    best_partners_dense(chunks, 50, precision=precision, tile_bytes=2 * 4 * 50 * 8)
+    assert chunks.n_passes == n_tiles + 2  # moments, and exact correlations
 
 
 def test_ties_go_to_the_lowest_feature_in_every_tile() -> None:

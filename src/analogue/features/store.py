@@ -4,31 +4,22 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from filelock import FileLock, Timeout
 
-from analogue.features.activations import FeatureActivations
+from analogue.features._entry import DamagedEntryError, StoredActivations, read_entry, write_entry
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION = "1"
-ARRAYS = ("indptr", "indices", "values")
-
-
-@dataclass(frozen=True)
-class StoredActivations:
-    """Activations together with what was measured while they were made (a JSON object)."""
-
-    activations: FeatureActivations
-    facts: dict[str, Any]
+FORMAT_VERSION = "2"
+# Nobody writes a file for so long without a pause: a temporary one of this age was left by a process that was killed.
+ABANDONED_SECONDS = 3600
 
 
 def content_key(**content: Any) -> str:
@@ -41,7 +32,12 @@ class ActivationStore:
 
     An entry appears whole or not at all (temporary name, fsync, rename), carries a checksum that is verified when it
     is opened, and is computed by one process at a time (`reserve`). A damaged entry counts as missing. When the
-    entries outgrow `max_gb`, the least recently used go first.
+    entries outgrow `max_gb`, the least recently used go first; the one just written and reserved ones stay, even where
+    they alone are too many. What has been opened remains readable after its entry went.
+
+    Args:
+        directory: made when the first entry is written or reserved.
+        max_gb: 10^9 bytes that the entries may take.
     """
 
     def __init__(self, directory: str | Path, max_gb: float) -> None:
@@ -51,22 +47,21 @@ class ActivationStore:
     def get(self, key: str) -> StoredActivations | None:
         """The entry of that key, or None where there is none or it is damaged."""
         path = self._path(key)
-        if not path.is_file():
-            return None
         try:
-            stored = _read(path)
-        except (SafetensorError, ValueError, KeyError, OSError) as error:
+            stored = read_entry(path)
+        except DamagedEntryError as error:
             log.warning("The cached activations %s are damaged (%s) and will be computed again.", path.name, error)
             return None
-        os.utime(path)
+        with suppress(OSError):  # it may have gone since, or belong to somebody else
+            os.utime(path)
         return stored
 
     def put(self, key: str, stored: StoredActivations) -> None:
         """Write an entry; a reader never sees a part of it."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        temporary = self.directory / f".{key}.{os.getpid()}.tmp"
+        temporary = self.directory / f".{key}.{uuid.uuid4().hex}.tmp"
         try:
-            _write(temporary, stored)
+            write_entry(temporary, stored)
             os.replace(temporary, self._path(key))
         finally:
             temporary.unlink(missing_ok=True)
@@ -79,7 +74,7 @@ class ActivationStore:
         Locks are taken in the order of the keys' names, so that two holders never wait for each other.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        locks = [FileLock(self.directory / f"{key}.lock") for key in sorted(set(keys))]
+        locks = [self._lock(key) for key in sorted(set(keys))]
         taken: list[FileLock] = []
         try:
             for lock in locks:
@@ -93,36 +88,32 @@ class ActivationStore:
     def _path(self, key: str) -> Path:
         return self.directory / f"{key}.safetensors"
 
+    def _lock(self, key: str) -> FileLock:
+        return FileLock(self.directory / f"{key}.lock")
+
     def _make_room(self, keep: str) -> None:
-        entries = sorted(self.directory.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-        total = 0
-        for path in entries:
-            total += path.stat().st_size
-            if total > self.max_bytes and path != self._path(keep):
+        for path in self.directory.glob(".*.tmp"):
+            if time.time() - _state(path)[0] > ABANDONED_SECONDS:
                 path.unlink(missing_ok=True)
+        oldest_first = sorted((*_state(path), path) for path in self.directory.glob("*.safetensors"))
+        total = sum(size for _, size, _ in oldest_first)
+        for _, size, path in oldest_first:
+            if total > self.max_bytes and path.stem != keep and self._remove_unless_reserved(path):
+                total -= size
+
+    def _remove_unless_reserved(self, path: Path) -> bool:
+        try:
+            with self._lock(path.stem).acquire(blocking=False):
+                path.unlink(missing_ok=True)
+        except Timeout:
+            return False
+        return True
 
 
-def _write(path: Path, stored: StoredActivations) -> None:
-    acts = stored.activations
-    tensors = {name: torch.from_numpy(getattr(acts, name)) for name in ARRAYS}
-    header = {"d_sae": str(acts.d_sae), "facts": json.dumps(stored.facts, sort_keys=True), "sha256": _checksum(tensors)}
-    save_file(tensors, path, metadata=header)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _read(path: Path) -> StoredActivations:
-    with safe_open(path, framework="pt") as file:
-        header: Mapping[str, str] = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in ARRAYS}
-    if _checksum(tensors) != header["sha256"]:
-        raise ValueError("its checksum does not match")
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-    return StoredActivations(FeatureActivations(**arrays, d_sae=int(header["d_sae"])), json.loads(header["facts"]))
-
-
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in ARRAYS:
-        digest.update(tensors[name].numpy().data)
-    return digest.hexdigest()
+def _state(path: Path) -> tuple[float, int]:
+    """When a file was last used, and its bytes; now and none if another process removed it meanwhile."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return time.time(), 0
+    return found.st_mtime, found.st_size

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from analogue.matching.dense.arithmetic import PRECISIONS
 from analogue.matching.dense.moments import Side, dense_moments, live_side
 from analogue.matching.dense.ranks import Ranks
 from analogue.matching.dense.scores import best_of, exact_correlations
 from analogue.matching.dense.stream import Chunk, Stream
-from analogue.matching.dense.tiles import PRECISIONS, candidate_pairs
+from analogue.matching.dense.tiles import candidate_pairs
 from analogue.matching.partners import BestPartners, Direction, Subset, as_indices
 
 if TYPE_CHECKING:

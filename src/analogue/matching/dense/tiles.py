@@ -1,51 +1,18 @@
 """Tiles of the correlation matrix, and the pairs that may be among the best of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import sqrt
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from analogue.matching.dense.arithmetic import PRECISIONS, error_bound, matmul_settings
 from analogue.matching.dense.moments import Side, standardised
 from analogue.matching.dense.ranks import Ranks
 from analogue.matching.dense.stream import Stream
 
 # A candidate's exact correlation takes about as long as this many columns of a tile.
 _COLUMNS_A_CANDIDATE = 32
-
-
-class Precision(NamedTuple):
-    """The arithmetic of a tile."""
-
-    dtype: torch.dtype
-    unit: float
-    """Largest relative error of one rounding beyond those of `dtype`'s accumulator."""
-    n_roundings: int
-    """Such roundings on the way from two activations to their term of a correlation."""
-
-
-# bf16 rounds both activations, and on a CPU each chunk's product. tf32 is taken to truncate, not to round.
-PRECISIONS = {
-    "float64": Precision(torch.float64, 0.0, 0),
-    "float32": Precision(torch.float32, 0.0, 0),
-    "tf32": Precision(torch.float32, 2.0**-10, 2),
-    "bf16": Precision(torch.bfloat16, 2.0**-8, 3),
-}
-
-
-def error_bound(precision: str, n_terms: int) -> float:
-    """How far a correlation in a tile, the sum of so many terms, may lie from the exact one.
-
-    Each rounding of unit u changes a term a_t b_t by at most u |a_t b_t|, and sum |a_t b_t| <= 1 for columns of norm 1
-    (Cauchy-Schwarz): m roundings change the correlation by at most (1 + u)^m - 1, whatever the activations. To this
-    comes the accumulation, whose n roundings are bounded by sqrt(n) of them (Higham and Mary 2019), taken four times.
-    """
-    dtype, unit, n_roundings = PRECISIONS[precision]
-    accumulator = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps / 2
-    return (1 + unit) ** n_roundings - 1 + (8 + 4 * sqrt(n_terms)) * accumulator
 
 
 class _Near(NamedTuple):
@@ -81,9 +48,9 @@ def candidate_pairs(
 
 def correlation_tile(stream: Stream, a: Side, b: Side, precision: str) -> Float[Tensor, "n_live_a n_live_b"]:
     """Terms of this rank's tokens to the correlations of two sides' features, in one pass; alone, the correlations."""
-    dtype, wide = PRECISIONS[precision].dtype, _accumulator(precision)
+    dtype, wide = PRECISIONS[precision].dtype, PRECISIONS[precision].accumulator
     tile = torch.zeros(a.n_live, b.n_live, dtype=wide, device=stream.device)
-    with _matmul_settings(precision):
+    with matmul_settings(precision):
         for acts_a, acts_b in stream:
             x, y = standardised(acts_a, a, dtype), standardised(acts_b, b, dtype)
             if dtype == wide:
@@ -118,9 +85,9 @@ def _sweep(
 
 
 def _rows_a_tile(precision: str, n_other: int, n_ranks: int, tile_bytes: int) -> int:
-    """Rows of a tile that fit, with temporaries of its size: one here, and two of those who send it; some a rank."""
+    """Rows of a tile: a multiple of the ranks, that fits with as much again, and with twice that where ranks sum it."""
     n_copies = 2 if n_ranks == 1 else 4
-    n_rows = tile_bytes // (n_copies * _accumulator(precision).itemsize * n_other)
+    n_rows = tile_bytes // (n_copies * PRECISIONS[precision].accumulator.itemsize * n_other)
     return max(1, n_rows // n_ranks) * n_ranks
 
 
@@ -138,11 +105,6 @@ def _limit(precision: str, k: int, n_other: int) -> int:
     return 4 * k + n_other // _COLUMNS_A_CANDIDATE if PRECISIONS[precision].n_roundings else n_other
 
 
-def _accumulator(precision: str) -> torch.dtype:
-    """What a tile adds up in."""
-    return torch.float64 if PRECISIONS[precision].dtype == torch.float64 else torch.float32
-
-
 def _joined(parts: list[_Near], ranks: Ranks) -> _Near:
     """Of all tiles and ranks."""
     return _Near(*(ranks.concatenate(torch.cat(columns)) for columns in zip(*parts, strict=True)))
@@ -157,17 +119,3 @@ def _at_least(near: _Near, threshold: Float[Tensor, " n_own"]) -> _Near:
 def _nothing(device: torch.device) -> _Near:
     none = torch.empty(0, dtype=torch.int64, device=device)
     return _Near(none, none, none.float(), none)
-
-
-@contextmanager
-def _matmul_settings(precision: str) -> Iterator[None]:
-    """Make float32 products mean float32, or tf32 where asked for, and bf16 ones add up in float32."""
-    cuda = torch.backends.cuda.matmul
-    before = torch.get_float32_matmul_precision(), cuda.allow_bf16_reduced_precision_reduction
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    cuda.allow_bf16_reduced_precision_reduction = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        cuda.allow_bf16_reduced_precision_reduction = before[1]
