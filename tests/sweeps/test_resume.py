@@ -1,6 +1,7 @@
 """A sweep that is killed goes on where it stopped; every launcher ends with the same table."""
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -47,6 +48,13 @@ def test_a_killed_sweep_resumes_and_ends_as_if_nothing_had_happened(whole, tmp_p
     assert {name: after[name] for name in before} == before  # taken over, not computed again
     assert f"4 of 4 jobs ended: {4 - len(before)} done, 0 failed, {len(before)} cached" in printed
     assert (tmp_path / "resumed" / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def test_one_pass_takes_all_layers_that_the_grid_needs(whole, tmp_path):
+    run("-m", *GRID, "layers_per_pass=all", "sweep.dir=sweep", cwd=tmp_path, cache=tmp_path / "cache")
+    passes = [json.loads(record)["n_model_passes"] for _, record in sorted(records(tmp_path / "sweep").items())]
+    assert passes == [2, 0, 0, 0]
+    assert (tmp_path / "sweep" / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 
 @pytest.mark.launchers

@@ -1,6 +1,7 @@
 """Settings that no type can check, refused before any work is done."""
 
 from analogue.comparison.config import CompareConfig
+from analogue.comparison.grid_layers import ALL
 from analogue.comparison.scoring import configured_metrics
 from analogue.errors import UserError
 
@@ -19,6 +20,8 @@ def check_settings(config: CompareConfig) -> None:
     for key, (value, minimum) in minima.items():
         if value < minimum:
             raise UserError(key, value, f"must be at least {minimum}")
+    if config.layers_per_pass != ALL and not (isinstance(config.layers_per_pass, int) and config.layers_per_pass > 0):
+        raise UserError("layers_per_pass", config.layers_per_pass, "must be at least 1, or all")
     configured_metrics(config.metrics)
     if not config.null.kinds:
         raise UserError("null.kinds", "[]", "names no null; choose from shuffle, random_pairs, rotated")

@@ -127,10 +127,12 @@ class CacheConfig:
 
 @dataclass
 class SweepConfig:
-    """Where a multirun writes, and the earlier one whose finished jobs it takes over."""
+    """Where a multirun writes, the earlier one whose finished jobs it takes over, and the layers of its grid."""
 
     dir: str = MISSING
     resume: str | None = MISSING
+    layers_a: list[int] = MISSING
+    layers_b: list[int] = MISSING
 
 
 @dataclass
@@ -152,6 +154,7 @@ class CompareConfig:
     null: NullConfig = MISSING
     seed: int = MISSING
     cache: CacheConfig = MISSING
+    layers_per_pass: int | str = MISSING  # or `all`
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
     sweep: SweepConfig = MISSING

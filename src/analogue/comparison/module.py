@@ -1,9 +1,9 @@
 """The evaluation loop: one pass over the tokens that gathers both sides' feature activations, on every rank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
@@ -15,6 +15,7 @@ from analogue.features import ActivationCollector, ActivationStore, StoredActiva
 from analogue.models import ResidualStream
 from analogue.saes import ReconstructionQuality
 
+T = TypeVar("T")
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
 
@@ -22,7 +23,8 @@ class ComparisonModule(L.LightningModule):
     """Finds each side's activations in the store, or computes them in `Trainer.test`.
 
     `tokens` holds the fingerprint of what each side reads, by its label. Each data loader serves the tokens of one
-    fingerprint, in the order in which `tokens` names them first.
+    fingerprint, in the order in which `tokens` names them first. `companions` opens the other layers that a side's
+    pass takes along into the store.
 
     After the test, `evidence` holds the activations of each side by its label, `computed` the labels whose activations
     were not in the store, and `n_model_passes` how often a model went over the corpus: sides that share a model share
@@ -30,39 +32,42 @@ class ComparisonModule(L.LightningModule):
     """
 
     def __init__(
-        self, sides: list[Side], tokens: Mapping[str, str], precision: str, store: ActivationStore | None
+        self,
+        sides: list[Side],
+        tokens: Mapping[str, str],
+        precision: str,
+        store: ActivationStore | None,
+        companions: Callable[[Side], list[Side]],
     ) -> None:
         super().__init__()
-        self.sides = sides
         self.tokens = tokens
-        self.keys = {side.label: side.activation_key(tokens[side.label], precision) for side in sides}
+        self.key_of = lambda side: side.activation_key(tokens[side.label], precision)
+        self.keys = {side.label: self.key_of(side) for side in sides}
+        self.sides = {self.keys[side.label]: side for side in sides}
         self.store = store
+        self.companions = companions
         self.evidence: dict[str, StoredActivations] = {}
         self.computed: list[str] = []
         self.n_model_passes = 0
         self._reservation = ExitStack()
 
     def setup(self, stage: str) -> None:
-        missing = self._reserve_missing() if self.trainer.is_global_zero else []
-        missing_keys = self.trainer.strategy.broadcast(missing)
+        to_run = self._reserve_missing()
         if self.trainer.world_size > 1:  # every rank pairs a share of the features
-            self.evidence = self.trainer.strategy.broadcast(self.evidence)
-        to_run = list(
-            {self.keys[side.label]: side for side in self.sides if self.keys[side.label] in missing_keys}.values()
-        )
-        to_run.sort(key=self._pass_of)
-        self.passes = [list(group) for _, group in groupby(to_run, key=self._pass_of)]
+            self.evidence = self._as_rank_0(lambda: self.evidence)
+        self.computed = [label for label, key in self.keys.items() if key in to_run]
+        in_order = sorted(to_run.values(), key=self._pass_of)
+        self.passes = [list(group) for _, group in groupby(in_order, key=self._pass_of)]
         self.n_model_passes = len(self.passes)
-        self.computed = [side.label for side in self.sides if self.keys[side.label] in missing_keys]
         self.streams: Sequence[ResidualStream] = nn.ModuleList(  # type: ignore[assignment]
             [group[0].model.load(group[0].model_dtype) for group in self.passes]
         )
-        self.saes: Mapping[str, Any] = nn.ModuleDict({side.label: side.sae for side in to_run})  # type: ignore[assignment]
+        self.saes: Mapping[str, Any] = nn.ModuleDict({key: side.sae for key, side in to_run.items()})  # type: ignore[assignment]
         self.collectors: Mapping[str, ActivationCollector] = nn.ModuleDict(  # type: ignore[assignment]
-            {side.label: ActivationCollector(side.d_sae) for side in to_run}
+            {key: ActivationCollector(side.d_sae) for key, side in to_run.items()}
         )
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
-            {side.label: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for side in to_run}
+            {key: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for key, side in to_run.items()}
         )
 
     def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -75,17 +80,14 @@ class ComparisonModule(L.LightningModule):
                 continue
             resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
             for side in sides:
-                self._encode(side.label, position[batch.mask], resid[side.layer][batch.mask])
+                self._encode(self.key_of(side), position[batch.mask], resid[side.layer][batch.mask])
 
     def on_test_epoch_end(self) -> None:
-        for sides in self.passes:
-            for side in sides:
-                stored = StoredActivations(
-                    self.collectors[side.label].activations(), self.quality[side.label].compute()._asdict()
-                )
-                self.evidence |= {label: stored for label, key in self.keys.items() if key == self.keys[side.label]}
-                if self.store is not None and self.trainer.is_global_zero:
-                    self.store.put(self.keys[side.label], stored)
+        for key, collector in self.collectors.items():
+            stored = StoredActivations(collector.activations(), self.quality[key].compute()._asdict())
+            self.evidence |= {label: stored for label, own in self.keys.items() if own == key}
+            if self.store is not None and self.trainer.is_global_zero:
+                self.store.put(key, stored)
         self.release()
 
     def release(self) -> None:
@@ -96,25 +98,38 @@ class ComparisonModule(L.LightningModule):
         """Sides with the same one share a model's pass over their tokens."""
         return self.tokens[side.label], side.model_identity
 
-    def _encode(self, label: str, position: Tensor, resid: Tensor) -> None:
+    def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
         for some_positions, some_resid in zip(
             position.split(TOKENS_PER_ENCODING), resid.split(TOKENS_PER_ENCODING), strict=True
         ):
-            acts = self.saes[label].encode(some_resid)
-            self.collectors[label].update(some_positions, acts)
-            self.quality[label].update(some_resid, self.saes[label].decode(acts), acts)
+            acts = self.saes[key].encode(some_resid)
+            self.collectors[key].update(some_positions, acts)
+            self.quality[key].update(some_resid, self.saes[key].decode(acts), acts)
 
-    def _reserve_missing(self) -> list[str]:
-        """Keys that nobody has computed; they are locked until `release`."""
-        if self.store is None:
-            return list(self.keys.values())
-        missing = self._look_up(self.store)
+    def _reserve_missing(self) -> dict[str, Side]:
+        """What nobody has computed, by its key; it is locked until `release`."""
+        store = self.store
+        if store is None:
+            return self.sides
+        missing = self._as_rank_0(lambda: self._look_up(store))
         if not missing:
-            return []
-        self._reservation.enter_context(self.store.reserve(missing))
-        return self._look_up(self.store)  # another process may have computed them while this one waited
+            return {}
+        companions = [each for key in missing for each in self.companions(self.sides[key])]
+        wanted = self.sides | {self.key_of(each): each for each in companions}
+        return {key: wanted[key] for key in self._as_rank_0(lambda: self._reserve(store, missing, wanted))}
+
+    def _reserve(self, store: ActivationStore, missing: list[str], wanted: Iterable[str]) -> list[str]:
+        """Lock what is missing; another process may have computed some of it while this one waited."""
+        along = [key for key in wanted if key not in self.sides and key not in store]
+        self._reservation.enter_context(store.reserve([*missing, *along]))
+        missing = self._look_up(store)
+        return missing + [key for key in along if key not in store] if missing else []
 
     def _look_up(self, store: ActivationStore) -> list[str]:
-        found: dict[str, Any] = {key: store.get(key) for key in self.keys.values()}
+        found: dict[str, Any] = {key: store.get(key) for key in self.sides}
         self.evidence = {label: found[key] for label, key in self.keys.items() if found[key] is not None}
         return [key for key, stored in found.items() if stored is None]
+
+    def _as_rank_0(self, look: Callable[[], T]) -> T:
+        """What rank 0 finds, on every rank: the store may change between two looks."""
+        return self.trainer.strategy.broadcast(look() if self.trainer.is_global_zero else None)  # type: ignore

@@ -16,7 +16,7 @@ from analogue.comparison.module import ComparisonModule
 from analogue.comparison.pairing import Pairing, configured_filters, configured_rule
 from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.scoring import score_pairs, score_subspaces
-from analogue.comparison.side import Side, open_side
+from analogue.comparison.side import Side, open_companions, open_side
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText
 from analogue.corpus import TextUnits, TokenDataModule
 from analogue.features import ActivationStore, FeatureActivations, top_tokens
@@ -73,7 +73,8 @@ def gather_activations(config: CompareConfig, sides: list[Side], reading: Readin
     """Run the evaluation loop; returns the module with its evidence, and whether this is rank 0."""
     trainer = open_trainer(config.trainer, logger=False)
     store = _open_store(config.cache)
-    module = ComparisonModule(sides, reading.fingerprints(), str(trainer.precision), store)
+    companions = partial(open_companions, config=config)
+    module = ComparisonModule(sides, reading.fingerprints(), str(trainer.precision), store, companions)
     try:
         trainer.test(module, TokenDataModule(reading.streams(), config.data.batch_size), verbose=False)
     finally:

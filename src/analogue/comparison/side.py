@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from analogue.comparison.config import ModelConfig, SAEConfig
+from analogue.comparison.config import CompareConfig, ModelConfig, SAEConfig
+from analogue.comparison.grid_layers import layers_of_pass
 from analogue.errors import UserError
 from analogue.features import content_key
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
@@ -69,8 +70,7 @@ def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Sid
     """Open a side's model and SAE.
 
     Raises:
-        UserError: naming the key to change: a model or SAE that is not there, a layer out of range, or an SAE whose
-            width is not the model's.
+        UserError: naming the key to change: a model that is not there, or what `side_at` raises.
     """
     language_model = open_model(
         model.name,
@@ -81,22 +81,48 @@ def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Sid
         randomize_seed=model.randomize_seed,
         device_map=model.device_map,
     )
-    language_model.check_layer(layer, key=f"layer_{label}")
+    return side_at(label, language_model, model.dtype, sae, layer)
+
+
+def side_at(label: str, model: LanguageModel, model_dtype: str, sae: SAEConfig, layer: int) -> Side:
+    """A side of a model that is open already.
+
+    Raises:
+        UserError: naming the key to change: a layer out of range, an SAE that is not there, or one whose width is not
+            the model's.
+    """
+    model.check_layer(layer, key=f"layer_{label}")
     key = f"sae_{label}.path"
     loaded = load(sae.path, layer, sae.dtype, key, sae.before_topk)
-    if loaded.cfg.d_in != language_model.d_model:
+    if loaded.cfg.d_in != model.d_model:
         problem = f"reads activations of width {loaded.cfg.d_in}, but {model.name} (model_{label}.name) has d_model "
-        raise UserError(key, sae.path, f"{problem}{language_model.d_model}; choose an SAE trained on that model")
+        raise UserError(key, sae.path, f"{problem}{model.d_model}; choose an SAE trained on that model")
     return Side(
         label=label,
-        model=language_model,
+        model=model,
         layer=layer,
         sae=loaded,
         sae_path=sae.path.replace("{layer}", str(layer)),
         sae_fingerprint=sae_fingerprint(loaded),
-        model_dtype=model.dtype,
-        warnings=[f"{key} {warning}" for warning in sae_warnings(loaded, layer, language_model.hook)],
+        model_dtype=model_dtype,
+        warnings=[f"{key} {warning}" for warning in sae_warnings(loaded, layer, model.hook)],
     )
+
+
+def open_companions(side: Side, config: CompareConfig) -> list[Side]:
+    """The same model at the other layers of `side`'s pass.
+
+    A layer that cannot be opened is left out: its own job says why.
+    """
+    grid, sae = (config.sweep.layers_a, config.sae_a) if side.label == "a" else (config.sweep.layers_b, config.sae_b)
+    companions = []
+    for layer in layers_of_pass(side.layer, grid, config.layers_per_pass):
+        try:
+            if layer != side.layer:
+                companions.append(side_at(side.label, side.model, side.model_dtype, sae, layer))
+        except UserError:
+            continue
+    return companions
 
 
 def same_tokenizer(a: Side, b: Side) -> bool:

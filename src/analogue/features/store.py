@@ -56,6 +56,10 @@ class ActivationStore:
             os.utime(path)
         return stored
 
+    def __contains__(self, key: str) -> bool:
+        """Whether there is an entry of that key; it may yet turn out to be damaged."""
+        return self._path(key).is_file()
+
     def put(self, key: str, stored: StoredActivations) -> None:
         """Write an entry; a reader never sees a part of it."""
         self.directory.mkdir(parents=True, exist_ok=True)

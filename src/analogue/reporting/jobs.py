@@ -15,7 +15,7 @@ from analogue.reporting.record import ComparisonResult
 log = logging.getLogger(__name__)
 
 # Settings that say where a job writes and what it shares, not what it finds.
-PLACES = frozenset({"output_dir", "logger", "cache", "sweep"})
+PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass"})
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,15 @@ class SweepProgress:
 
 def count_jobs(hydra: Any) -> int | None:
     """Jobs in the grid that a multirun's overrides span; None where one of them is no list of choices."""
+    spanned = choices(hydra)
+    return None if spanned is None else math.prod(len(values) for values in spanned.values())
+
+
+def choices(hydra: Any) -> dict[str, list[str]] | None:
+    """What each key of a multirun's grid may be, as its overrides spell it; None where one is no list of choices."""
     given = [*(f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()), *hydra.overrides.task]
     overrides = {override.key_or_group: override for override in OverridesParser.create().parse_overrides(given)}
     sweeps = [override for override in overrides.values() if override.is_sweep_override()]
     if not all(override.is_discrete_sweep() for override in sweeps):
         return None
-    return math.prod(sum(1 for _ in override.sweep_string_iterator()) for override in sweeps)
+    return {override.key_or_group: [*override.sweep_string_iterator()] for override in sweeps}
