@@ -1,3 +1,4 @@
+import gc
 import json
 
 import numpy as np
@@ -5,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sae_lens import SAE
+from transformers import PreTrainedModel
 
 from analogue.embedded import ASSETS
 
@@ -132,3 +134,17 @@ def test_fewer_sequences_than_asked_for_are_used_and_told(compare, tmp_path):
     result = compare(f"data.path={text}", "data.packing=false", "filters=none")
     assert result.corpus.n_sequences == 2
     assert any("holds only 2 sequences" in warning for warning in result.warnings)
+
+
+def test_models_and_saes_of_a_job_do_not_linger_in_memory(compare):
+    def alive():
+        return {id(each) for each in gc.get_objects() if issubclass(type(each), PreTrainedModel | SAE)}
+
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        compare("cache=off")
+        assert alive() <= before
+    finally:
+        gc.enable()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jaxtyping import Float64
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.comparison.module import ComparisonModule
+from analogue.comparison.module import Gathered
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.reading import Reading
 from analogue.comparison.scoring import Scores
@@ -28,7 +28,7 @@ def assemble_result(
     cfg: DictConfig,
     sides: list[Side],
     reading: Reading,
-    module: ComparisonModule,
+    gathered: Gathered,
     pairing: Pairing,
     spaces: tuple[FeatureSpace, FeatureSpace],
     scores: Scores,
@@ -36,7 +36,7 @@ def assemble_result(
     timings: dict[str, float],
 ) -> ComparisonResult:
     """The record of one comparison."""
-    side_records = [_side_record(side, module) for side in sides]
+    side_records = [_side_record(side, gathered) for side in sides]
     published = published_scores(
         experiment_of(sides[0].model.name, sides[1].model.name), sides[0].layer, sides[1].layer
     )
@@ -56,7 +56,7 @@ def assemble_result(
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
         published=[printed._asdict() for printed in published],
-        n_model_passes=module.n_model_passes,
+        n_model_passes=gathered.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
         config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
@@ -119,8 +119,8 @@ def _corpus_record(cfg: DictConfig, reading: Reading) -> CorpusRecord:
     )
 
 
-def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
-    stored = module.evidence[side.label]
+def _side_record(side: Side, gathered: Gathered) -> SideRecord:
+    stored = gathered.activations[side.label]
     return SideRecord(
         model=side.model.name,
         revision=side.model.revision,
@@ -134,8 +134,8 @@ def _side_record(side: Side, module: ComparisonModule) -> SideRecord:
         n_live_features=int((stored.activations.n_active() > 0).sum()),
         l0=stored.activations.l0(),
         explained_variance=_finite(stored.facts["explained_variance"]),
-        activation_key=module.keys[side.label],
-        from_cache=side.label not in module.computed,
+        activation_key=gathered.keys[side.label],
+        from_cache=side.label in gathered.from_cache,
     )
 
 

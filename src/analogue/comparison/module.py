@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -19,16 +20,29 @@ T = TypeVar("T")
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """What a comparison is made from.
+
+    Attributes:
+        activations: each side's, by its label.
+        keys: their names in the store.
+        from_cache: the labels whose activations were in the store.
+        n_model_passes: how often a model went over the corpus.
+    """
+
+    activations: dict[str, StoredActivations]
+    keys: dict[str, str]
+    from_cache: set[str]
+    n_model_passes: int
+
+
 class ComparisonModule(L.LightningModule):
     """Finds each side's activations in the store, or computes them in `Trainer.test`.
 
     `tokens` holds the fingerprint of what each side reads, by its label. Each data loader serves the tokens of one
     fingerprint, in the order in which `tokens` names them first. `companions` opens the other layers that a side's
-    pass takes along into the store.
-
-    After the test, `evidence` holds the activations of each side by its label, `computed` the labels whose activations
-    were not in the store, and `n_model_passes` how often a model went over the corpus: sides that share a model share
-    the pass.
+    pass takes along into the store. Sides that share a model share the pass.
     """
 
     def __init__(
@@ -47,18 +61,15 @@ class ComparisonModule(L.LightningModule):
         self.store = store
         self.companions = companions
         self.evidence: dict[str, StoredActivations] = {}
-        self.computed: list[str] = []
-        self.n_model_passes = 0
         self._reservation = ExitStack()
 
     def setup(self, stage: str) -> None:
         to_run = self._reserve_missing()
         if self.trainer.world_size > 1:  # every rank pairs a share of the features
             self.evidence = self._as_rank_0(lambda: self.evidence)
-        self.computed = [label for label, key in self.keys.items() if key in to_run]
+        self.computed = {label for label, key in self.keys.items() if key in to_run}
         in_order = sorted(to_run.values(), key=self._pass_of)
         self.passes = [list(group) for _, group in groupby(in_order, key=self._pass_of)]
-        self.n_model_passes = len(self.passes)
         self.streams: Sequence[ResidualStream] = nn.ModuleList(  # type: ignore[assignment]
             [group[0].model.load(group[0].model_dtype) for group in self.passes]
         )
@@ -88,11 +99,22 @@ class ComparisonModule(L.LightningModule):
             self.evidence |= {label: stored for label, own in self.keys.items() if own == key}
             if self.store is not None and self.trainer.is_global_zero:
                 self.store.put(key, stored)
-        self.release()
+        self._reservation.close()
+
+    def gathered(self) -> Gathered:
+        """What the test has gathered."""
+        from_cache = set(self.keys) - self.computed
+        return Gathered(self.evidence, self.keys, from_cache, len(self.passes))
 
     def release(self) -> None:
-        """Let go of the reserved store entries; also after a failure."""
+        """Let go of all that is held, also after a failure.
+
+        Lightning's trainer and its module refer to each other, so that Python would keep the language models and SAEs
+        of a multirun's earlier jobs in memory.
+        """
         self._reservation.close()
+        self._modules.clear()
+        self.sides, self.passes, self.evidence = {}, [], {}
 
     def _pass_of(self, side: Side) -> tuple[str, str]:
         """Sides with the same one share a model's pass over their tokens."""

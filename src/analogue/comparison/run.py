@@ -12,7 +12,7 @@ from rich.console import Console
 from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
 from analogue.comparison.checks import check_settings
 from analogue.comparison.config import CacheConfig, CompareConfig, typed
-from analogue.comparison.module import ComparisonModule
+from analogue.comparison.module import ComparisonModule, Gathered
 from analogue.comparison.pairing import Pairing, configured_filters, configured_rule
 from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.scoring import score_pairs, score_subspaces
@@ -44,10 +44,10 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     reading = read_corpus(config, a, b)
     stopwatch.lap("open")
     rule = configured_rule(config.matching, a, b)
-    module, is_global_zero = gather_activations(config, [a, b], reading)
+    gathered, is_global_zero = gather_activations(config, [a, b], reading)
     stopwatch.lap("activations")
     with Console().status("pairing features"):
-        acts = {label: reading.on_units(label, each.activations) for label, each in module.evidence.items()}
+        acts = {label: reading.on_units(label, each.activations) for label, each in gathered.activations.items()}
         claims = rule(acts["a"], acts["b"], config.matching.direction.value)  # each rank does a share
         if not is_global_zero:
             return None
@@ -62,24 +62,25 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
         concepts = score_subspaces(config, space_a, space_b, TokenText(*units))
         stopwatch.lap("concepts")
     result = assemble_result(
-        cfg, [a, b], reading, module, pairing, (space_a, space_b), scores, concepts, stopwatch.laps
+        cfg, [a, b], reading, gathered, pairing, (space_a, space_b), scores, concepts, stopwatch.laps
     )
     pairs = pairs_table(pairing, space_a, space_b, units, scores.excess_correlation)
     report(cfg, result, pairs, nulls_table(scores.similarity))
     return result
 
 
-def gather_activations(config: CompareConfig, sides: list[Side], reading: Reading) -> tuple[ComparisonModule, bool]:
-    """Run the evaluation loop; returns the module with its evidence, and whether this is rank 0."""
+def gather_activations(config: CompareConfig, sides: list[Side], reading: Reading) -> tuple[Gathered, bool]:
+    """Run the evaluation loop; returns what it gathered, and whether this is rank 0."""
     trainer = open_trainer(config.trainer, logger=False)
     store = _open_store(config.cache)
     companions = partial(open_companions, config=config)
     module = ComparisonModule(sides, reading.fingerprints(), str(trainer.precision), store, companions)
     try:
         trainer.test(module, TokenDataModule(reading.streams(), config.data.batch_size), verbose=False)
+        gathered = module.gathered()
     finally:
         module.release()
-    return module, trainer.is_global_zero
+    return gathered, trainer.is_global_zero
 
 
 def report(cfg: DictConfig, result: ComparisonResult, pairs: pa.Table, nulls: pa.Table) -> None:
