@@ -14,6 +14,8 @@ from tests.hub.repositories import write_repositories
 from tests.hub.server import HubServer
 
 SMALL = ("data.n_sequences=8", "data.seq_len=40", "data.batch_size=4", "null.n=9", "logger=none", "cache=off")
+TRAINING = ("n_tokens=512", "batch_tokens=256", "buffer.tokens=512", "data.seq_len=64", "seeds=[0]", "logger=none")
+TRAINING += ("expansion_factor=[2]", "evaluation.n_tokens=256", "evaluation.n_sequences=2", "layers=[1,3]")
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
 REPOSITORY = Path(__file__).parents[2]
 
@@ -21,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 class Client:
     """Runs comparisons in a process whose hub is `endpoint` and whose caches are under `home`."""
 
-    def __init__(self, endpoint, home):
+    def __init__(self, endpoint, home, **environment):
         self.home = home
         places = {"HF_HOME": f"{home}/huggingface", "XDG_CACHE_HOME": f"{home}/cache", "PYTHONPATH": str(REPOSITORY)}
         quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
@@ -34,12 +36,16 @@ class Client:
             stderr=self.said,
             text=True,
             cwd=home,
-            env=mine | places | quiet | {"HF_ENDPOINT": endpoint},
+            env=mine | places | quiet | {"HF_ENDPOINT": endpoint} | environment,
         )
 
     def compare(self, *overrides):
         """The record of a small comparison as a dictionary, or its error and that error's kind."""
         return self.ask([*SMALL, *QUIET, f"output_dir={self.home}/run", *overrides])
+
+    def train(self, *overrides):
+        """The names of the SAEs that a small training run has written, or its error and that error's kind."""
+        return self.ask({"train": [*TRAINING, *QUIET, f"output_dir={self.home}/saes", *overrides]})
 
     def encode(self, path, resid):
         """What the SAE of that path makes of a residual stream: `acts`, `decoded` and its `W_dec`, as tensors."""

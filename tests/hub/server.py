@@ -1,9 +1,10 @@
-"""A local server that speaks as much of the Hugging Face Hub's protocol as its clients need to download.
+"""A local server that speaks as much of the Hugging Face Hub's protocol as its clients need.
 
 Repositories are folders, `models/OWNER/NAME` and `datasets/OWNER/NAME`; other revisions than `main` stand beside them
 as `NAME@REVISION`. What the server does wrong on purpose is set in `gated`, `cut_once` and `cut_always`.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 RESOLVE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+UPLOAD = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main")
+AUTH_CHECK = re.compile(r"/api/models/[^/]+/[^/]+/auth-check(/write)?")
 API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
 
 
@@ -54,7 +57,7 @@ def commit_of(kind, name, branch):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET and HEAD of files, and the few calls of the API that downloads make."""
+    """GET and HEAD of files, and the few calls of the API that downloads and uploads make."""
 
     protocol_version = "HTTP/1.1"
 
@@ -62,6 +65,30 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     do_HEAD = do_POST = do_GET
+
+    def upload(self, path, body):
+        """Repositories are made, and files committed, by whoever shows a token."""
+        if "Authorization" not in self.headers:
+            return self.reply(401, b"", {"X-Error-Message": "Invalid username or password."})
+        if path == "/api/repos/create":
+            asked = json.loads(body)
+            name = f"{asked['organization']}/{asked['name']}"
+            (self.server.root / "models" / name).mkdir(parents=True, exist_ok=True)
+            return self.reply_json({"url": f"{self.server.endpoint}/{name}", "name": name})
+        name, call = UPLOAD.fullmatch(path).groups()
+        if call == "preupload":
+            files = json.loads(body)["files"]
+            modes = [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False} for each in files]
+            return self.reply_json({"files": modes})
+        for line in body.splitlines():
+            entry = json.loads(line)
+            if entry["key"] == "file":
+                file = self.server.root / "models" / name / entry["value"]["path"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(base64.b64decode(entry["value"]["content"]))
+        commit = commit_of("models", name, "main")
+        url = f"{self.server.endpoint}/{name}/commit/{commit}"
+        return self.reply_json({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
 
     def answer(self):
         url = urlsplit(self.path)
@@ -73,6 +100,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.file("datasets" if match[1] else "models", match[2], unquote(match[3]), match[4])
             elif match := API.fullmatch(path):
                 self.api(*match.groups(), parse_qs(url.query), body.decode())
+            elif match := AUTH_CHECK.fullmatch(path):
+                self.reply(200 if "Authorization" in self.headers else 401, b"")
+            elif path == "/api/repos/create" or UPLOAD.fullmatch(path):
+                self.upload(path, body)
             else:
                 self.reply(404, b"")
         except KeyError as missing:

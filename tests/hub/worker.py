@@ -1,7 +1,8 @@
 """A process of its own that runs comparisons on demand: the hub's libraries read their settings when imported.
 
 Reads lines of JSON. A list of overrides is answered with the record, a path of an SAE and a residual stream with its
-encoding, and both with the sentence and the kind of what went wrong.
+encoding, the overrides of a training run with the names of its SAEs; each with the sentence and the kind of what went
+wrong.
 """
 
 import json
@@ -12,17 +13,21 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-import analogue.comparison.config  # noqa: F401
+import analogue.comparison.config
+import analogue.training.config  # noqa: F401
 from analogue.command_line import quieten
 from analogue.comparison.run import compare
 from analogue.saes import load
+from analogue.training.run import train_saes
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
 def answer(request):
     try:
-        return encode(**request) if isinstance(request, dict) else {"record": asdict(run(request))}
+        if isinstance(request, list):
+            return {"record": asdict(run(request))}
+        return train(request["train"]) if "train" in request else encode(**request)
     except Exception as error:
         return {"error": str(error), "kind": type(error).__name__}
 
@@ -30,6 +35,11 @@ def answer(request):
 def run(overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compare(compose("compare", overrides=overrides))
+
+
+def train(overrides):
+    with initialize_config_dir(str(CONF / "training"), version_base="1.3"):
+        return {"saes": list(train_saes(compose("train_sae", overrides=overrides)).held_out)}
 
 
 def encode(path, resid):

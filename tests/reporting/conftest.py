@@ -25,8 +25,7 @@ def sweep(tmp_path_factory, activation_cache):
     command = [sys.executable, str(COMPARE), "-m", "layer_a=1,2,3", "layer_b=4,99", "sweep.dir=runs/first"]
     # No user's error: a folder lies where the pairs of job 4 should go.
     (folder / "runs" / "first" / "4" / "pairs.parquet" / "in the way").mkdir(parents=True)
-    unset = {"WANDB_MODE", "WANDB_API_KEY"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     environment |= {"OMP_NUM_THREADS": "1", "HOME": str(folder)}  # nobody is logged in there
     ended = subprocess.run(
         [*command, *small, *quiet], cwd=folder, capture_output=True, text=True, env=environment, timeout=300

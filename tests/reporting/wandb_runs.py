@@ -24,6 +24,7 @@ class OfflineRun:
     config: dict[str, Any] = field(default_factory=dict)
     history: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, list[str]] = field(default_factory=dict)
+    artifact_names: dict[str, list[str]] = field(default_factory=dict)
 
     def table(self, name):
         """Rows of a logged table, as dictionaries."""
@@ -49,6 +50,7 @@ def _read_run(file):
             case "history":
                 run.history |= _items(record.history.item)
             case "artifact":
+                run.artifact_names.setdefault(record.artifact.type, []).append(record.artifact.name)
                 run.artifacts[record.artifact.type] = [entry.path for entry in record.artifact.manifest.contents]
             case "request":
                 pass

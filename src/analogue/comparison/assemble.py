@@ -136,6 +136,7 @@ def _side_record(side: Side, gathered: Gathered) -> SideRecord:
         explained_variance=_finite(stored.facts["explained_variance"]),
         activation_key=gathered.keys[side.label],
         from_cache=side.label in gathered.from_cache,
+        sae_fingerprint=side.sae_fingerprint,
     )
 
 

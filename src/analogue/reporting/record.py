@@ -24,6 +24,7 @@ class SideRecord:
         explained_variance: of the residual stream by the SAE's reconstruction, over the tokens compared.
         activation_key: name of the activations in the store.
         from_cache: True where no model pass was needed.
+        sae_fingerprint: of the SAE's configuration and weights; empty in early records.
     """
 
     model: str
@@ -40,6 +41,7 @@ class SideRecord:
     explained_variance: float | None
     activation_key: str
     from_cache: bool
+    sae_fingerprint: str = ""
 
 
 @dataclass(frozen=True)

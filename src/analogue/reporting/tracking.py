@@ -3,7 +3,6 @@
 import contextlib
 import netrc
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from analogue.reporting.files import PAIRS_FILE, RESULT_FILE
+from analogue.reporting.artifacts import log_record
 from analogue.reporting.grids import flat, pair
 from analogue.reporting.jobs import PLACES
 from analogue.reporting.record import ComparisonResult, label
@@ -56,7 +55,7 @@ def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]
     except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
         reason = str(error).strip().partition("\n")[0] or "no reason given"
         print(f"warning: not logged ({type(error).__name__}: {reason}); the result files are complete", file=sys.stderr)
-        _abandon_run()
+        abandon_run()
 
 
 def flat_config(result: ComparisonResult) -> dict[str, Any]:
@@ -91,37 +90,10 @@ def log_comparison(logger: Logger, result: ComparisonResult, pairs: pa.Table, di
         layers = result.side_a.layer, result.side_b.layer
         logger.experiment.name = f"{pair(result)} {layers[0]}-{layers[1]}"
         logger.experiment.tags = (pair(result), f"layers {layers[0]}-{layers[1]}", result.direction)
-        _log_artifacts(logger, result, directory)
+        log_record(logger, result, directory)
 
 
-def _log_artifacts(logger: WandbLogger, result: ComparisonResult, directory: Path) -> None:
-    """The record as an artifact, made from two SAE artifacts."""
-    import wandb
-
-    run = logger.experiment
-    saes = {
-        side: wandb.Artifact(
-            _artifact_name("sae", each.sae), type="sae", metadata={"model": each.model, "layer": each.layer}
-        )
-        for side, each in (("a", result.side_a), ("b", result.side_b))
-    }
-    for side, artifact in saes.items():
-        artifact.add_reference(f"sae:{getattr(result, f'side_{side}').sae}", name="sae")
-        if not run.offline:  # W&B knows no lineage without its server
-            run.use_artifact(artifact)
-    uses = {f"sae_{side}": artifact.name for side, artifact in saes.items()}
-    record = wandb.Artifact(f"comparison-{run.id}", type="comparison", metadata=uses)
-    for name in (RESULT_FILE, PAIRS_FILE):
-        record.add_file(str(directory / name))
-    run.log_artifact(record)
-
-
-def _artifact_name(kind: str, path: str) -> str:
-    """W&B allows letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^\w.-]+", "-", f"{kind}-{path}")[-128:]
-
-
-def _abandon_run() -> None:
+def abandon_run() -> None:
     """Close a run that failed half-way, or the next job of this process would write into it."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and getattr(wandb, "run", None) is not None:

@@ -147,10 +147,12 @@ class SAETraining(L.LightningModule):
             return
         import wandb
 
+        histograms: dict[str, Any] = {}
         for name, each in self.saes.items():
-            density = each.density[each.n_fired > 0].log10().cpu().numpy()
-            self.logger.experiment.log({f"{name}/log10_density": wandb.Histogram(density.tolist())})
+            density = each.density[each.n_fired > 0].log10()
+            histograms[f"{name}/log10_density"] = wandb.Histogram(density.tolist())
             each.forget_density()
+        self.logger.log_metrics(histograms, step=self.global_step)
 
     def _log_speed(self, n_tokens: int) -> None:
         (step, then), now = self._lap, time.perf_counter()

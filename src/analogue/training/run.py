@@ -1,14 +1,14 @@
 """Conducts one training run, from configuration to SAEs on disk."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from analogue.errors import UserError
 from analogue.models import LanguageModel, open_model
+from analogue.reporting.tracking import log_or_warn
 from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checks import check_settings
@@ -17,8 +17,9 @@ from analogue.training.module import SAETraining
 from analogue.training.outputs import metadata, output_directory, quality_table, write_saes
 from analogue.training.stopping import StopOnSignal, newest_checkpoint, newest_checkpoints
 from analogue.training.streams import open_streams
+from analogue.training.tracking import log_saes, open_logger
 from analogue.training.under_training import SAEUnderTraining
-from analogue.training.upload import upload_saes
+from analogue.training.upload import prepare_upload, upload_saes
 from analogue.training.variants import Variant, variants
 
 
@@ -34,6 +35,8 @@ def train_saes(cfg: DictConfig) -> SAETraining:
     """
     config: TrainSAEConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     check_settings(config)
+    if config.upload.repository:
+        prepare_upload(config.upload.repository)
     language_model = open_language_model(config)
     output = output_directory(config)
     chosen = variants(
@@ -66,6 +69,8 @@ def train_saes(cfg: DictConfig) -> SAETraining:
     if trainer.is_global_zero:
         folders = write_saes(config, chosen, module, output)
         Console().print(quality_table(config, module, output))
+        if trainer.logger is not None:
+            log_or_warn(lambda: trainer.logger, partial(log_saes, folders=folders))  # type: ignore
         if config.upload.repository:
             upload_saes(folders, output, config.upload.repository)
     return module
@@ -101,11 +106,6 @@ def build_module(config: TrainSAEConfig, chosen: list[Variant], d_model: int) ->
     }
     warm_up, decay = (round(share * n_steps) for share in (optimiser.warm_up_fraction, optimiser.decay_fraction))
     return SAETraining(saes, optimiser.learning_rate, warm_up, decay)
-
-
-def open_logger(cfg: DictConfig, output: Path) -> Any:
-    """The configured Lightning logger, writing beside the SAEs; False for none."""
-    return instantiate(cfg.logger, save_dir=str(output)) if cfg.logger else False
 
 
 def checkpoint(config: TrainSAEConfig, directory: Path) -> Path | None:
