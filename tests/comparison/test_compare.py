@@ -118,13 +118,14 @@ def test_the_other_direction_gives_every_live_feature_of_b_a_partner(compare, tm
     assert len(set(pairs["feature_b"].to_pylist())) == len(pairs) == result.side_b.n_live_features
 
 
-def test_an_sae_that_explains_little_is_warned_of(compare, tmp_path):
+def test_an_sae_that_explains_little_is_warned_of(compare, tmp_path, capfd):
     sae = SAE.load_from_disk(ASSETS / "stories-6-saes" / "layer_3")
     with torch.no_grad():
         sae.W_dec.copy_(sae.W_dec.flip(0))
     sae.save_model(tmp_path / "sae")
     result = compare(*SELF, f"sae_a.path={tmp_path}/sae")
     assert any("sae_a explains" in warning for warning in result.warnings)
+    assert "warning: on the first batch, sae_a explains" in capfd.readouterr().err
     assert not any("sae_b explains" in warning for warning in result.warnings)
 
 

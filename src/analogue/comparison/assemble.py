@@ -13,7 +13,7 @@ from analogue.comparison.module import Gathered
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.reading import Reading
 from analogue.comparison.scoring import Scores
-from analogue.comparison.side import Side
+from analogue.comparison.side import Side, reconstruction_warnings
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits, TokenSequences
 from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
@@ -21,7 +21,6 @@ from analogue.reporting.published import experiment_of, published_scores
 from analogue.significance import SimilarityResult
 
 LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
-LOW_EXPLAINED_VARIANCE = 0.5
 
 
 def assemble_result(
@@ -149,12 +148,7 @@ def _warnings(
         asked = f"data.n_sequences={cfg.data.n_sequences}"
         warnings.append(f"{asked}, but {cfg.data.path} holds only {sequences.n_sequences} sequences; all were used")
     for letter, side in zip("ab", sides, strict=True):
-        explained = side.explained_variance
-        if explained is None or explained < LOW_EXPLAINED_VARIANCE:
-            told = "no variance" if explained is None else f"{explained:.2f} of the variance"
-            warnings.append(
-                f"sae_{letter} explains {told} of layer {side.layer} of {side.model}: wrong layer, hook or scaling?"
-            )
+        warnings += reconstruction_warnings(letter, side.model, side.layer, side.explained_variance)
     return warnings
 
 

@@ -1,5 +1,6 @@
 """The evaluation loop: one pass over the tokens that gathers both sides' feature activations, on every rank."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from analogue.comparison.side import Side
+from analogue.comparison.side import Side, reconstruction_warnings
 from analogue.corpus import TokenBatch
 from analogue.features import ActivationCollector, ActivationStore, StoredActivations
 from analogue.models import ResidualStream
@@ -92,6 +93,8 @@ class ComparisonModule(L.LightningModule):
             resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
             for side in sides:
                 self._encode(self.key_of(side), position[batch.mask], resid[side.layer][batch.mask])
+                if batch_idx == 0 and self.trainer.is_global_zero:
+                    self._warn_of(side)
 
     def on_test_epoch_end(self) -> None:
         for key, collector in self.collectors.items():
@@ -119,6 +122,12 @@ class ComparisonModule(L.LightningModule):
     def _pass_of(self, side: Side) -> tuple[str, str]:
         """Sides with the same one share a model's pass over their tokens."""
         return self.tokens[side.label], side.model_identity
+
+    def _warn_of(self, side: Side) -> None:
+        """An SAE that does not fit shows on the first batch, not after the night."""
+        explained = self.quality[self.key_of(side)].so_far().explained_variance
+        for warning in reconstruction_warnings(side.label, side.model.name, side.layer, explained):
+            print(f"warning: on the first batch, {warning}", file=sys.stderr)
 
     def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
         for some_positions, some_resid in zip(

@@ -37,8 +37,10 @@ def wandb_logger(
         settings["offline"] = True
     os.environ.setdefault("WANDB_SILENT", "true")
     group = sweep_dir if mode is RunMode.MULTIRUN else None
-    timeout = {"init_timeout": init_timeout}
-    logger = WandbLogger(project=project, save_dir=save_dir, group=group, settings=timeout, **settings)
+    # Listing every installed package takes longer than to log a job; the run of the sweep does it once for all.
+    lists_packages = group is None or settings.get("job_type") == "sweep"
+    wandb_settings = {"init_timeout": init_timeout, "x_save_requirements": lists_packages}
+    logger = WandbLogger(project=project, save_dir=save_dir, group=group, settings=wandb_settings, **settings)
     # Lightning always passes this setting on, and W&B warns of it on every run.
     getattr(logger, "_wandb_init", {}).pop("anonymous", None)
     return logger

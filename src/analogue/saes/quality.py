@@ -58,6 +58,10 @@ class ReconstructionQuality(Metric):
         self.n_tokens += len(resid)
 
     def compute(self) -> Quality:
+        return self.so_far()
+
+    def so_far(self) -> Quality:
+        """Of the tokens that this rank has seen; `compute` gives that of all ranks."""
         n_tokens = int(self.n_tokens)
         variation = self.squared_norm - self.total.square().sum() / max(n_tokens, 1)
         explained = 1 - self.squared_error / variation if variation > 0 else torch.tensor(torch.nan)
