@@ -26,6 +26,14 @@ SMALL = (
 )
 
 
+@pytest.fixture(autouse=True)
+def fresh_wandb():
+    """W&B reads its environment once a process."""
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
 @pytest.fixture
 def train(compose_config, tmp_path):
     def run(*overrides):
@@ -65,7 +73,6 @@ def test_a_server_that_is_gone_costs_one_line(train, tmp_path, monkeypatch, capf
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
     monkeypatch.setenv("HOME", str(tmp_path))
-    wandb.teardown()  # W&B reads its environment once a process
     train("n_tokens=512")
     assert capfd.readouterr().err.count("warning: nothing is logged") == 1
     metadata = json.loads((tmp_path / "saes/layer_3/seed_0/cfg.json").read_text())["metadata"]
