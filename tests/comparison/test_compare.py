@@ -129,6 +129,19 @@ def test_an_sae_that_explains_little_is_warned_of(compare, tmp_path, capfd):
     assert not any("sae_b explains" in warning for warning in result.warnings)
 
 
+def test_first_tokens_can_be_left_out_and_an_sae_trained_without_them_asks_for_it(compare, tmp_path):
+    sae = SAE.load_from_disk(ASSETS / "stories-6-saes" / "layer_3")
+    sae.cfg.metadata.exclude_bos = True
+    sae.save_model(tmp_path / "sae")
+    whole, without = (compare(f"sae_a.path={tmp_path}/sae", f"data.exclude_bos={each}") for each in ("false", "true"))
+    assert any("data.exclude_bos=true" in warning for warning in whole.warnings)
+    assert not any("exclude_bos" in warning for warning in without.warnings)
+    assert whole.corpus.n_tokens == 12 * 100
+    assert 12 * 97 <= without.corpus.n_tokens <= 12 * 99  # and separators within the text
+    assert without.side_a.n_live_features <= whole.side_a.n_live_features
+    assert without.similarity != whole.similarity
+
+
 def test_fewer_sequences_than_asked_for_are_used_and_told(compare, tmp_path):
     text = tmp_path / "short.txt"
     text.write_text("Once there was a dog. The dog was red and happy.\n\nThe cat sat in the green garden in May.")

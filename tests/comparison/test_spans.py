@@ -60,11 +60,12 @@ def test_with_one_tokenizer_spans_change_nothing(compare, tmp_path):
         assert (tmp_path / "run" / "pairs.parquet").read_bytes() == pairs
 
 
-def test_tokenizers_that_cut_alike_give_the_plain_result_through_spans(compare, tmp_path):
+@pytest.mark.parametrize("exclude_bos", ["false", "true"])
+def test_tokenizers_that_cut_alike_give_the_plain_result_through_spans(compare, tmp_path, exclude_bos):
     """One has an entry that never occurs: other contents, the same tokens; they then are the spans."""
     texts = [text for text in read_texts("embedded:stories/heldout.parquet") if text.isascii()][:12]
     (tmp_path / "ascii.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    data = (f"data.path={tmp_path}/ascii.jsonl", "data.packing=false", "cache=off")
+    data = (f"data.path={tmp_path}/ascii.jsonl", "data.packing=false", "cache=off", f"data.exclude_bos={exclude_bos}")
     plain = compare(*data)
     folder = shutil.copytree(ASSETS / "stories-12", tmp_path / "model")
     contents = json.loads((folder / "tokenizer.json").read_text())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from analogue.corpus import tokenise, tokenise_aligned
+from analogue.corpus import spans_without_bos, tokenise, tokenise_aligned
 from analogue.corpus.alignment import NO_SPAN, encode
 from analogue.embedded import ASSETS
 from tests.corpus.other_tokenizers import byte_level, metaspace
@@ -63,6 +63,24 @@ def test_packed_sequences_hold_the_whole_text_and_a_separator_before_each_docume
         outside = sequences.flat_ids()[spans == NO_SPAN]
         assert outside.tolist() == [0] * len(TEXTS)
     assert max(aligned.a.mask.sum(axis=1).max(), aligned.b.mask.sum(axis=1).max()) == 12
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_span_that_loses_a_token_on_either_side_goes(ours, packing):
+    other = byte_level()
+    aligned = tokenise_aligned(TEXTS, ours, other, 100, 12, packing)
+    left = spans_without_bos(aligned, ours, other)
+    lost = set()
+    for before, after, span in ((aligned.a, left.a, aligned.span_a), (aligned.b, left.b, aligned.span_b)):
+        lost |= set(span[~after.counted[before.mask]].tolist()) - {NO_SPAN}
+    assert left.texts == [text for i, text in enumerate(aligned.texts) if i not in lost] != aligned.texts
+    assert left.n_spans_of_sequence.sum() == left.n_spans
+    sequences_of_both = zip(texts_of_sequences(left), texts_of_sequences(aligned), strict=True)
+    assert all(rest in whole for rest, whole in sequences_of_both)
+    for sequences, spans, tokenizer in ((left.a, left.span_a, ours), (left.b, left.span_b, other)):
+        assert len(spans) == sequences.n_tokens
+        for i, text in enumerate(left.texts):
+            assert tokenizer.decode(sequences.flat_ids()[spans == i]) == text
 
 
 def test_a_span_longer_than_a_sequence_stands_between_two(ours):

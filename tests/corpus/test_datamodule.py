@@ -9,7 +9,8 @@ from analogue.corpus import TokenDataModule, TokenSequences
 @pytest.mark.parametrize("n_sequences", [1, 2, 3, 7, 10])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 def test_every_sequence_is_read_by_exactly_one_rank(n_sequences, world_size):
-    sequences = TokenSequences(np.arange(n_sequences * 4).reshape(-1, 4), np.ones((n_sequences, 4), dtype=bool))
+    everywhere = np.ones((n_sequences, 4), dtype=bool)
+    sequences = TokenSequences(np.arange(n_sequences * 4).reshape(-1, 4), everywhere, everywhere)
     seen = []
     for rank in range(world_size):
         datamodule = TokenDataModule([sequences], batch_size=2)

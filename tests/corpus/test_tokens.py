@@ -1,10 +1,11 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tokenizers import processors
 
-from analogue.corpus import TextUnits, token_strings, tokenise
+from analogue.corpus import TextUnits, token_strings, token_units, tokenise, without_bos
 from analogue.models import open_model
 
 TEXTS = ["Once upon a time, there was a little girl.", "The dog ran.", "A cat sat on the mat and slept all day long."]
@@ -30,6 +31,21 @@ def test_packing_strings_documents_together_and_loses_nothing(tokenizer):
     assert sequences.mask[:-1].all()
 
 
+def test_first_tokens_and_separators_are_read_but_do_not_count(tokenizer):
+    sequences = tokenise(TEXTS, tokenizer, n_sequences=99, seq_len=7, packing=True)
+    left = without_bos(sequences, tokenizer)
+    assert (left.ids == sequences.ids).all()
+    assert (left.mask == sequences.mask).all()
+    assert not left.counted[:, 0].any()
+    assert tokenizer.eos_token_id not in left.flat_ids()  # this tokenizer has no other token to begin with
+    others = sequences.mask & (sequences.ids != tokenizer.eos_token_id)
+    others[:, 0] = False
+    assert (left.counted == others).all()
+    assert left.n_tokens == others.sum() < sequences.n_tokens
+    assert left.fingerprint() != sequences.fingerprint()
+    assert token_units(left, tokenizer).lengths.tolist() == others.sum(axis=1).tolist()
+
+
 def test_an_end_of_text_token_inside_the_text_is_no_padding(tokenizer):
     assert tokenizer.eos_token_id == tokenizer.pad_token_id
     sequences = tokenise(TEXTS, tokenizer, n_sequences=99, seq_len=7, packing=True)
@@ -49,7 +65,7 @@ def test_the_fingerprint_follows_tokens_and_mask(tokenizer):
     again = tokenise(TEXTS, tokenizer, 3, 6, packing=False)
     other = tokenise(TEXTS, tokenizer, 2, 6, packing=False)
     assert first.fingerprint() == again.fingerprint() != other.fingerprint()
-    repadded = type(first)(np.where(first.mask, first.ids, 77), first.mask)
+    repadded = replace(first, ids=np.where(first.mask, first.ids, 77))
     assert repadded.fingerprint() == first.fingerprint()
 
 

@@ -158,10 +158,10 @@ def test_the_first_token_can_be_left_out(train, compose_config):
     cfg = compose_config("train_sae", *SMALL, "data.exclude_bos=true", "output_dir=none")
     config = OmegaConf.to_object(cfg)
     streams = open_streams(config, open_language_model(config))
-    wanted, ids = streams.held_out.wanted, streams.held_out.ids
-    assert not wanted[:, 0].any()
-    assert not wanted[ids == 0].any()
-    assert wanted[:, 1:].float().mean() > 0.9
+    counted, ids = streams.held_out.counted, streams.held_out.ids
+    assert not counted[:, 0].any()
+    assert not counted[ids == 0].any()
+    assert counted[:, 1:].float().mean() > 0.9
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def assemble_result(
         config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
         warnings=[
             *(warning for side in sides for warning in side.warnings),
+            *_bos_warnings(cfg, sides),
             *_warnings(cfg, reading.sequences["a"], side_records, scores.similarity),
         ],
     )
@@ -150,6 +151,12 @@ def _warnings(
     for letter, side in zip("ab", sides, strict=True):
         warnings += reconstruction_warnings(letter, side.model, side.layer, side.explained_variance)
     return warnings
+
+
+def _bos_warnings(cfg: DictConfig, sides: list[Side]) -> list[str]:
+    fix = "was trained without the first tokens of texts, which count here; data.exclude_bos=true leaves them out"
+    trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
+    return [] if cfg.data.exclude_bos else [f"sae_{label} {fix}" for label in trained_without]
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

@@ -68,6 +68,7 @@ class DataConfig:
     batch_size: int = MISSING
     packing: bool = MISSING
     count_padding: bool = MISSING
+    exclude_bos: bool = MISSING
 
 
 @dataclass

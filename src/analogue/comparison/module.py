@@ -92,7 +92,7 @@ class ComparisonModule(L.LightningModule):
                 continue
             resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
             for side in sides:
-                self._encode(self.key_of(side), position[batch.mask], resid[side.layer][batch.mask])
+                self._encode(self.key_of(side), position[batch.counted], resid[side.layer][batch.counted])
                 if batch_idx == 0 and self.trainer.is_global_zero:
                     self._warn_of(side)
 

@@ -10,9 +10,11 @@ from analogue.corpus import (
     TextUnits,
     TokenSequences,
     read_texts,
+    spans_without_bos,
     token_units,
     tokenise,
     tokenise_aligned,
+    without_bos,
 )
 from analogue.errors import UserError
 from analogue.features import Aggregation, FeatureActivations, aggregate_spans
@@ -74,6 +76,8 @@ def read_corpus(config: CompareConfig, a: Side, b: Side) -> Reading:
     sequences = tokenise(
         _texts(data), a.model.tokenizer, data.n_sequences, data.seq_len, data.packing, data.count_padding
     )
+    if data.exclude_bos:
+        sequences = without_bos(sequences, a.model.tokenizer)
     return Reading({"a": sequences, "b": sequences}, None, aggregation)
 
 
@@ -88,6 +92,8 @@ def _aligned(data: DataConfig, a: Side, b: Side) -> AlignedSequences:
     aligned = tokenise_aligned(
         _texts(data), a.model.tokenizer, b.model.tokenizer, data.n_sequences, data.seq_len, data.packing
     )
+    if data.exclude_bos:
+        aligned = spans_without_bos(aligned, a.model.tokenizer, b.model.tokenizer)
     if aligned.n_spans == 0:
         problem = f"has no piece of at most {data.seq_len} tokens (data.seq_len) at whose ends both tokenizers have"
         raise UserError("data.path", data.path, f"{problem} a boundary; give another text or longer sequences")

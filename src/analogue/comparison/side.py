@@ -131,7 +131,10 @@ def reconstruction_warnings(label: str, model: str, layer: int, explained: float
     if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
         return []
     told = "no variance" if explained is None or explained != explained else f"{explained:.2f} of the variance"
-    return [f"sae_{label} explains {told} of layer {layer} of {model}: wrong layer, hook or scaling?"]
+    return [
+        f"sae_{label} explains {told} of layer {layer} of {model}: wrong layer, hook or scaling? Or do the "
+        "first tokens dwarf the rest (data.exclude_bos=true leaves them out)?"
+    ]
 
 
 def same_tokenizer(a: Side, b: Side) -> bool:

@@ -1,9 +1,9 @@
 """Text to token batches."""
 
-from analogue.corpus.aligned import AlignedSequences, tokenise_aligned
+from analogue.corpus.aligned import AlignedSequences, spans_without_bos, tokenise_aligned
 from analogue.corpus.datamodule import SequenceDataset, TokenBatch, TokenDataModule
 from analogue.corpus.text import read_texts
-from analogue.corpus.tokens import TokenSequences, token_strings, tokenise
+from analogue.corpus.tokens import TokenSequences, token_strings, tokenise, without_bos
 from analogue.corpus.units import TextUnits, token_units
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "TokenDataModule",
     "TokenSequences",
     "read_texts",
+    "spans_without_bos",
     "token_strings",
     "token_units",
     "tokenise",
     "tokenise_aligned",
+    "without_bos",
 ]

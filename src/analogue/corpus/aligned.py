@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from transformers import PreTrainedTokenizerBase
 
 from analogue.corpus.alignment import NO_SPAN, Piece, common_pieces
-from analogue.corpus.tokens import TokenSequences, padded
+from analogue.corpus.tokens import TokenSequences, padded, without_bos
 from analogue.corpus.units import TextUnits
 
 
@@ -85,6 +85,31 @@ def tokenise_aligned(
         texts=[piece.text for piece in pieces],
         n_spans_of_sequence=np.array([len(row) for row in wanted], dtype=np.int64),
     )
+
+
+def spans_without_bos(
+    aligned: AlignedSequences, tokenizer_a: PreTrainedTokenizerBase, tokenizer_b: PreTrainedTokenizerBase
+) -> AlignedSequences:
+    """`without_bos` on both sides; a span that loses a token on either side is no span any more."""
+    a, b = without_bos(aligned.a, tokenizer_a), without_bos(aligned.b, tokenizer_b)
+    stays_a, stays_b = a.counted[a.mask], b.counted[b.mask]
+    kept = np.ones(aligned.n_spans, dtype=bool)
+    kept[_inside(aligned.span_a[~stays_a])] = False
+    kept[_inside(aligned.span_b[~stays_b])] = False
+    number = np.append(np.where(kept, np.cumsum(kept) - 1, NO_SPAN), NO_SPAN)  # the last entry is that of NO_SPAN
+    sequence = np.repeat(np.arange(a.n_sequences), aligned.n_spans_of_sequence)
+    return AlignedSequences(
+        a=a,
+        b=b,
+        span_a=number[aligned.span_a[stays_a]],
+        span_b=number[aligned.span_b[stays_b]],
+        texts=[text for text, stays in zip(aligned.texts, kept, strict=True) if stays],
+        n_spans_of_sequence=np.bincount(sequence[kept], minlength=a.n_sequences),
+    )
+
+
+def _inside(span: np.ndarray) -> np.ndarray:
+    return span[span != NO_SPAN]
 
 
 def _packed(documents: Iterable[Iterable[Piece]], seq_len: int) -> Iterator[list[Piece]]:

@@ -13,10 +13,11 @@ from analogue.corpus.tokens import TokenSequences
 
 
 class TokenBatch(NamedTuple):
-    """Sequences that go to a model, or to both models alike."""
+    """Sequences that go to a model, or to both models alike; see `TokenSequences`."""
 
     ids: Int64[Tensor, "batch seq_len"]
     mask: Bool[Tensor, "batch seq_len"]
+    counted: Bool[Tensor, "batch seq_len"]
     sequence_index: Int64[Tensor, " batch"]
 
 
@@ -26,12 +27,13 @@ class SequenceDataset(Dataset[TokenBatch]):
     def __init__(self, sequences: TokenSequences) -> None:
         self.ids = torch.from_numpy(sequences.ids)
         self.mask = torch.from_numpy(sequences.mask)
+        self.counted = torch.from_numpy(sequences.counted)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> TokenBatch:
-        return TokenBatch(self.ids[index], self.mask[index], torch.tensor(index))
+        return TokenBatch(self.ids[index], self.mask[index], self.counted[index], torch.tensor(index))
 
 
 class TokenDataModule(L.LightningDataModule):

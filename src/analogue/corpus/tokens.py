@@ -12,16 +12,18 @@ from transformers import PreTrainedTokenizerBase
 
 @dataclass(frozen=True)
 class TokenSequences:
-    """Token ids, padded on the right, and which positions hold a token.
+    """Token ids, padded on the right, which positions hold a token, and which of those count.
 
     Attributes:
         ids: (n_sequences, seq_len) token ids; padding positions hold the tokenizer's padding id, end-of-text or 0.
         mask: (n_sequences, seq_len) True where there is a token, False where there is padding. It does not follow
             from the ids: a tokenizer may pad with its end-of-text token.
+        counted: (n_sequences, seq_len) True for the tokens that enter statistics; models read the others too.
     """
 
     ids: Int64[np.ndarray, "n_sequences seq_len"]
     mask: Bool[np.ndarray, "n_sequences seq_len"]
+    counted: Bool[np.ndarray, "n_sequences seq_len"]
 
     @property
     def n_sequences(self) -> int:
@@ -33,17 +35,19 @@ class TokenSequences:
 
     @property
     def n_tokens(self) -> int:
-        """Number of positions that are not padding."""
-        return int(self.mask.sum())
+        """Number of tokens that count."""
+        return int(self.counted.sum())
 
     def flat_ids(self) -> Int64[np.ndarray, " n_tokens"]:
-        """The tokens in reading order, without padding."""
-        return self.ids[self.mask]
+        """The tokens that count, in reading order."""
+        return self.ids[self.counted]
 
     def fingerprint(self) -> str:
-        """SHA-256 of the ids and the mask: two jobs with the same one have read the same tokens."""
+        """SHA-256 of ids, mask and what counts: two jobs with the same one have read the same tokens."""
         digest = hashlib.sha256(repr(self.ids.shape).encode())
         digest.update(np.where(self.mask, self.ids, -1).astype("<i8").tobytes())
+        if (self.counted != self.mask).any():
+            digest.update(np.packbits(self.counted).tobytes())
         return digest.hexdigest()
 
 
@@ -70,7 +74,20 @@ def tokenise(
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
     wanted = list(islice((row for row in rows if row), n_sequences))
     sequences = padded(wanted, seq_len, tokenizer)
-    return replace(sequences, mask=np.ones_like(sequences.mask)) if count_padding else sequences
+    everywhere = np.ones_like(sequences.mask)
+    return replace(sequences, mask=everywhere, counted=everywhere) if count_padding else sequences
+
+
+def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
+    """Let neither beginning-of-text tokens nor the first token of a sequence count.
+
+    Many models keep there what they have no use for: activations that are hundreds of times as long as all others,
+    and that would decide every correlation and every variance.
+    """
+    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    counted = sequences.counted & (sequences.ids != (-1 if bos is None else bos))
+    counted[:, 0] = False
+    return replace(sequences, counted=counted)
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> dict[int, str]:
@@ -97,7 +114,7 @@ def padded(rows: list[list[int]], seq_len: int, tokenizer: PreTrainedTokenizerBa
     mask = np.arange(seq_len) < np.array([len(row) for row in rows], dtype=np.int64)[:, None]
     ids = np.full(mask.shape, _padding_id(tokenizer), dtype=np.int64)
     ids[mask] = [token for row in rows for token in row]
-    return TokenSequences(ids, mask)
+    return TokenSequences(ids, mask, mask)
 
 
 def _padding_id(tokenizer: PreTrainedTokenizerBase) -> int:

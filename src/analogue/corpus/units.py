@@ -34,6 +34,6 @@ class TextUnits(NamedTuple):
 
 
 def token_units(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TextUnits:
-    """Every token is a unit; padding is none."""
+    """Every token that counts is a unit."""
     ids = sequences.flat_ids()
-    return TextUnits(ids, token_strings(tokenizer, set(ids.tolist())), sequences.mask.sum(axis=1))
+    return TextUnits(ids, token_strings(tokenizer, set(ids.tolist())), sequences.counted.sum(axis=1))

@@ -21,13 +21,13 @@ class HeldOutText:
     Attributes:
         ids: (n_sequences, seq_len) token ids.
         mask: False for padding.
-        wanted: tokens whose activations the SAEs replace; the others pass as they are.
+        counted: tokens whose activations the SAEs replace; the others pass as they are.
     """
 
     model: ResidualStream
     ids: Int64[Tensor, "n_sequences seq_len"]
     mask: Bool[Tensor, "n_sequences seq_len"]
-    wanted: Bool[Tensor, "n_sequences seq_len"]
+    counted: Bool[Tensor, "n_sequences seq_len"]
 
     @torch.no_grad()
     def recovered(self, saes: Mapping[str, SAEUnderTraining]) -> dict[str, float]:
@@ -43,12 +43,12 @@ class HeldOutText:
         total = 0.0
         device = next(self.model.parameters()).device
         for some in torch.arange(len(self.ids)).split(SEQUENCES_AT_ONCE):
-            ids, mask, wanted = (part[some].to(device) for part in (self.ids, self.mask, self.wanted))
+            ids, mask, counted = (part[some].to(device) for part in (self.ids, self.mask, self.counted))
 
-            def replace(resid: Tensor, wanted: Tensor = wanted) -> Tensor:
+            def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
                 assert reconstruct is not None
                 replaced = resid.clone()
-                replaced[wanted] = reconstruct(resid[wanted]).to(resid.dtype)
+                replaced[counted] = reconstruct(resid[counted]).to(resid.dtype)
                 return replaced
 
             block, hook = self.model.blocks[layer], replace if reconstruct else None

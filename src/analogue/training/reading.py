@@ -27,25 +27,25 @@ class FromModel:
     Attributes:
         ids: (n_sequences, seq_len) token ids.
         mask: False for padding.
-        wanted: tokens whose activations are used; not padding, and perhaps not the first.
+        counted: tokens whose activations are used; not padding, and perhaps not the first.
     """
 
     model: ResidualStream
     ids: Int64[Tensor, "n_sequences seq_len"]
     mask: Bool[Tensor, "n_sequences seq_len"]
-    wanted: Bool[Tensor, "n_sequences seq_len"]
+    counted: Bool[Tensor, "n_sequences seq_len"]
     layers: Sequence[int]
 
     @property
     def lengths(self) -> Int64[Tensor, " n_sequences"]:
         """Tokens used of each sequence."""
-        return self.wanted.sum(1)
+        return self.counted.sum(1)
 
     def __call__(self, sequences: Int64[Tensor, " n"]) -> ActivationBatch:
         device = next(self.model.parameters()).device
-        wanted = self.wanted[sequences].to(device)
+        counted = self.counted[sequences].to(device)
         resid = self.model(self.ids[sequences].to(device), self.mask[sequences].to(device), self.layers)
-        return {layer: acts[wanted] for layer, acts in resid.items()}
+        return {layer: acts[counted] for layer, acts in resid.items()}
 
 
 @dataclass(frozen=True, eq=False)

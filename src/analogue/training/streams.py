@@ -4,11 +4,9 @@ import logging
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool
 from platformdirs import user_cache_path
-from torch import Tensor
 
-from analogue.corpus import TokenSequences, read_texts, tokenise
+from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
 from analogue.features import content_key
 from analogue.models import LanguageModel
 from analogue.training.activations import ActivationStream
@@ -32,9 +30,8 @@ def open_streams(config: TrainSAEConfig, language_model: LanguageModel) -> Activ
     model = language_model.load(config.model.dtype, with_head=True)
 
     def reader(sequences: TokenSequences, rank: int, n_ranks: int) -> FromModel:
-        ids, mask = torch.from_numpy(sequences.ids), torch.from_numpy(sequences.mask)
-        wanted = _wanted(config, language_model, sequences)
-        return FromModel(model, ids[rank::n_ranks], mask[rank::n_ranks], wanted[rank::n_ranks], config.layers)
+        ids, mask, counted = (torch.from_numpy(each) for each in (sequences.ids, sequences.mask, sequences.counted))
+        return FromModel(model, ids[rank::n_ranks], mask[rank::n_ranks], counted[rank::n_ranks], config.layers)
 
     def open_training(rank: int, n_ranks: int) -> ActivationStream:
         source = reader(training, rank, n_ranks)
@@ -58,7 +55,7 @@ def open_streams(config: TrainSAEConfig, language_model: LanguageModel) -> Activ
 
     whole = reader(held_out, 0, 1)
     few = slice(0, config.evaluation.n_sequences)
-    text = HeldOutText(model, whole.ids[few], whole.mask[few], whole.wanted[few])
+    text = HeldOutText(model, whole.ids[few], whole.mask[few], whole.counted[few])
     return ActivationDataModule(open_training, open_evaluation, text)
 
 
@@ -68,20 +65,8 @@ def _sequences(
     data = config.data
     texts = read_texts(path, key, data.column, data.subset, split, data.shuffle_seed)
     enough = n_tokens // data.seq_len + 1 if data.packing else n_tokens
-    return tokenise(texts, language_model.tokenizer, enough, data.seq_len, data.packing)
-
-
-def _wanted(
-    config: TrainSAEConfig, language_model: LanguageModel, sequences: TokenSequences
-) -> Bool[Tensor, "n seq_len"]:
-    """Tokens to train on: no padding and, if so asked, neither beginning-of-text tokens nor any sequence's first."""
-    wanted = torch.from_numpy(sequences.mask).clone()
-    if config.data.exclude_bos:
-        tokenizer = language_model.tokenizer
-        bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        wanted[:, 0] = False  # where a model without such a token puts what it has no use for
-        wanted &= torch.from_numpy(sequences.ids) != (-1 if bos is None else bos)
-    return wanted
+    sequences = tokenise(texts, language_model.tokenizer, enough, data.seq_len, data.packing)
+    return without_bos(sequences, language_model.tokenizer) if data.exclude_bos else sequences
 
 
 def _warn_of_repetition(config: TrainSAEConfig, sequences: TokenSequences) -> None:
@@ -100,7 +85,6 @@ def _directory(
         hook=language_model.hook,
         layers=sorted(config.layers),
         tokens=sequences.fingerprint(),
-        exclude_bos=config.data.exclude_bos,
         rank=rank,
         n_ranks=n_ranks,
     )
