@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import wandb
 from wandb.proto.wandb_internal_pb2 import Record
 
 HEADER, BLOCK = 7, 32768
@@ -34,6 +35,7 @@ class OfflineRun:
 
 def read_runs(directory):
     """Every offline run under a directory."""
+    wandb.teardown()  # `finish` returns before W&B's process has closed the file; this waits for that
     return [_read_run(file) for file in sorted(Path(directory).rglob("*.wandb"))]
 
 
