@@ -1,5 +1,7 @@
 """Train sparse autoencoders on a language model's residual stream: python train_sae.py layers=[3]"""
 
+import gc
+
 import hydra
 from omegaconf import DictConfig
 
@@ -13,6 +15,7 @@ def train(cfg: DictConfig) -> None:
     from analogue.training.run import train_saes
 
     train_saes(cfg)
+    gc.collect()  # trainer and module refer to each other: a multirun would keep each job's language model
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Training runs on the embedded model, from configuration to SAEs on disk."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from sae_lens import SAE
 from safetensors.torch import load_file
 
 from analogue.errors import UserError
+from analogue.training.module import SAETraining
 from analogue.training.run import open_language_model, train_saes
-from analogue.training.stopping import newest_checkpoint
+from analogue.training.stopping import SIGNALS, newest_checkpoint
 from analogue.training.streams import open_streams
 
 TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
@@ -148,10 +151,20 @@ def test_cached_activations_train_as_live_ones(train, tmp_path):
         )
 
 
+@pytest.mark.parametrize("overrides", [[], ["optimiser.learning_rate=1e20"]])
+def test_a_job_leaves_neither_its_model_nor_signal_handlers(train, overrides):
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with suppress(UserError):
+        train("seeds=[0]", "expansion_factor=[2]", "n_tokens=6400", *overrides)
+    gc.collect()
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert not [each for each in gc.get_objects() if type(each) is SAETraining]
+
+
 def test_text_that_ends_early_is_read_again_with_a_warning(train, tmp_path, caplog):
     (tmp_path / "short.txt").write_text("\n\n".join(f"Once there was a dog named {n}." for n in range(40)))
     train("seeds=[0]", "expansion_factor=[2]", "n_tokens=2048", f"data.path={tmp_path}/short.txt")
-    assert "the text is read" in caplog.text
+    assert "the text is begun" in caplog.text
 
 
 def test_the_first_token_can_be_left_out(train, compose_config):

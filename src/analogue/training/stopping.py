@@ -34,7 +34,14 @@ class StopOnSignal(L.Callback):
             trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
             trainer.should_stop = True
 
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        """Before Lightning puts back what was there before its own handlers; later would put back Lightning's."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

@@ -1,6 +1,7 @@
 """Opens what a training run reads: text, the model, and the streams of its activations."""
 
 import logging
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -71,9 +72,9 @@ def _sequences(
 
 def _warn_of_repetition(config: TrainSAEConfig, sequences: TokenSequences) -> None:
     if sequences.n_tokens < config.n_tokens:
-        times = config.n_tokens / sequences.n_tokens
+        times = ceil(config.n_tokens / sequences.n_tokens)
         told = f"data.path={config.data.path} holds {sequences.n_tokens} tokens, n_tokens={config.n_tokens}"
-        log.warning("%s: the text is read %.1f times", told, times)
+        log.warning("%s: the text is begun %d times", told, times)
 
 
 def _directory(
