@@ -54,7 +54,6 @@ class SAETraining(L.LightningModule):
         self.held_out: dict[str, Quality] = {}
         self.recovered: dict[str, float] = {}
         self._first_losses: dict[str, float] = {}
-        self._lap = (0, time.perf_counter())
 
     def on_fit_start(self) -> None:
         fresh = [each for each in self.saes.values() if each.input_scale.isnan()]
@@ -64,6 +63,9 @@ class SAETraining(L.LightningModule):
         for each in fresh:
             each.estimate_scale(sample[each.layer].to(self.device))
             each.input_scale.copy_(self.trainer.strategy.reduce(each.input_scale, reduce_op="mean"))
+
+    def on_train_start(self) -> None:
+        self._began = self.global_step, time.perf_counter()
 
     def training_step(self, batch: ActivationBatch, batch_idx: int) -> Tensor:
         looks = self.global_step % LOG_EVERY == 0
@@ -155,8 +157,8 @@ class SAETraining(L.LightningModule):
         self.logger.log_metrics(histograms, step=self.global_step)
 
     def _log_speed(self, n_tokens: int) -> None:
-        (step, then), now = self._lap, time.perf_counter()
-        self._lap = self.global_step, now
-        if 0 < step < self.global_step:
-            speed = (self.global_step - step) * n_tokens * self.trainer.world_size / (now - then)
-            self.log("tokens_per_second", speed, prog_bar=True)
+        """Since this run began: between two looks the buffer has been filled, or has not."""
+        step, then = self._began
+        if self.global_step > step:
+            n_steps, seconds = self.global_step - step, time.perf_counter() - then
+            self.log("tokens_per_second", n_steps * n_tokens * self.trainer.world_size / seconds, prog_bar=True)
