@@ -5,6 +5,7 @@ from io import StringIO
 
 from rich.console import Console
 
+from analogue.reporting.concept_tables import concept_notes
 from analogue.reporting.tables import comparison_tables, sweep_table
 from tests.reporting.samples import sample_result
 
@@ -33,6 +34,18 @@ def test_a_score_that_is_not_there_says_why():
     shown = text(comparison_tables(sample_result(score=None)))
     assert "! no score: 2 pairs are left, 3 are needed" in shown
     assert shown.count("no score") == 1  # one reason for both metrics
+
+
+def test_notes_on_subspaces_that_differ_in_their_numbers_are_told_once_with_ranges():
+    def concept(name, n_pairs, reason=None):
+        entry = {"warnings": [f"a high floor: {n_pairs} pairs for 2.5 components"], "reason": reason}
+        return {"name": name, "similarity": [{"metric": metric, **entry} for metric in ("svcca", "cca")]}
+
+    concepts = [concept("Time", 14), concept("Nature", 5), concept("Biology", 9, "1 of 9 is left")]
+    assert concept_notes(replace(sample_result(), concepts=concepts)) == [
+        "svcca, cca: a high floor: 5-14 pairs for 2.5 components (Time, Nature, Biology)",
+        "svcca, cca: 1 of 9 is left (Biology)",
+    ]
 
 
 def test_a_sweep_is_laid_out_layer_by_layer():

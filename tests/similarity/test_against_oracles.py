@@ -56,6 +56,14 @@ def test_pwcca_matches_both_formulas(seed):
     assert pwcca(x, y) == pytest.approx(oracles.pwcca_published(x, y), abs=1e-6)
 
 
+@pytest.mark.parametrize("weights", ["published", "canonical"])
+@pytest.mark.parametrize("widths", [(30, 4), (4, 30), (30, 40)])
+def test_pwcca_is_one_where_a_side_spans_all_that_the_pairs_can(weights, widths):
+    r = np.random.default_rng(0)
+    x, y = (r.standard_normal((12, width)) for width in widths)
+    assert pwcca(x, y, weights=weights) == pytest.approx(ORACLES["cca"](x, y), abs=1e-9) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("outer", ["pearson", "kendall"])
 @pytest.mark.parametrize("inner", ["euclidean", "correlation", "cosine"])
 @pytest.mark.parametrize("seed", [0, 1, 2, 4])

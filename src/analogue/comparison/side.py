@@ -130,7 +130,7 @@ def reconstruction_warnings(label: str, model: str, layer: int, explained: float
     """What speaks against an SAE that explains that much of the variance; None or NaN where there is none."""
     if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
         return []
-    told = "no variance" if explained is None or explained != explained else f"{explained:.2f} of the variance"
+    told = "no variance" if explained is None or explained != explained else f"{explained:.3f} of the variance"
     return [
         f"sae_{label} explains {told} of layer {layer} of {model}: wrong layer, hook or scaling? Or do the "
         "first tokens dwarf the rest (data.exclude_bos=true leaves them out)?"

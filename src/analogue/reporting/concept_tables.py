@@ -1,15 +1,21 @@
 """Semantic subspaces on the terminal, in the form of the paper's Tables 1 and 3."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from analogue.reporting.record import ComparisonResult
 
 N_KEYWORDS_SHOWN = 6
-_NUMBER = re.compile(r"(?<!\w)\d[\d.]*")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:\.\d+)?")
 _HEADINGS = ("concept", "in A", "in B", "pairs", "score", "null 1", "p 1", "null 2", "p 2")
+
+
+class _Note(NamedTuple):
+    text: str
+    metric: str
+    concept: str
 
 
 def concept_tables(result: ComparisonResult) -> list[Table]:
@@ -21,14 +27,28 @@ def concept_tables(result: ComparisonResult) -> list[Table]:
 
 
 def concept_notes(result: ComparisonResult) -> list[str]:
-    """What a reader of the subspaces' scores should know, numbers aside once for all that it is true of."""
-    concerned: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    """What a reader of the subspaces' scores should know, once for all that it is true of: `2-14 pairs`."""
+    alike: dict[str, list[_Note]] = {}
     for concept in result.concepts:
         for entry in concept["similarity"]:
             for note in [*entry["warnings"], *filter(None, [entry["reason"]])]:
-                metrics, names = concerned.setdefault(_NUMBER.sub("n", note), ({}, {}))
-                metrics[entry["metric"]] = names[concept["name"]] = None
-    return [f"{', '.join(metrics)}: {note} ({', '.join(names)})" for note, (metrics, names) in concerned.items()]
+                alike.setdefault(_NUMBER.sub("", note), []).append(_Note(note, entry["metric"], concept["name"]))
+    return [_merged(notes) for notes in alike.values()]
+
+
+def _merged(notes: list[_Note]) -> str:
+    """Notes that differ in their numbers alone as one, with the range of each number."""
+    numbers = zip(*(_NUMBER.findall(note.text) for note in notes), strict=True)
+    ranges = map(_range, numbers)
+    text = _NUMBER.sub(lambda _: next(ranges), notes[0].text)
+    metrics = dict.fromkeys(note.metric for note in notes)
+    concepts = dict.fromkeys(note.concept for note in notes)
+    return f"{', '.join(metrics)}: {text} ({', '.join(concepts)})"
+
+
+def _range(numbers: tuple[str, ...]) -> str:
+    low, high = min(numbers, key=float), max(numbers, key=float)
+    return low if low == high else f"{low}-{high}"
 
 
 def published_column(result: ComparisonResult, concept: str | None) -> dict[str, str]:

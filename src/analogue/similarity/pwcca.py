@@ -65,6 +65,9 @@ def _weighted_mean(x: Float64[np.ndarray, "n d_a"], y: Float64[np.ndarray, "n d_
     k = min(len(a.singular_values), len(b.singular_values))
     if k == 0:
         return undefined
+    if max(len(a.singular_values), len(b.singular_values)) == len(x) - 1:
+        # One side spans all that centred pairs can: every canonical correlation is 1, whatever weight it gets.
+        return lambda permutation: 1.0
     weigh = _canonical(a) if weights == "canonical" else _published(a, x.mean(axis=0), len(x))
 
     def score(permutation: Permutation) -> float:
