@@ -61,7 +61,7 @@ def test_a_loss_that_explodes_stops_with_step_and_key(learning_rate):
     ("settings", "told"),
     [
         ({"architecture": "perceptron"}, "sae.architecture=perceptron: is not known to SAELens; choose from"),
-        ({"architecture": "topk", "k": 49}, "sae.settings.k=49: is larger than the SAE's 48 features"),
+        ({"architecture": "topk", "k": 49}, "sae.settings.k=49: must lie between 1 and the SAE's 48 features"),
         ({"architecture": "topk", "kk": 4}, "sae.settings=.*does not fit topk"),
         ({"architecture": "matryoshka_batchtopk", "k": 4}, "sae.settings=.*does not fit matryoshka"),
     ],

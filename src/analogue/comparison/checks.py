@@ -15,6 +15,7 @@ def check_settings(config: CompareConfig) -> None:
         "filters.top_tokens": (config.filters.top_tokens, 1),
         "null.n": (config.null.n, 1),
         "concepts.n": (config.concepts.n, 1),
+        "cache.max_gb": (config.cache.max_gb, 0),
         "seed": (config.seed, 0),
     }
     for key, (value, minimum) in minima.items():

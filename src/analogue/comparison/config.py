@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from analogue.errors import UserError
+
+T = TypeVar("T")
 
 Direction = Enum("Direction", {"a_to_b": "a_to_b", "b_to_a": "b_to_a"})
 OneToOne = Enum("OneToOne", {"best": "best", "first": "first", "strict": "strict"})
@@ -162,8 +164,8 @@ class CompareConfig:
     output_dir: str = MISSING
 
 
-def typed(cfg: DictConfig) -> CompareConfig:
-    """The configuration as typed objects.
+def typed(cfg: DictConfig, schema: type[T]) -> T:
+    """A configuration of that schema as its objects.
 
     Raises:
         UserError: naming the first key that has no value.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from analogue.comparison.side import Side, reconstruction_warnings
 from analogue.corpus import TokenBatch
+from analogue.errors import UserError
 from analogue.features import ActivationCollector, ActivationStore, StoredActivations
 from analogue.models import ResidualStream
 from analogue.saes import ReconstructionQuality
@@ -101,7 +102,7 @@ class ComparisonModule(L.LightningModule):
             stored = StoredActivations(collector.activations(), self.quality[key].compute()._asdict())
             self.evidence |= {label: stored for label, own in self.keys.items() if own == key}
             if self.store is not None and self.trainer.is_global_zero:
-                self.store.put(key, stored)
+                self._keep(self.store, key, stored)
         self._reservation.close()
 
     def gathered(self) -> Gathered:
@@ -152,9 +153,21 @@ class ComparisonModule(L.LightningModule):
     def _reserve(self, store: ActivationStore, missing: list[str], wanted: Iterable[str]) -> list[str]:
         """Lock what is missing; another process may have computed some of it while this one waited."""
         along = [key for key in wanted if key not in self.sides and key not in store]
-        self._reservation.enter_context(store.reserve([*missing, *along]))
+        try:
+            self._reservation.enter_context(store.reserve([*missing, *along]))
+        except OSError as error:
+            problem = f"cannot be written to ({error.strerror}); choose another directory, or cache=off"
+            raise UserError("cache.dir", store.directory, problem) from error
         missing = self._look_up(store)
         return missing + [key for key in along if key not in store] if missing else []
+
+    @staticmethod
+    def _keep(store: ActivationStore, key: str, stored: StoredActivations) -> None:
+        """A store that cannot take them costs the next job a pass, not this one its result."""
+        try:
+            store.put(key, stored)
+        except OSError as error:
+            print(f"warning: cache.dir={store.directory} does not keep these activations: {error}", file=sys.stderr)
 
     def _look_up(self, store: ActivationStore) -> list[str]:
         found: dict[str, Any] = {key: store.get(key) for key in self.sides}

@@ -36,7 +36,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     Raises:
         UserError: something in the configuration cannot work.
     """
-    config = typed(cfg)
+    config = typed(cfg, CompareConfig)
     stopwatch = Stopwatch()
     check_settings(config)
     a = open_side("a", config.model_a, config.sae_a, config.layer_a)

@@ -30,11 +30,18 @@ class StoredActivations:
 
 
 def write_entry(path: Path, stored: StoredActivations) -> None:
-    """Write a file, to the disk's own keeping before this returns."""
+    """Write a file, to the disk's own keeping before this returns.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
     acts = stored.activations
     tensors = {name: torch.from_numpy(getattr(acts, name)) for name in ARRAYS}
     header = {"d_sae": str(acts.d_sae), "facts": json.dumps(stored.facts, sort_keys=True)}
-    save_file(tensors, path, metadata=header | {"sha256": _checksum(tensors, header)})
+    try:
+        save_file(tensors, path, metadata=header | {"sha256": _checksum(tensors, header)})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -60,7 +67,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """Of a file's content: its number can come back, but not with its time of change."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_ino, found.st_ctime_ns
 

@@ -24,7 +24,7 @@ def new_sae(
         sparsity_warm_up_steps: over which the coefficient of the sparsity loss rises, for architectures that have one.
 
     Raises:
-        UserError: an architecture or setting that SAELens does not know, or k larger than d_sae.
+        UserError: an architecture or setting that SAELens does not know, or a k that is none of d_sae.
     """
     from sae_lens.saes.sae import SAEMetadata
 
@@ -33,8 +33,9 @@ def new_sae(
         raise UserError("sae.architecture", config.architecture, f"is not known to SAELens; choose from {known}")
     sae_class, config_class = SAE_TRAINING_CLASS_REGISTRY[config.architecture]
     settings = _settings(config, {field.name for field in fields(config_class)}, d_sae, sparsity_warm_up_steps)
-    if settings.get("k", 0) > d_sae:
-        raise UserError("sae.settings.k", settings["k"], f"is larger than the SAE's {d_sae} features; lower it")
+    _check_numbers(settings, config_class)
+    if not 0 < settings.get("k", 1) <= d_sae:
+        raise UserError("sae.settings.k", settings["k"], f"must lie between 1 and the SAE's {d_sae} features")
     try:
         sae_config = config_class(d_in=d_in, d_sae=d_sae, **settings)
         sae_config.metadata = SAEMetadata(**metadata)
@@ -54,6 +55,13 @@ def save_sae(sae: TrainingSAE[Any], directory: Path, facts: dict[str, Any]) -> N
     for file in sae.save_inference_model(temporary):
         os.replace(file, directory / file.name)
     temporary.rmdir()
+
+
+def _check_numbers(settings: dict[str, Any], config_class: type) -> None:
+    for field in fields(config_class):
+        value = settings.get(field.name, field.default)
+        if type(field.default) in (int, float) and not isinstance(value, int | float):
+            raise UserError(f"sae.settings.{field.name}", value, "is not a number")
 
 
 def _settings(config: ArchitectureConfig, known: set[str], d_sae: int, warm_up_steps: int) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import torch
 from filelock import FileLock
 from jaxtyping import Bool, Int64
 from rich.progress import track
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from analogue.errors import UserError
 from analogue.models import ResidualStream
 from analogue.training.activations import ActivationBatch
 
@@ -72,18 +73,29 @@ def store_activations(source: FromModel, directory: Path) -> FromDisk:
     """Write the activations of all sequences to a folder, unless they are there; it appears whole or not at all.
 
     Two processes that want the same folder fill it once.
+
+    Raises:
+        UserError: the disk does not take it.
     """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory.with_name(f"{directory.name}.lock")):
-        if not directory.is_dir():
-            temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-            temporary.mkdir()
-            try:
-                _write_shards(source, temporary)
-                os.replace(temporary, directory)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory.with_name(f"{directory.name}.lock")):
+            if not directory.is_dir():
+                _fill(directory, source)
+    except (OSError, SafetensorError) as error:
+        problem = f"cannot be written to ({error}); choose another directory, or data.activations=live"
+        raise UserError("data.cache_dir", directory.parent, problem) from error
     return FromDisk(directory, source.lengths, source.layers)
+
+
+def _fill(directory: Path, source: FromModel) -> None:
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        _write_shards(source, temporary)
+        os.replace(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_shards(source: FromModel, directory: Path) -> None:

@@ -3,9 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
+from analogue.comparison.config import typed
 from analogue.errors import UserError
 from analogue.models import LanguageModel, open_model
 from analogue.reporting.tracking import log_or_warn
@@ -33,7 +34,7 @@ def train_saes(cfg: DictConfig) -> SAETraining:
         UserError: something in the configuration cannot work, or training has gone wrong.
         SystemExit: SIGINT or SIGTERM has stopped it, after a checkpoint.
     """
-    config: TrainSAEConfig = OmegaConf.to_object(cfg)  # type: ignore[assignment]
+    config = typed(cfg, TrainSAEConfig)
     check_settings(config)
     if config.upload.repository:
         prepare_upload(config.upload.repository)
