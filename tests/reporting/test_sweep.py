@@ -95,7 +95,7 @@ def test_the_report_of_several_sweeps_is_written_where_asked(sweep, tmp_path):
 
 
 def test_a_folder_without_records_is_refused_in_one_sentence(tmp_path):
-    for place, problem in ((".", "holds no result.json"), ("nowhere", "is not a folder")):
+    for place, problem in ((".", "holds no readable result.json"), ("nowhere", "is not a folder")):
         ended = report(place, cwd=tmp_path)
         assert ended.returncode == 1
         assert ended.stderr.startswith(f"error: directory={place}: {problem}")

@@ -31,7 +31,7 @@ def _report(directories: list[Path], output: Path) -> int:
 
     summary = summarise(directories, output, Console())
     if not summary.grids:
-        raise UserError("directory", " ".join(map(str, directories)), "holds no result.json")
+        raise UserError("directory", " ".join(map(str, directories)), "holds no readable result.json")
     return 0
 
 

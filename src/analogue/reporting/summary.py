@@ -52,7 +52,9 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
         console.print(f"job {name} failed: {failure.error}", style="red", markup=False, soft_wrap=True)
     n_passes = sum(job.result.n_model_passes for job in jobs)
     told = f"{len(jobs)} comparisons, {len(failures)} failed, {n_passes} model passes over the corpus"
-    console.print(f"{told}; figures in {output}, page: {output / REPORT_FILE}", soft_wrap=True, markup=False)
+    if jobs:
+        told += f"; figures in {output}, page: {output / REPORT_FILE}"
+    console.print(told, soft_wrap=True, markup=False)
     return Summary(grids, failures, figures)
 
 
