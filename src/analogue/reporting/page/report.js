@@ -41,9 +41,9 @@
       hoverongaps: false, colorbar: { thickness: 12 },
       hovertemplate: `layer_a %{y}, layer_b %{x}<br>${panel.title}: %{z}<extra></extra>`,
     };
-    const layout = { ...LAYOUT, height: 120 + 40 * Math.max(4.5, grid.rows.length), margin: { l: 60, r: 10, t: 40, b: 50 },
+    const layout = { ...LAYOUT, height: 120 + 40 * Math.max(4.5, grid.rows.length), margin: { l: 60, r: 10, t: 40, b: 60 },
       title: { text: panel.title, x: 0.02, font: { size: 14 } }, plot_bgcolor: "#d9d9d9",
-      xaxis: { title: { text: grid.axes[1] }, type: "category", showgrid: false },
+      xaxis: { title: { text: grid.axes[1], standoff: 10 }, type: "category", showgrid: false },
       yaxis: { title: { text: grid.axes[0] }, type: "category", autorange: "reversed", showgrid: false } };
     Plotly.newPlot(place, [trace], layout, CONFIG).then(() => place.on("plotly_click", event => {
       const number = event.points[0].customdata;
