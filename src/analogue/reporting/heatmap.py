@@ -13,7 +13,7 @@ from analogue.reporting.grids import LayerGrid, protocol
 from analogue.reporting.panels import SIGNIFICANT, Panel
 
 FORMATS = ("png", "pdf")
-LEFT, SIDES = 0.7, 1.35  # inches left of a panel's cells, and on both sides of them together
+LEFT, SIDES = 0.7, 1.45  # inches left of a panel's cells, and on both sides of them together
 BOTTOM, ENDS = 0.5, 0.9
 HEADING = 0.75
 
@@ -62,6 +62,7 @@ def _draw(figure: Any, grid: LayerGrid, panel: Panel, place: tuple[float, float,
     image = axes.imshow(panel.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     axes.set_xticks(range(len(grid.columns)), [str(layer) for layer in grid.columns])
     axes.set_yticks(range(len(grid.rows)), [str(layer) for layer in grid.rows])
+    axes.tick_params(labelsize=8)
     axes.set_ylabel(grid.axes[0], fontsize=8)
     axes.set_xlabel(grid.axes[1], fontsize=8)
     asterisk = f" (* p ≥ {SIGNIFICANT})" if panel.marked is not None and panel.marked.any() else ""

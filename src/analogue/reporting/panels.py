@@ -48,10 +48,10 @@ def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
         for name in ("score", "null_mean", "p_value")
     )
     adjusted = grid.adjusted_p_values(metric)
-    lowest = min(0.0, *(_ends(values)[0] for values in (score, null_mean)))
+    limits = _ends(np.stack([score, null_mean]))  # one scale, so that the two can be compared by eye
     return [
-        Panel(f"{metric}, paired score", score, 2, (lowest, 1.0), marked=p >= SIGNIFICANT),
-        Panel(f"{metric}, mean of the null", null_mean, 2, (lowest, 1.0)),
+        Panel(f"{metric}, paired score", score, 2, limits, marked=p >= SIGNIFICANT),
+        Panel(f"{metric}, mean of the null", null_mean, 2, limits),
         Panel(f"{metric}, p-value", p, 3, (0.0, 1.0), descending=True),
         Panel(f"{metric}, p-value, Benjamini-Hochberg", adjusted, 3, (0.0, 1.0), descending=True),
     ]
@@ -59,25 +59,26 @@ def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
 
 def concept_panels(grid: LayerGrid, metric: str) -> list[Panel]:
     """Paired score of each semantic subspace, marked where either test's p is 0.05 or more (Figures 15 to 22)."""
-    panels = []
-    for concept in grid.concepts:
-        score, *p_values = (
-            grid.values(partial(_of_concept, concept=concept, metric=each, name=name))
-            for each, name in ((metric, "score"), (metric, "p_value"), (f"{metric}_vs_random_subset", "p_value"))
-        )
-        worse = np.fmax(*p_values) >= SIGNIFICANT
-        limits = min(0.0, _ends(score)[0]), 1.0
-        panels.append(Panel(f"{concept}: {metric}, paired score", score, 2, limits, marked=worse))
-    return panels
+    read = (metric, "score"), (metric, "p_value"), (f"{metric}_vs_random_subset", "p_value")
+    found = {
+        concept: [grid.values(partial(_of_concept, concept=concept, metric=each, name=name)) for each, name in read]
+        for concept in grid.concepts
+    }
+    limits = _ends(np.stack([score for score, *_ in found.values()]))
+    return [
+        Panel(f"{concept}: {metric}, paired score", score, 2, limits, marked=np.fmax(*p_values) >= SIGNIFICANT)
+        for concept, (score, *p_values) in found.items()
+    ]
 
 
 def pair_panels(grid: LayerGrid) -> list[Panel]:
     """Mean activation correlation before and after filtering, and how many pairs the filters leave."""
     before, after = (grid.values(lambda result, name=name: result.correlation[name]) for name in ("mean", "mean_kept"))
     all_pairs, kept = grid.values(_n_all), grid.values(lambda result: result.n_kept)
+    limits = _ends(np.stack([before, after]))
     return [
-        Panel("mean correlation, all pairs", before, 2, (0.0, 1.0)),
-        Panel("mean correlation, pairs kept", after, 2, (0.0, 1.0)),
+        Panel("mean correlation, all pairs", before, 2, limits),
+        Panel("mean correlation, pairs kept", after, 2, limits),
         Panel("pairs before filtering", all_pairs, 0, (0.0, _ends(all_pairs)[1])),
         Panel("pairs kept", kept, 0, (0.0, _ends(all_pairs)[1])),
     ]
@@ -120,4 +121,5 @@ def _n_all(result: ComparisonResult) -> int:
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
