@@ -1,12 +1,9 @@
 """Compare the SAE feature spaces of two language models: python compare.py layer_a=3 layer_b=6"""
 
-import hydra
 from omegaconf import DictConfig
 
-import analogue.comparison.config  # registers the schema  # noqa: F401
-from analogue.command_line import Outcome, finished_before, quote_layer_placeholders
-
-outcome = Outcome()
+from analogue.command_line import finished_before, run
+from analogue.comparison.config import CompareConfig
 
 
 def compare(cfg: DictConfig) -> None:
@@ -18,6 +15,4 @@ def compare(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    quote_layer_placeholders()
-    hydra.main(config_path="conf", config_name="compare", version_base="1.3")(outcome.reported(compare))()
-    outcome.exit()
+    run(compare, config_path="conf", config_name="compare", schema=CompareConfig)

@@ -2,13 +2,10 @@
 
 import gc
 
-import hydra
 from omegaconf import DictConfig
 
-import analogue.training.config  # registers the schema  # noqa: F401
-from analogue.command_line import Outcome, quote_layer_placeholders
-
-outcome = Outcome()
+from analogue.command_line import run
+from analogue.training.config import TrainSAEConfig
 
 
 def train(cfg: DictConfig) -> None:
@@ -19,6 +16,4 @@ def train(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    quote_layer_placeholders()
-    hydra.main(config_path="conf/training", config_name="train_sae", version_base="1.3")(outcome.reported(train))()
-    outcome.exit()
+    run(train, config_path="conf/training", config_name="train_sae", schema=TrainSAEConfig)

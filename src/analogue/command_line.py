@@ -1,4 +1,4 @@
-"""How an entry point ends: errors as one sentence, exit code 1, and the rest of a multirun still runs."""
+"""How an entry point runs and ends: errors as one sentence, exit code 1, and the rest of a multirun still runs."""
 
 import functools
 import logging
@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from analogue.composition import composition_error
 from analogue.errors import UserError
 
 # Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this
@@ -23,6 +25,31 @@ from analogue.errors import UserError
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C has ended
+
+
+def run(task: Callable[[DictConfig], Any], config_path: str, config_name: str, schema: type) -> NoReturn:
+    """Run `task` with the configuration of `schema` that the command line composes, and end the process.
+
+    Exit codes: 0, 1 if a job failed or the configuration cannot be composed, 130 after Ctrl-C.
+    """
+    quote_layer_placeholders()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where they are told in one sentence
+    outcome = Outcome()
+    try:
+        hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(outcome.reported(task))()
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not _by_ctrl_c(error):
+            raise
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        told = composition_error(error, schema)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(1 if outcome.n_failed else 0)
 
 
 class Outcome:
@@ -53,10 +80,6 @@ class Outcome:
                 return None
 
         return run
-
-    def exit(self) -> None:
-        """End the process, with code 1 if a job failed."""
-        sys.exit(1 if self.n_failed else 0)
 
 
 def in_multirun() -> bool:
@@ -117,6 +140,11 @@ def _ranks_of_this_job_alone() -> Iterator[None]:
         torch = sys.modules.get("torch")
         if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _by_ctrl_c(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an exception: Lightning answers it by leaving with code 1."""
+    return isinstance(error, KeyboardInterrupt) or (error is not None and _by_ctrl_c(error.__context__))
 
 
 def _sentence(error: Exception) -> str:

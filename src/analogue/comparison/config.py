@@ -2,15 +2,10 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
-
-from analogue.errors import UserError
-
-T = TypeVar("T")
+from omegaconf import MISSING
 
 Direction = Enum("Direction", {"a_to_b": "a_to_b", "b_to_a": "b_to_a"})
 OneToOne = Enum("OneToOne", {"best": "best", "first": "first", "strict": "strict"})
@@ -162,18 +157,6 @@ class CompareConfig:
     logger: dict[str, Any] = MISSING
     sweep: SweepConfig = MISSING
     output_dir: str = MISSING
-
-
-def typed(cfg: DictConfig, schema: type[T]) -> T:
-    """A configuration of that schema as its objects.
-
-    Raises:
-        UserError: naming the first key that has no value.
-    """
-    try:
-        return OmegaConf.to_object(cfg)  # type: ignore[return-value]
-    except MissingMandatoryValue as error:
-        raise UserError(str(error.full_key), "???", "has no value; give one on the command line") from error
 
 
 ConfigStore.instance().store("compare_schema", CompareConfig)

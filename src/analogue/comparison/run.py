@@ -11,12 +11,13 @@ from rich.console import Console
 
 from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
 from analogue.comparison.checks import check_settings
-from analogue.comparison.config import CacheConfig, CompareConfig, typed
+from analogue.comparison.config import CacheConfig, CompareConfig
 from analogue.comparison.module import ComparisonModule, Gathered
 from analogue.comparison.pairing import Pairing, configured_filters, configured_rule
 from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.scoring import score_pairs, score_subspaces
 from analogue.comparison.side import Side, open_companions, open_side
+from analogue.composition import typed
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText
 from analogue.corpus import TextUnits, TokenDataModule
 from analogue.features import ActivationStore, FeatureActivations, top_tokens

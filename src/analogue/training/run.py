@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from analogue.comparison.config import typed
+from analogue.composition import typed
 from analogue.errors import UserError
 from analogue.models import LanguageModel, open_model
 from analogue.reporting.tracking import log_or_warn
