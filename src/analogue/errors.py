@@ -11,3 +11,9 @@ class UserError(Exception):
         super().__init__(f"{key}={value}: {problem}")
         self.key = key
         self.value = value
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; its kind, where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 
 REACHED_WITHIN_S = 5.0
 
@@ -76,7 +76,7 @@ def _problem(error: BaseException) -> str | None:
     if constants.HF_HUB_OFFLINE and any(isinstance(cause, unreachable) for cause in chain):
         return f"is not in the local cache, and {constants.ENDPOINT} cannot be reached; connect, or give a local path"
     if any(isinstance(cause, errors.HTTPError | ConnectionError) for cause in chain):
-        return f"cannot be downloaded from {constants.ENDPOINT} ({_first_line(chain)}); try again"
+        return f"cannot be downloaded from {constants.ENDPOINT} ({first_line(chain[-1])}); try again"
     return None
 
 
@@ -84,7 +84,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _first_line(chain: list[BaseException]) -> str:
-    return next((str(cause).strip().splitlines()[0] for cause in reversed(chain) if str(cause).strip()), "no reason")

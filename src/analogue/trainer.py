@@ -9,7 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import RichProgressBar
 
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
@@ -25,9 +25,19 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
         trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
     except (MisconfigurationException, TypeError, ValueError) as error:
-        given = "{" + ", ".join(f"{name}: {value}" for name, value in settings.items()) + "}"
-        raise UserError("trainer", given, f"Lightning cannot run with these settings ({error})") from error
+        raise _refused(settings, first_line(error)) from error
     most = RANKS_PER_CORE * (os.cpu_count() or 1)
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
         raise UserError("trainer.devices", trainer.num_devices, f"this machine's cores serve at most {most} processes")
     return trainer
+
+
+def _refused(settings: Mapping[str, Any], reason: str) -> UserError:
+    """What Lightning refuses: the setting that its reason is about, where it says so, or all of them."""
+    told = reason.lower()
+    blamed = [name for name, value in settings.items() if f"{name}={value}" in told]
+    blamed = blamed or [name for name, value in settings.items() if name in told or f"'{value}'".lower() in told]
+    if len(blamed) == 1:
+        return UserError(f"trainer.{blamed[0]}", settings[blamed[0]], f"is refused by Lightning ({reason})")
+    given = "{" + ", ".join(f"{name}: {value}" for name, value in settings.items()) + "}"
+    return UserError("trainer", given, f"Lightning cannot run with these settings ({reason})")

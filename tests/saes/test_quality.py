@@ -38,7 +38,9 @@ def test_batches_and_their_order_do_not_matter():
     assert parts.compute() == pytest.approx(whole.compute(), abs=1e-9)
 
 
-def test_input_that_does_not_vary_has_no_explained_variance():
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0, 7.7, 1e6 + 0.1])
+@pytest.mark.parametrize("n_tokens", [3, 1000])
+def test_input_that_does_not_vary_has_no_explained_variance(value, n_tokens):
     metric = ReconstructionQuality(5, 8)
-    metric.update(torch.ones(3, 5), torch.ones(3, 5), torch.ones(3, 8))
+    metric.update(torch.full((n_tokens, 5), value), torch.ones(n_tokens, 5), torch.ones(n_tokens, 8))
     assert math.isnan(metric.compute().explained_variance)

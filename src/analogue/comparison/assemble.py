@@ -13,11 +13,12 @@ from analogue.comparison.module import Gathered
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.reading import Reading
 from analogue.comparison.scoring import Scores
-from analogue.comparison.side import Side, reconstruction_warnings
+from analogue.comparison.side import Side
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits, TokenSequences
 from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
 from analogue.reporting.published import experiment_of, published_scores
+from analogue.saes import misfit_warnings
 from analogue.significance import SimilarityResult
 
 LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
@@ -149,7 +150,8 @@ def _warnings(
         asked = f"data.n_sequences={cfg.data.n_sequences}"
         warnings.append(f"{asked}, but {cfg.data.path} holds only {sequences.n_sequences} sequences; all were used")
     for letter, side in zip("ab", sides, strict=True):
-        warnings += reconstruction_warnings(letter, side.model, side.layer, side.explained_variance)
+        read = f"layer {side.layer} of {side.model}"
+        warnings += misfit_warnings(side.explained_variance, f"sae_{letter}", read, not cfg.data.exclude_bos)
     return warnings
 
 

@@ -23,6 +23,9 @@ def check_settings(config: CompareConfig) -> None:
             raise UserError(key, value, f"must be at least {minimum}")
     if config.layers_per_pass != ALL and not (isinstance(config.layers_per_pass, int) and config.layers_per_pass > 0):
         raise UserError("layers_per_pass", config.layers_per_pass, "must be at least 1, or all")
+    lowest = config.filters.minimum_correlation
+    if lowest is not None and not -1 <= lowest <= 1:
+        raise UserError("filters.minimum_correlation", lowest, "must lie between -1 and 1")
     configured_metrics(config.metrics)
     if not config.null.kinds:
         raise UserError("null.kinds", "[]", "names no null; choose from shuffle, random_pairs, rotated")

@@ -11,12 +11,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from analogue.comparison.side import Side, reconstruction_warnings
+from analogue.comparison.side import Side
 from analogue.corpus import TokenBatch
 from analogue.errors import UserError
 from analogue.features import ActivationCollector, ActivationStore, StoredActivations
 from analogue.models import ResidualStream
-from analogue.saes import ReconstructionQuality
+from analogue.saes import ReconstructionQuality, misfit_warnings
 
 T = TypeVar("T")
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
@@ -93,9 +93,11 @@ class ComparisonModule(L.LightningModule):
                 continue
             resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
             for side in sides:
-                self._encode(self.key_of(side), position[batch.counted], resid[side.layer][batch.counted])
+                counted = resid[side.layer][batch.counted]
+                _check_finite(counted, side)
+                self._encode(self.key_of(side), position[batch.counted], counted)
                 if batch_idx == 0 and self.trainer.is_global_zero:
-                    self._warn_of(side)
+                    self._warn_of(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
     def on_test_epoch_end(self) -> None:
         for key, collector in self.collectors.items():
@@ -124,10 +126,11 @@ class ComparisonModule(L.LightningModule):
         """Sides with the same one share a model's pass over their tokens."""
         return self.tokens[side.label], side.model_identity
 
-    def _warn_of(self, side: Side) -> None:
+    def _warn_of(self, side: Side, first_tokens_count: bool) -> None:
         """An SAE that does not fit shows on the first batch, not after the night."""
         explained = self.quality[self.key_of(side)].so_far().explained_variance
-        for warning in reconstruction_warnings(side.label, side.model.name, side.layer, explained):
+        read = f"layer {side.layer} of {side.model.name}"
+        for warning in misfit_warnings(explained, f"sae_{side.label}", read, first_tokens_count):
             print(f"warning: on the first batch, {warning}", file=sys.stderr)
 
     def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
@@ -177,3 +180,10 @@ class ComparisonModule(L.LightningModule):
     def _as_rank_0(self, look: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank: the store may change between two looks."""
         return self.trainer.strategy.broadcast(look() if self.trainer.is_global_zero else None)  # type: ignore
+
+
+def _check_finite(resid: Tensor, side: Side) -> None:
+    if not resid.isfinite().all():
+        problem = f"puts out values that are not finite after block {side.layer} in {side.model_dtype}"
+        fix = f"choose another model_{side.label}.dtype (bfloat16, float32), or check the model's weights"
+        raise UserError(f"model_{side.label}.name", side.model.name, f"{problem}; {fix}")

@@ -62,20 +62,27 @@ def read_corpus(config: CompareConfig, a: Side, b: Side) -> Reading:
     With one tokenizer every token is a span: `alignment=spans` changes nothing then.
 
     Raises:
-        UserError: tokenizers differ and features are to be compared on tokens, or cannot be compared on spans.
+        UserError: a model cannot read sequences so long; tokenizers differ and features are to be compared on tokens,
+            or cannot be compared on spans.
     """
     aggregation: Aggregation = config.alignment.aggregation.value
+    for side in (a, b):
+        side.model.check_seq_len(config.data.seq_len)
     if not same_tokenizer(a, b):
         if config.alignment.name is not Alignment.spans:
             problem = f"has another tokenizer than {a.model.name} (model_a.name); features are paired token by token"
             fix = "choose two models that share one, or alignment=spans"
             raise UserError("model_b.name", b.model.name, f"{problem}: {fix}")
         aligned = _aligned(config.data, a, b)
+        a.model.check_token_ids(int(aligned.a.ids.max()))
+        b.model.check_token_ids(int(aligned.b.ids.max()))
         return Reading({"a": aligned.a, "b": aligned.b}, aligned, aggregation)
     data = config.data
     sequences = tokenise(
         _texts(data), a.model.tokenizer, data.n_sequences, data.seq_len, data.packing, data.count_padding
     )
+    for side in (a, b):
+        side.model.check_token_ids(int(sequences.ids.max()))
     if data.exclude_bos:
         sequences = without_bos(sequences, a.model.tokenizer)
     return Reading({"a": sequences, "b": sequences}, None, aggregation)

@@ -20,6 +20,7 @@ from analogue.comparison.side import Side, open_companions, open_side
 from analogue.composition import typed
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText
 from analogue.corpus import TextUnits, TokenDataModule
+from analogue.errors import UserError
 from analogue.features import ActivationStore, FeatureActivations, top_tokens
 from analogue.matching import FeaturePairs, apply_filters
 from analogue.reporting import ComparisonResult, write_result
@@ -85,10 +86,18 @@ def gather_activations(config: CompareConfig, sides: list[Side], reading: Readin
 
 
 def report(cfg: DictConfig, result: ComparisonResult, pairs: pa.Table, nulls: pa.Table) -> None:
-    """Write the record, the pairs and the nulls' draws, print the tables, and log to the configured logger."""
-    write_result(result, pairs, Path(cfg.output_dir), nulls)
+    """Print the tables, write the record, the pairs and the nulls' draws, and log to the configured logger.
+
+    Raises:
+        UserError: the files cannot be written.
+    """
     console = Console()
     console.print(comparison_tables(result))
+    try:
+        write_result(result, pairs, Path(cfg.output_dir), nulls)
+    except OSError as error:
+        problem = f"cannot be written to ({error.strerror or error}); nothing is left there"
+        raise UserError("output_dir", cfg.output_dir, problem) from error
     console.print(f"written to {cfg.output_dir}", soft_wrap=True)
     if cfg.logger:
         log = partial(log_comparison, result=result, pairs=pairs, directory=Path(cfg.output_dir))

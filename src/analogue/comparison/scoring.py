@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from analogue.comparison.config import CompareConfig
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 from analogue.matching import FeaturePairs, Standardised
 from analogue.significance import (
     SimilarityResult,
@@ -69,7 +69,7 @@ def score_pairs(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: 
     if "random_pairs" in kinds:
         with _progress(config, f"{len(x)} pairs against random pairs") as advance:
             similarity += _against_random_pairs(config, a, b, x, y, metrics, advance)
-    if "rotated" in kinds and len(kept):
+    if "rotated" in kinds:
         with _progress(config, f"{len(kept)} correlations against rotated bases") as advance:
             rotated, excess = _against_rotations(config, a, b, kept, advance)
             similarity.append(rotated)
@@ -101,11 +101,11 @@ def _metric(entry: Any) -> Metric:
         try:
             return metric(entry)
         except ValueError as error:
-            raise UserError("metrics", entry, f"is not a known metric; choose from {', '.join(METRICS)}") from error
+            raise UserError("metrics", entry, str(error)) from error
     try:
         made = instantiate(entry)
     except Exception as error:  # whatever a user's own function comes up with
-        raise UserError("metrics", entry, f"cannot be made ({str(error).splitlines()[0]})") from error
+        raise UserError("metrics", entry, f"cannot be made ({first_line(error)})") from error
     if not isinstance(made, Metric):
         raise UserError("metrics", entry, "makes no metric; use analogue.similarity.Metric.from_function")
     return made
@@ -126,6 +126,10 @@ def _against_random_pairs(
 def _against_rotations(
     config: CompareConfig, a: FeatureSpace, b: FeatureSpace, kept: FeaturePairs, advance: Advance
 ) -> tuple[SimilarityResult, Float64[np.ndarray, " n_kept"]]:
+    if not len(kept):
+        reason = "no pairs are left to correlate"
+        none = SimilarityResult("mean_correlation", None, 0, 0, config.seed, "rotated", reason=reason)
+        return none, np.empty(0)
     a_claims = config.matching.direction.value == "a_to_b"
     claiming, other = (a.acts, b.acts) if a_claims else (b.acts, a.acts)
     features = kept.feature_a if a_claims else kept.feature_b

@@ -13,7 +13,6 @@ from analogue.features import content_key
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
 from analogue.saes import load, sae_fingerprint, sae_warnings
 
-LOW_EXPLAINED_VARIANCE = 0.5
 ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
 
 
@@ -124,17 +123,6 @@ def open_companions(side: Side, config: CompareConfig) -> list[Side]:
         except UserError:
             continue
     return companions
-
-
-def reconstruction_warnings(label: str, model: str, layer: int, explained: float | None) -> list[str]:
-    """What speaks against an SAE that explains that much of the variance; None or NaN where there is none."""
-    if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
-        return []
-    told = "no variance" if explained is None or explained != explained else f"{explained:.3f} of the variance"
-    return [
-        f"sae_{label} explains {told} of layer {layer} of {model}: wrong layer, hook or scaling? Or do the "
-        "first tokens dwarf the rest (data.exclude_bos=true leaves them out)?"
-    ]
 
 
 def same_tokenizer(a: Side, b: Side) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analogue.corpus.streamed import StreamedTexts
 from analogue.embedded import locate
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -44,8 +44,8 @@ def read_texts(
         raise UserError(key, path, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
         texts = [text for text in reader(file, column) if text.strip()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(key, path, f"cannot be read ({error}); each record needs a string '{column}'") from error
+    except (OSError, ValueError) as error:
+        raise UserError(key, path, f"cannot be read: {first_line(error)}") from error
     if not texts:
         raise UserError(key, path, "holds no text; give a file with at least one non-empty document")
     return texts
@@ -57,7 +57,21 @@ def _read_txt(file: Path, column: str) -> list[str]:
 
 def _read_jsonl(file: Path, column: str) -> list[str]:
     with file.open(encoding="utf-8") as lines:  # str.splitlines would cut at line separators inside a text
-        return [json.loads(line)[column] for line in lines if line.strip()]
+        return [_text_of(line, number, column) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _text_of(line: str, number: int, column: str) -> str:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number} is not JSON ({error.msg} in column {error.colno})") from error
+    if not isinstance(record, dict) or column not in record:
+        held = f"has {', '.join(record) or 'no keys'}" if isinstance(record, dict) else "is no object"
+        raise ValueError(f"line {number} {held}, where '{column}' is needed (data.column)")
+    text = record[column]
+    if not isinstance(text, str | None):
+        raise ValueError(f"line {number} holds no text under '{column}' (data.column)")
+    return text or ""
 
 
 def _read_parquet(file: Path, column: str) -> list[str]:
@@ -65,8 +79,11 @@ def _read_parquet(file: Path, column: str) -> list[str]:
 
     columns = pq.read_schema(file).names
     if column not in columns:
-        raise ValueError(f"its columns are {', '.join(columns)}")
-    return [text or "" for text in pq.read_table(file, columns=[column])[column].to_pylist()]
+        raise ValueError(f"its columns are {', '.join(columns)}, none is '{column}' (data.column)")
+    texts = pq.read_table(file, columns=[column])[column].to_pylist()
+    if not all(isinstance(text, str | None) for text in texts):
+        raise ValueError(f"its column '{column}' holds no text (data.column)")
+    return [text or "" for text in texts]
 
 
 _READERS: dict[str, Callable[[Path, str], list[str]]] = {

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from analogue.atomic import whole
 from analogue.features._entry import DamagedEntryError, StoredActivations, read_entry, write_entry
 
 log = logging.getLogger(__name__)
@@ -63,12 +63,8 @@ class ActivationStore:
     def put(self, key: str, stored: StoredActivations) -> None:
         """Write an entry; a reader never sees a part of it."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        temporary = self.directory / f".{key}.{uuid.uuid4().hex}.tmp"
-        try:
+        with whole(self._path(key)) as temporary:
             write_entry(temporary, stored)
-            os.replace(temporary, self._path(key))
-        finally:
-            temporary.unlink(missing_ok=True)
         self._make_room(keep=key)
 
     @contextmanager

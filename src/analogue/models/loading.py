@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 from analogue.hub import hub_errors
 from analogue.models.fingerprint import cached_commit, directory_fingerprint
 from analogue.models.randomise import Redrawn, redraw_parameters
@@ -30,6 +29,8 @@ class LanguageModel:
         key: the configuration key of the name (`model_a.name`), for errors.
         n_layers: number of blocks.
         d_model: width of the residual stream.
+        vocab_size: tokens that it has embeddings for.
+        n_positions: the longest sequence that it reads; None where the configuration sets no limit.
         fingerprint: identifies the weights: the hub commit or a hash of the directory, and how they were redrawn.
         hook: which residual stream of a block is read.
         randomize: which parameters `load` redraws; None for the model as it was trained.
@@ -44,6 +45,8 @@ class LanguageModel:
     key: str
     n_layers: int
     d_model: int
+    vocab_size: int
+    n_positions: int | None
     fingerprint: str
     tokenizer: PreTrainedTokenizerBase
     hook: Hook = "resid_post"
@@ -85,6 +88,17 @@ class LanguageModel:
         if not 0 <= layer < self.n_layers:
             raise UserError(key, layer, f"{self.name} has blocks 0 to {self.n_layers - 1}")
 
+    def check_seq_len(self, seq_len: int, key: str = "data.seq_len") -> None:
+        """Raise a `UserError` if the model has no position for the last of that many tokens."""
+        if self.n_positions is not None and seq_len > self.n_positions:
+            raise UserError(key, seq_len, f"{self.name} ({self.key}) reads at most {self.n_positions} tokens at a time")
+
+    def check_token_ids(self, highest: int) -> None:
+        """Raise a `UserError` if the model has no embedding for a token that its tokenizer makes."""
+        if highest >= self.vocab_size:
+            problem = f"has embeddings for {self.vocab_size} tokens, but its tokenizer makes token {highest}"
+            raise UserError(self.key, self.name, f"{problem}; the tokenizer belongs to another model")
+
 
 def open_model(
     name: str,
@@ -118,6 +132,8 @@ def open_model(
     with _loading_errors(key, name, source):
         config = AutoConfig.from_pretrained(source, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):  # made up where there are no files for it
+        raise UserError(key, name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
     text_config = config.get_text_config()
     fingerprint = (
         directory_fingerprint(source) if Path(source).is_dir() else f"{source}@{cached_commit(source, revision)}"
@@ -130,6 +146,8 @@ def open_model(
         key=key,
         n_layers=text_config.num_hidden_layers,
         d_model=text_config.hidden_size,
+        vocab_size=text_config.vocab_size,
+        n_positions=getattr(text_config, "max_position_embeddings", None),
         fingerprint=fingerprint + redrawn,
         tokenizer=tokenizer,
         hook=hook,
@@ -155,6 +173,8 @@ def _loading_errors(key: str, name: str, source: str) -> Iterator[None]:
     try:
         with nullcontext() if Path(source).is_dir() else hub_errors(key, name):
             yield
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(key, name, f"cannot be loaded ({reason}); give a hub id or a local directory") from error
+    except UserError:
+        raise
+    except Exception as error:  # tokenizers raise bare ones, transformers whatever a damaged file leads to
+        told = f"cannot be loaded ({first_line(error)}); give a hub id, or a directory in transformers format"
+        raise UserError(key, name, told) from error

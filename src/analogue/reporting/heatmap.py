@@ -2,13 +2,13 @@
 
 import textwrap
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analogue.reporting.files import write_whole
+from analogue.atomic import whole
 from analogue.reporting.grids import LayerGrid, protocol
 from analogue.reporting.panels import SIGNIFICANT, Panel
 
@@ -38,7 +38,8 @@ def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
         corner = width * column + LEFT, height * (n_rows - 1 - row) + BOTTOM
         _draw(figure, grid, panel, (*corner, width - SIDES, height - ENDS))
     for kind in FORMATS:
-        write_whole(stem.with_name(f"{stem.name}.{kind}"), partial(_save, figure, kind))
+        with whole(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+            _save(figure, kind, temporary)
 
 
 def _heading(grid: LayerGrid, inches: float) -> str:

@@ -149,20 +149,25 @@ def label(entry: Mapping[str, Any]) -> str:
 def write_result(
     result: ComparisonResult, pairs: pa.Table, directory: str | Path, nulls: pa.Table | None = None
 ) -> None:
-    """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; each appears whole or not at all.
+    """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; all of them whole, or none.
 
     Args:
         nulls: one column a `label`, one row a draw of its null; None where the draws were not kept.
+
+    Raises:
+        OSError: the disk does not take them.
     """
-    directory = Path(directory)
+    directory, record = Path(directory), result.to_json() + "\n"
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / RESULT_FILE).unlink(missing_ok=True)  # an old record must not vouch for new pairs
-    write_table(pairs, directory / PAIRS_FILE)
-    if nulls is None:
-        (directory / NULLS_FILE).unlink(missing_ok=True)
-    else:
-        write_table(nulls, directory / NULLS_FILE)
-    write_text(result.to_json() + "\n", directory / RESULT_FILE)
+    _remove(directory, RESULT_FILE, PAIRS_FILE, NULLS_FILE)  # an old record must not vouch for new pairs
+    try:
+        write_table(pairs, directory / PAIRS_FILE)
+        if nulls is not None:
+            write_table(nulls, directory / NULLS_FILE)
+        write_text(record, directory / RESULT_FILE)
+    except OSError:
+        _remove(directory, PAIRS_FILE, NULLS_FILE)
+        raise
 
 
 def read_results(directory: str | Path) -> list[ComparisonResult]:
@@ -170,3 +175,8 @@ def read_results(directory: str | Path) -> list[ComparisonResult]:
     files = sorted(Path(directory).rglob(RESULT_FILE))
     records = [ComparisonResult.from_json(file.read_text(encoding="utf-8")) for file in files]
     return sorted(records, key=lambda record: (record.side_a.layer, record.side_b.layer))
+
+
+def _remove(directory: Path, *names: str) -> None:
+    for name in names:
+        (directory / name).unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from analogue.reporting.files import write_table, write_whole
+from analogue.atomic import whole
+from analogue.reporting.files import write_table
 from analogue.reporting.grids import LayerGrid, pair, scores_of
 from analogue.reporting.record import label
 
@@ -44,7 +45,8 @@ def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
 def save_results(table: pa.Table, directory: Path) -> None:
     """Write `results.parquet` and `results.csv`."""
     write_table(table, directory / "results.parquet")
-    write_whole(directory / "results.csv", lambda path: pyarrow.csv.write_csv(table, path))
+    with whole(directory / "results.csv") as temporary:
+        pyarrow.csv.write_csv(table, temporary)
 
 
 def _rows(grid: LayerGrid) -> list[dict[str, Any]]:

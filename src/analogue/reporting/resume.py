@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from analogue.atomic import whole
 from analogue.errors import UserError
-from analogue.reporting.files import NULLS_FILE, PAIRS_FILE, RESULT_FILE, write_whole
+from analogue.reporting.files import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 from analogue.reporting.jobs import clear, identity, read_jobs
 
 
@@ -32,7 +33,8 @@ def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) ->
     directory.mkdir(parents=True, exist_ok=True)
     for name in (PAIRS_FILE, NULLS_FILE, RESULT_FILE):
         if (found / name).is_file():
-            _copy(found / name, directory / name)
+            with whole(directory / name) as temporary:
+                shutil.copy2(found / name, temporary)
     return True
 
 
@@ -51,7 +53,3 @@ def _finished_in(directory: Path) -> dict[str, Path]:
 def _complete(directory: Path) -> bool:
     """The record is written last, so it vouches for the pairs, unless somebody has removed them."""
     return (directory / RESULT_FILE).is_file() and (directory / PAIRS_FILE).is_file()
-
-
-def _copy(source: Path, target: Path) -> None:
-    write_whole(target, lambda temporary: shutil.copy2(source, temporary))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from analogue.errors import first_line
 from analogue.reporting.artifacts import log_record
 from analogue.reporting.grids import flat, pair
 from analogue.reporting.jobs import PLACES
@@ -55,8 +56,8 @@ def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
     except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
-        reason = str(error).strip().partition("\n")[0] or "no reason given"
-        print(f"warning: not logged ({type(error).__name__}: {reason}); the result files are complete", file=sys.stderr)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        print(f"warning: not logged ({reason}); the result files are complete", file=sys.stderr)
         abandon_run()
 
 

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from analogue.embedded import locate
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 from analogue.saes.formats import CONFIG, GEMMA_SCOPE_WEIGHTS, SAELENS_WEIGHTS, SPARSIFY_WEIGHTS, Reader, find_reader
 from analogue.saes.releases import is_release, load_release
 
@@ -46,6 +46,9 @@ def load(
     sae = _load_named(name, dtype, key)
     if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):
         raise UserError(key, name, "has weights that are not finite; train or download it again")
+    k, d_sae = getattr(sae.cfg, "k", 0), sae.cfg.d_sae
+    if k > d_sae:
+        raise UserError(key, name, f"keeps the {k} highest of {d_sae} features; its {CONFIG} does not fit its weights")
     if before_topk and sae.cfg.architecture() == "topk":
         sae.activation_fn = nn.ReLU()
     return sae.eval().requires_grad_(False)
@@ -58,8 +61,9 @@ def _load_named(name: str, dtype: str, key: str) -> Any:
         directory, read = _locate(name, key)
         return read(directory, dtype)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(key, name, f"cannot be loaded as an SAE ({reason}); check its {CONFIG}") from error
+        reason = " ".join(str(error).split()) if isinstance(error, RuntimeError) else first_line(error)
+        problem = f"cannot be loaded as an SAE ({reason}); its files are damaged or do not fit each other"
+        raise UserError(key, name, problem) from error
 
 
 def _locate(name: str, key: str) -> tuple[Path, Reader]:

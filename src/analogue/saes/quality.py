@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import Metric
 
+LOW_EXPLAINED_VARIANCE = 0.5
+
 
 class Quality(NamedTuple):
     """What `ReconstructionQuality` has seen.
@@ -64,10 +66,29 @@ class ReconstructionQuality(Metric):
         """Of the tokens that this rank has seen; `compute` gives that of all ranks."""
         n_tokens = int(self.n_tokens)
         variation = self.squared_norm - self.total.square().sum() / max(n_tokens, 1)
-        explained = 1 - self.squared_error / variation if variation > 0 else torch.tensor(torch.nan)
+        rounding = n_tokens * torch.finfo(torch.float64).eps * self.squared_norm  # what the sums may be off by
+        explained = 1 - self.squared_error / variation if variation > rounding else torch.tensor(torch.nan)
         return Quality(
             explained_variance=float(explained),
             l0=float(self.n_active.sum()) / max(n_tokens, 1),
             dead_fraction=float((self.n_active == 0).double().mean()),
             n_tokens=n_tokens,
         )
+
+
+def misfit_warnings(explained: float | None, whose: str, of_what: str, first_tokens_count: bool) -> list[str]:
+    """What speaks against an SAE that explains little of what it reads.
+
+    Args:
+        explained: share of the variance; None or NaN where there is none.
+        whose: the SAE, as the user knows it (`sae_a`).
+        of_what: what it reads (`layer 3 of gpt2`).
+        first_tokens_count: whether the first tokens of texts are among it.
+    """
+    if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
+        return []
+    told = "no variance" if explained is None or explained != explained else f"{explained:.3f} of the variance"
+    first = (
+        " Or do the first tokens dwarf the rest (data.exclude_bos=true leaves them out)?" if first_tokens_count else ""
+    )
+    return [f"{whose} explains {told} of {of_what}: wrong layer, hook or scaling?{first}"]

@@ -1,6 +1,7 @@
 """Fresh SAEs to train, and finished ones on disk."""
 
 import os
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 from analogue.errors import UserError
 from analogue.training.config import ArchitectureConfig
 
+CONFIG = "cfg.json"  # of SAELens
 WARM_UPS = ("l1_warm_up_steps", "l0_warm_up_steps")
 
 
@@ -47,14 +49,14 @@ def new_sae(
 
 
 def save_sae(sae: TrainingSAE[Any], directory: Path, facts: dict[str, Any]) -> None:
-    """Write an SAE for inference in SAELens's format; each file appears whole or not at all, the configuration last."""
+    """Write an SAE for inference in SAELens's format: whole files, the configuration last, which makes them an SAE."""
     for name, value in facts.items():
         setattr(sae.cfg.metadata, name, value)
     directory.mkdir(parents=True, exist_ok=True)
-    temporary = directory / f".{os.getpid()}.tmp"
-    for file in sae.save_inference_model(temporary):
-        os.replace(file, directory / file.name)
-    temporary.rmdir()
+    (directory / CONFIG).unlink(missing_ok=True)  # an old one must not vouch for new weights
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".") as temporary:
+        for file in sae.save_inference_model(temporary):
+            os.replace(file, directory / file.name)
 
 
 def _check_numbers(settings: dict[str, Any], config_class: type) -> None:

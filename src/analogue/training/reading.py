@@ -1,7 +1,5 @@
 """Activations of sequences: from the model as they are needed, or from disk where a run has left them."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from analogue.atomic import whole
 from analogue.errors import UserError
 from analogue.models import ResidualStream
 from analogue.training.activations import ActivationBatch
@@ -81,21 +80,13 @@ def store_activations(source: FromModel, directory: Path) -> FromDisk:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(directory.with_name(f"{directory.name}.lock")):
             if not directory.is_dir():
-                _fill(directory, source)
+                with whole(directory) as temporary:
+                    temporary.mkdir()
+                    _write_shards(source, temporary)
     except (OSError, SafetensorError) as error:
         problem = f"cannot be written to ({error}); choose another directory, or data.activations=live"
         raise UserError("data.cache_dir", directory.parent, problem) from error
     return FromDisk(directory, source.lengths, source.layers)
-
-
-def _fill(directory: Path, source: FromModel) -> None:
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
-        _write_shards(source, temporary)
-        os.replace(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_shards(source: FromModel, directory: Path) -> None:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 def open_streams(config: TrainSAEConfig, language_model: LanguageModel) -> ActivationDataModule:
     """The training stream, a shorter one of held-out text, and that text itself, over one model."""
     data, n_held_out = config.data, config.evaluation.n_tokens
+    language_model.check_seq_len(data.seq_len)
     training = _sequences(config, language_model, data.path, "data.path", data.split, config.n_tokens)
     held_out = _sequences(
         config, language_model, data.held_out_path, "data.held_out_path", data.held_out_split, n_held_out
@@ -67,6 +68,7 @@ def _sequences(
     texts = read_texts(path, key, data.column, data.subset, split, data.shuffle_seed)
     enough = n_tokens // data.seq_len + 1 if data.packing else n_tokens
     sequences = tokenise(texts, language_model.tokenizer, enough, data.seq_len, data.packing)
+    language_model.check_token_ids(int(sequences.ids.max()))
     return without_bos(sequences, language_model.tokenizer) if data.exclude_bos else sequences
 
 
