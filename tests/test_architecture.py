@@ -43,7 +43,7 @@ def room(path):
 
 @pytest.mark.parametrize("name", sorted(ROOMS_BELOW))
 def test_rooms_import_only_rooms_below(name):
-    allowed = ROOMS_BELOW[name] | {name, "atomic", "errors", "hub"}
+    allowed = ROOMS_BELOW[name] | {name, "atomic", "cores", "errors", "hub"}
     for path in modules():
         if room(path) == name:
             used = {module.split(".")[1] for module in imports(path) if module.startswith("analogue.")}

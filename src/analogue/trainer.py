@@ -1,6 +1,5 @@
 """Lightning trainers as the configuration describes them."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import RichProgressBar
 
+from analogue.cores import usable_cores
 from analogue.errors import UserError, first_line
 
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
@@ -26,7 +26,7 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise _refused(settings, first_line(error)) from error
-    most = RANKS_PER_CORE * (os.cpu_count() or 1)
+    most = RANKS_PER_CORE * usable_cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
         raise UserError("trainer.devices", trainer.num_devices, f"this machine's cores serve at most {most} processes")
     return trainer

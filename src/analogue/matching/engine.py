@@ -1,6 +1,5 @@
 """Spreads the walk over threads, and gets both directions out of one walk."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,11 +13,6 @@ from analogue.matching.walk import Ranking, Scratch, merge, walk_columns
 # Columns differ in cost by orders of magnitude; threads take one of many shares of equal cost at a time.
 _SHARES_PER_THREAD = 32
 NO_PARTNER = np.iinfo(np.int64).max
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rank_partners(own: Operand, rows: Operand, k: int, n_threads: int) -> Ranking:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from analogue.cores import usable_cores
 from analogue.features import FeatureActivations
 from analogue.matching.operands import Operand, prepare
 
@@ -134,7 +135,7 @@ def _rankings(engine: Engine, device: str | None, n_threads: int | None) -> tupl
         device = device or default_device()
         if engine == "tiles" or device != "cpu":
             return partial(rank_partners_in_tiles, device=device), partial(rank_both_in_tiles, device=device)
-    from analogue.matching.engine import rank_both, rank_partners, usable_cores
+    from analogue.matching.engine import rank_both, rank_partners
 
     n_threads = n_threads or usable_cores()
     return partial(rank_partners, n_threads=n_threads), partial(rank_both, n_threads=n_threads)

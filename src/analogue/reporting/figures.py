@@ -1,12 +1,12 @@
 """The figures of a sweep, drawn beside other work."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from analogue.cores import usable_cores
 from analogue.reporting.grids import LayerGrid
 from analogue.reporting.heatmap import save_heatmaps
 from analogue.reporting.panels import panel_groups
@@ -25,8 +25,7 @@ def drawing(grids: Sequence[LayerGrid], output: Path) -> Iterator[list[Path]]:
         yield paths
         drawn = [draw_grid(grid, number, len(grids), output) for number, grid in enumerate(grids)]
     else:
-        n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        with ProcessPoolExecutor(n_cores, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
             futures = _submitted(pool, grids, output)
             yield paths
             drawn = [future.result() for future in futures]

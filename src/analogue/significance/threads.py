@@ -1,6 +1,5 @@
 """Threads where they help: across large draws, and never inside small ones."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -8,6 +7,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from analogue.cores import usable_cores
 
 # With fewer rows BLAS gains little from threads, and loses much: where another process holds a core, they wait for each
 # other, and a decomposition takes 30 times as long.
@@ -28,7 +29,7 @@ def map_over_threads(function: Callable[[S], T], items: Iterable[S], worth_threa
 
     Items are taken a few at a time, so that an iterator of large ones never stands in memory whole.
     """
-    remaining, n_threads = iter(items), _n_cores()
+    remaining, n_threads = iter(items), usable_cores()
     with threadpool_limits(1, user_api="blas"):
         if n_threads == 1 or not worth_threads:
             yield from map(function, remaining)
@@ -36,7 +37,3 @@ def map_over_threads(function: Callable[[S], T], items: Iterable[S], worth_threa
         with ThreadPoolExecutor(n_threads) as pool:
             while some := list(islice(remaining, n_threads * _ITEMS_PER_THREAD)):
                 yield from pool.map(function, some)
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,12 +1,12 @@
 """Inner product of two symmetric matrices, one of them permuted, over threads."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Shaped
 
+from analogue.cores import usable_cores
 from analogue.similarity.metric import Permutation
 
 # Below, a draw takes less than starting a thread on it is worth.
@@ -31,7 +31,7 @@ class PermutedDot:
 
         self._a, self._b, self._kernel = a, b, permuted_row_dots
         n = len(b)
-        n_threads = n_threads or (_n_cores() if n >= _WORTH_THREADS else 1)
+        n_threads = n_threads or (usable_cores() if n >= _WORTH_THREADS else 1)
         # Rows get shorter downwards: these cuts give every thread the same area of the triangle.
         cuts = [round(n * (1 - (1 - share / n_threads) ** 0.5)) for share in range(n_threads + 1)]
         self._shares = list(pairwise(cuts))
@@ -47,7 +47,3 @@ class PermutedDot:
         for job in jobs:
             job.result()
         return float(dots.sum())
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
