@@ -7,6 +7,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from analogue.config import ModelConfig
+
 Direction = Enum("Direction", {"a_to_b": "a_to_b", "b_to_a": "b_to_a"})
 OneToOne = Enum("OneToOne", {"best": "best", "first": "first", "strict": "strict"})
 Alignment = Enum("Alignment", {"tokens": "tokens", "spans": "spans"})
@@ -23,23 +25,6 @@ class Rule(Enum):
     hungarian = "hungarian"
     optimal_transport = "optimal_transport"
     cosine = "cosine"
-
-
-Hook = Enum("Hook", {"resid_post": "resid_post", "resid_pre": "resid_pre"})
-Redrawn = Enum("Redrawn", {"weights": "weights", "all": "all"})
-
-
-@dataclass
-class ModelConfig:
-    """A language model: hub id, local directory or `embedded:` name."""
-
-    name: str = MISSING
-    revision: str | None = MISSING
-    dtype: str = MISSING
-    hook: Hook = MISSING
-    randomize: Redrawn | None = MISSING
-    randomize_seed: int = MISSING
-    device_map: str | None = MISSING
 
 
 @dataclass

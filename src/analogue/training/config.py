@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analogue.comparison.config import ModelConfig
+from analogue.config import ModelConfig
 
 Activations = Enum("Activations", {"live": "live", "cached": "cached"})
 
