@@ -74,6 +74,7 @@ def _side(model, layer):
         explained_variance=0.9,
         activation_key="0" * 32,
         from_cache=False,
+        sae_fingerprint=f"{layer:064x}",
     )
 
 

@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control
 from analogue.reporting.grids import layer_grids, protocol
 from analogue.reporting.jobs import Job, read_failures, read_jobs
 from analogue.reporting.panels import metric_panels, pair_panels, panel_groups
+from analogue.reporting.published import published_scores
 from analogue.reporting.record import write_result
 from analogue.reporting.results_table import results_table, save_results
 from tests.reporting.samples import sample_pairs, sample_result
@@ -59,13 +60,9 @@ def test_p_values_are_corrected_over_the_cells_of_a_grid():
 
 
 def test_the_papers_numbers_stand_beside_ours_where_it_has_some():
-    def pythia(layer_a, layer_b):
-        result = sample_result(layer_a, layer_b)
-        return replace(
-            result,
-            side_a=replace(result.side_a, model="EleutherAI/pythia-70m"),
-            side_b=replace(result.side_b, model="EleutherAI/pythia-160m"),
-        )
+    def pythia(*layers):
+        printed = published_scores("pythia_70m_vs_160m", *layers)
+        return replace(sample_result(*layers), published=[each._asdict() for each in printed])
 
     (grid,) = layer_grids(jobs(pythia(1, 1), pythia(2, 1), pythia(2, 0)))
     printed = {panel.title: panel.values for panel in panel_groups(grid)["published"]}

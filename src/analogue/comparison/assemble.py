@@ -1,6 +1,7 @@
 """Puts what a comparison found into its record."""
 
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -17,7 +18,7 @@ from analogue.comparison.side import Side
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits, TokenSequences
 from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
-from analogue.reporting.published import experiment_of, published_scores
+from analogue.reporting.published import published_for
 from analogue.saes import misfit_warnings
 from analogue.significance import SimilarityResult
 
@@ -37,10 +38,7 @@ def assemble_result(
 ) -> ComparisonResult:
     """The record of one comparison."""
     side_records = [_side_record(side, gathered) for side in sides]
-    published = published_scores(
-        experiment_of(sides[0].model.name, sides[1].model.name), sides[0].layer, sides[1].layer
-    )
-    return ComparisonResult(
+    result = ComparisonResult(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         side_a=side_records[0],
         side_b=side_records[1],
@@ -55,7 +53,6 @@ def assemble_result(
         decoder_cosine=_decoder_cosine(pairing, *spaces),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
-        published=[printed._asdict() for printed in published],
         n_model_passes=gathered.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
@@ -66,6 +63,7 @@ def assemble_result(
             *_warnings(cfg, reading.sequences["a"], side_records, scores.similarity),
         ],
     )
+    return replace(result, published=[printed._asdict() for printed in published_for(result)])
 
 
 def pairs_table(

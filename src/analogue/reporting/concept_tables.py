@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from analogue.reporting.published_columns import published_values
 from analogue.reporting.record import ComparisonResult
 
 N_KEYWORDS_SHOWN = 6
@@ -51,23 +52,13 @@ def _range(numbers: tuple[str, ...]) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def published_column(result: ComparisonResult, concept: str | None) -> dict[str, str]:
-    """What the paper prints, by metric: the value, and where."""
-    printed: dict[str, list[str]] = {}
-    for row in result.published:
-        if row["concept"] == concept:
-            where = ", ".join(filter(None, (row["source"], row["setting"])))
-            printed.setdefault(row["quantity"], []).append(f"{row['value']:g} ({where})")
-    return {quantity: "; ".join(values) for quantity, values in printed.items()}
-
-
 def _scores_table(result: ComparisonResult, metric: str) -> Table:
     n_draws = max(entry["n_null"] for concept in result.concepts for entry in concept["similarity"])
     title = f"Semantic subspaces: {metric} (Test 1: shuffled pairs, Test 2: random subsets, {n_draws} draws)"
     table = Table(title=title, title_justify="left")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "concept" else "right", no_wrap=True)
-    published = {concept["name"]: published_column(result, concept["name"]) for concept in result.concepts}
+    published = {concept["name"]: published_values(result, concept["name"]) for concept in result.concepts}
     if any(metric in printed for printed in published.values()):
         table.add_column("published", overflow="fold")
     for concept in result.concepts:

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from analogue.reporting.grids import LayerGrid, scored
-from analogue.reporting.published import experiment_of, published_scores
 from analogue.reporting.record import ComparisonResult
 
 SIGNIFICANT = 0.05
@@ -85,15 +84,14 @@ def pair_panels(grid: LayerGrid) -> list[Panel]:
 
 
 def published_panels(grid: LayerGrid) -> list[Panel]:
-    """The paper's numbers of whole feature spaces for the same models and layers, a panel for each of its tables."""
-    experiment = experiment_of(grid.first.side_a.model, grid.first.side_b.model)
+    """The paper's numbers of whole feature spaces for the same comparisons, a panel for each of its tables."""
     tables: dict[tuple[str, str, str], np.ndarray] = {}
-    for row, column in grid.jobs:
-        for printed in published_scores(experiment, row, column):
-            if printed.concept is None:
+    for (row, column), job in grid.jobs.items():
+        for printed in job.result.published:
+            if printed["concept"] is None:
                 empty = np.full((len(grid.rows), len(grid.columns)), np.nan)
-                values = tables.setdefault((printed.quantity, printed.source, printed.setting), empty)
-                values[grid.rows.index(row), grid.columns.index(column)] = printed.value
+                values = tables.setdefault((printed["quantity"], printed["source"], printed["setting"]), empty)
+                values[grid.rows.index(row), grid.columns.index(column)] = printed["value"]
     return [
         Panel(
             ", ".join(filter(None, (f"published {quantity}", source, setting))),

@@ -5,15 +5,54 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-_EXPERIMENTS = {
-    ("EleutherAI/pythia-70m", "EleutherAI/pythia-160m"): "pythia_70m_vs_160m",
-    ("google/gemma-2b", "google/gemma-2-2b"): "gemma_1_2b_vs_gemma_2_2b",
-    ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Llama-3.1-8B"): "llama_3_vs_3_1",
+from analogue.reporting.record import ComparisonResult, SideRecord
+
+UNFILTERED = "none"
+FLOOR = "minimum_correlation"  # a filter of the published code that the paper does not name
+TOP_TOKENS = 5
+
+
+class Setup(NamedTuple):
+    """What one of the paper's comparisons compares, as the preset of the same name under `conf/experiment` does."""
+
+    models: tuple[str, str]
+    saes: tuple[str, str] | None
+    """With `{layer}`; None where the paper's SAEs are not to be had, and users train their own."""
+    corpus: tuple[str, int, int]
+    """Path, number of sequences, tokens in each."""
+    non_concept_tokens: frozenset[str] = frozenset({"\n", "\\n", "", " ", ".", ",", "!", "?", "-"})
+
+
+SETUPS = {
+    "pythia_70m_vs_160m": Setup(
+        ("EleutherAI/pythia-70m", "EleutherAI/pythia-160m"),
+        ("EleutherAI/sae-pythia-70m-32k:layers.{layer}", "EleutherAI/sae-pythia-160m-32k:layers.{layer}"),
+        ("Skylion007/openwebtext", 100, 300),
+    ),
+    "gemma_1_2b_vs_gemma_2_2b": Setup(
+        ("google/gemma-2b", "google/gemma-2-2b"),
+        (
+            "gemma-2b-res-jb:blocks.{layer}.hook_resid_post",
+            "gemma-scope-2b-pt-res-canonical:layer_{layer}/width_16k/canonical",
+        ),
+        ("Skylion007/openwebtext", 150, 150),
+    ),
+    "llama_3_vs_3_1": Setup(
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Llama-3.1-8B"),
+        ("llama-3-8b-it-res-jh:blocks.{layer}.hook_resid_post", "llama_scope_lxr_8x:l{layer}r_8x"),
+        ("Skylion007/openwebtext", 100, 100),
+    ),
+    "tinystories_seeds": Setup(
+        ("roneneldan/TinyStories-1Layer-21M", "roneneldan/TinyStories-1Layer-21M"),
+        None,
+        ("roneneldan/TinyStories", 500, 128),
+        frozenset({"."}),
+    ),
 }
 
 
 class PublishedScore(NamedTuple):
-    """One printed number.
+    """One printed number, and the comparison that it was printed for.
 
     Source:
         Lan et al. 2024, arXiv 2410.06981. What it calls SVCCA stands here as `svcca_pc1` and its RSA as
@@ -26,6 +65,12 @@ class PublishedScore(NamedTuple):
     """What is particular about it, such as `one-to-one`; empty if nothing is."""
     concept: str | None
     """The semantic subspace; None for the whole space."""
+    rule: str | None
+    """The pairing rule, see `analogue.matching.RULES`; this and the next three are None where any will do."""
+    direction: str | None
+    d_sae: int | None
+    filters: list[str] | None
+    """Those that the pairs have passed, in their order in the funnel."""
     quantity: str
     """A metric of ours, `n_pairs` (pairs left after filtering) or `mean_cosine`."""
     value: float
@@ -34,16 +79,24 @@ class PublishedScore(NamedTuple):
     p_value: float | None
 
 
-def experiment_of(model_a: str, model_b: str) -> str | None:
-    """The preset under `conf/experiment` that compares these two models, as the paper did."""
-    return _EXPERIMENTS.get((model_a, model_b))
+def published_for(result: ComparisonResult) -> list[PublishedScore]:
+    """What the paper prints for this very comparison, in its order.
+
+    Nothing where models, revisions, SAEs, corpus or non-concept tokens are not the paper's; else the numbers for
+    the same pairing and filters.
+    """
+    layers = result.side_a.layer, result.side_b.layer
+    printed = (
+        each for name, setup in SETUPS.items() if _is_of(result, setup) for each in published_scores(name, *layers)
+    )
+    return [each for each in printed if _is_paired_alike(result, each) and _is_filtered_alike(result, each)]
 
 
-def published_scores(experiment: str | None, layer_a: int, layer_b: int) -> list[PublishedScore]:
+def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[PublishedScore]:
     """Everything that the paper prints for a pair of layers, in its order; nothing for what it has not.
 
     Args:
-        experiment: name of a preset under `conf/experiment`, such as `pythia_70m_vs_160m`; None for none.
+        experiment: name of a preset under `conf/experiment`, such as `pythia_70m_vs_160m`.
         layer_a: block of the preset's first model, counted from 0.
         layer_b: block of its second model.
 
@@ -51,7 +104,49 @@ def published_scores(experiment: str | None, layer_a: int, layer_b: int) -> list
         >>> published_scores("llama_3_vs_3_1", 25, 25)[0].value
         0.3
     """
-    return _table().get((experiment, layer_a, layer_b), []) if experiment else []
+    return _table().get((experiment, layer_a, layer_b), [])
+
+
+def _is_of(result: ComparisonResult, setup: Setup) -> bool:
+    """Whether models, SAEs, corpus and non-concept tokens are those of a setup."""
+    sides, corpus, config = (result.side_a, result.side_b), result.corpus, result.config
+    return (
+        tuple(side.model for side in sides) == setup.models
+        and all(side.revision in (None, "main") for side in sides)
+        and not any(config[f"model_{label}"]["randomize"] for label in "ab")
+        and _has_saes(sides, setup)
+        and (corpus.path, corpus.n_sequences, corpus.seq_len) == setup.corpus
+        and corpus.spans is None
+        and not (config["data"]["packing"] or config["data"]["exclude_bos"])
+        and config["filters"]["top_tokens"] == TOP_TOKENS
+        and frozenset(config["filters"]["non_concept_tokens"]) == setup.non_concept_tokens
+    )
+
+
+def _has_saes(sides: tuple[SideRecord, SideRecord], setup: Setup) -> bool:
+    saes = tuple(side.sae for side in sides)
+    if setup.saes is None:
+        return saes[0] != saes[1]
+    return saes == tuple(sae.replace("{layer}", str(side.layer)) for sae, side in zip(setup.saes, sides, strict=True))
+
+
+def _is_paired_alike(result: ComparisonResult, printed: PublishedScore) -> bool:
+    widths = {result.side_a.d_sae, result.side_b.d_sae}
+    return (
+        printed.rule in (None, result.rule)
+        and printed.direction in (None, result.direction)
+        and (printed.d_sae is None or widths == {printed.d_sae})
+    )
+
+
+def _is_filtered_alike(result: ComparisonResult, printed: PublishedScore) -> bool:
+    """A count is of the pairs at its place in the funnel, a score of those that all filters leave."""
+    if printed.filters is None:
+        return True
+    used = [step["filter"] for step in result.funnel[1:]]
+    if printed.quantity == "n_pairs":
+        return used[: len(printed.filters)] == printed.filters
+    return [name for name in used if name != FLOOR] == printed.filters
 
 
 @cache
@@ -59,21 +154,24 @@ def _table() -> dict[tuple[str, int, int], list[PublishedScore]]:
     table: dict[tuple[str, int, int], list[PublishedScore]] = {}
     with files("analogue.reporting").joinpath("published.csv").open(encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
-            jobs = table.setdefault((row["experiment"], int(row["layer_a"]), int(row["layer_b"])), [])
-            jobs.append(
-                PublishedScore(
-                    source=row["source"],
-                    setting=row["setting"],
-                    concept=row["concept"] or None,
-                    quantity=row["quantity"],
-                    value=float(row["value"]),
-                    n_pairs=int(row["n_pairs"]) if row["n_pairs"] else None,
-                    null_mean=_number(row["null_mean"]),
-                    p_value=_number(row["p_value"]),
-                )
-            )
+            layers = int(row["layer_a"]), int(row["layer_b"])
+            table.setdefault((row["experiment"], *layers), []).append(_score(row))
     return table
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+def _score(row: dict[str, str]) -> PublishedScore:
+    """A line of the table; what is empty is None."""
+    return PublishedScore(
+        source=row["source"],
+        setting=row["setting"],
+        concept=row["concept"] or None,
+        rule=row["rule"] or None,
+        direction=row["direction"] or None,
+        d_sae=int(row["d_sae"]) if row["d_sae"] else None,
+        filters=[name for name in row["filters"].split("+") if name != UNFILTERED] if row["filters"] else None,
+        quantity=row["quantity"],
+        value=float(row["value"]),
+        n_pairs=int(row["n_pairs"]) if row["n_pairs"] else None,
+        null_mean=float(row["null_mean"]) if row["null_mean"] else None,
+        p_value=float(row["p_value"]) if row["p_value"] else None,
+    )

@@ -24,7 +24,7 @@ class SideRecord:
         explained_variance: of the residual stream by the SAE's reconstruction, over the tokens compared.
         activation_key: name of the activations in the store.
         from_cache: True where no model pass was needed.
-        sae_fingerprint: of the SAE's configuration and weights; empty in early records.
+        sae_fingerprint: of the SAE's configuration and weights.
     """
 
     model: str
@@ -41,7 +41,7 @@ class SideRecord:
     explained_variance: float | None
     activation_key: str
     from_cache: bool
-    sae_fingerprint: str = ""
+    sae_fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ComparisonResult:
         rule: how features were paired, see `analogue.matching.RULES`.
         similarity: one entry a metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry a semantic subspace, see `analogue.concepts.ConceptResult`.
-        published: what the paper prints for these models and layers, see `analogue.reporting.published`.
+        published: what the paper prints for this very comparison, see `analogue.reporting.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds by stage.
         versions: of Python and the libraries that decide the numbers.

@@ -33,7 +33,8 @@ def seed_study_table(results: Sequence[ComparisonResult], metric: str) -> Table:
         results: see `of_one_model`.
         metric: that is shown; the paper's is `svcca_pc1`.
     """
-    title = f"Two SAEs of one model: {metric} of the paired decoder rows (random: mean of shuffled pairings)"
+    title = f"Two SAEs of one model: {metric} of the paired decoder rows (random: mean of shuffled pairings"
+    title += "; published: the paper's SAEs of the same d_sae / d_model)" if metric == "svcca_pc1" else ")"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)
@@ -70,9 +71,11 @@ def _entry(result: ComparisonResult, metric: str, name: str) -> float | None:
 def _published(result: ComparisonResult, rule: str, direction: str) -> str:
     """What Appendix A prints for the same pairing at the same expansion."""
     width = PUBLISHED_WIDTHS.get(round(result.side_a.d_sae / result.side_a.d_model))
-    pairing = "cosine pairing" if rule == "cosine" else DIRECTIONS[direction]
-    scores = published_scores("tinystories_seeds", 0, 0)
-    told = [each for each in scores if each.setting.startswith(f"{pairing}, {width} features")]
+    told = [
+        each
+        for each in published_scores("tinystories_seeds", 0, 0)
+        if (each.d_sae, each.rule) == (width, rule) and each.direction in (None, direction) and each.filters is not None
+    ]
     return ", ".join(f"{_stage(each)} {each.value:g}" for each in told)
 
 

@@ -7,8 +7,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from analogue.reporting.concept_tables import concept_notes, concept_tables, published_column
+from analogue.reporting.concept_tables import concept_notes, concept_tables
 from analogue.reporting.panels import SIGNIFICANT
+from analogue.reporting.published_columns import published_counts, published_values
 from analogue.reporting.record import ComparisonResult, SideRecord, label
 
 
@@ -65,8 +66,12 @@ def _funnel_table(result: ComparisonResult) -> Table:
     table = Table(title=title, title_justify="left", min_width=len(title))
     table.add_column("after")
     table.add_column("pairs", justify="right")
+    published = published_counts(result)
+    if published:
+        table.add_column("published", overflow="fold")
     for step in result.funnel:
-        table.add_row(step["filter"], str(step["n_pairs"]))
+        printed = [published.get(step["filter"], "")] if published else []
+        table.add_row(step["filter"], str(step["n_pairs"]), *printed)
     return table
 
 
@@ -77,7 +82,7 @@ def _scores_table(result: ComparisonResult) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs"):
         table.add_column(heading, justify="left" if heading in ("metric", "null") else "right", no_wrap=True)
-    published = published_column(result, concept=None)
+    published = published_values(result, concept=None)
     if published:
         table.add_column("published", overflow="fold")
     for entry in result.similarity:
