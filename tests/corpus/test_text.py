@@ -12,7 +12,7 @@ DOCUMENTS = ["One day a dog ran.", "Line one\nline two."]
 
 def test_every_format_gives_the_same_documents(tmp_path):
     (tmp_path / "a.txt").write_text("\n\n".join([DOCUMENTS[0], "  ", DOCUMENTS[1]]))
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n\n" for text in [*DOCUMENTS, ""]))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n\n" for text in [*DOCUMENTS, "", None]))
     pq.write_table(pa.table({"text": [*DOCUMENTS, None]}), tmp_path / "a.parquet")
     for suffix in ("txt", "jsonl", "parquet"):
         assert read_texts(str(tmp_path / f"a.{suffix}")) == DOCUMENTS
@@ -24,14 +24,17 @@ def test_every_format_gives_the_same_documents(tmp_path):
         ("missing.txt", None, "is not a file"),
         ("a.csv", "x", "has the suffix '.csv'"),
         ("empty.txt", " \n\n \n", "holds no text"),
-        ("broken.jsonl", "{not json", "cannot be read"),
-        ("other.jsonl", '{"story": "x"}', "'text'"),
-        ("number.jsonl", '{"text": 3}', "cannot be read"),
+        ("broken.jsonl", '{"text": "x"}\n\n{not json', "line 3 is not JSON"),
+        ("other.jsonl", '{"story": "x"}', "line 1 has story, where 'text' is needed (data.column)"),
+        ("list.jsonl", "[1]", "line 1 is no object"),
+        ("number.jsonl", '{"text": 3}', "line 1 holds no text under 'text'"),
+        ("latin.txt", b"caf\xe9", "cannot be read"),
+        ("damaged.parquet", "PAR1", "cannot be read"),
     ],
 )
 def test_bad_files_are_refused_in_one_sentence_naming_the_key(tmp_path, name, content, told):
     if content is not None:
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=r"data\.path=") as error:
         read_texts(str(tmp_path / name))
     assert told in str(error.value)
@@ -40,6 +43,12 @@ def test_bad_files_are_refused_in_one_sentence_naming_the_key(tmp_path, name, co
 def test_a_parquet_file_without_text_lists_its_columns(tmp_path):
     pq.write_table(pa.table({"story": ["x"], "n": [1]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match="story, n"):
+        read_texts(str(tmp_path / "a.parquet"))
+
+
+def test_a_parquet_column_of_numbers_is_no_text(tmp_path):
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="column 'text' holds no text"):
         read_texts(str(tmp_path / "a.parquet"))
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import torch
+from sae_lens import TopKSAE, TopKSAEConfig
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -28,6 +29,7 @@ def write_repositories(root):
     write_gemma(root / "models")
     write_llama(root / "models")
     write_tinystories(root / "models")
+    write_someones_saes(root / "models")
     texts = list(read_texts("embedded:stories/train.parquet"))
     write_corpus(root / "datasets/Skylion007/openwebtext", texts[:1200], "plain_text/train-0000{}-of-00002.parquet")
     write_corpus(root / "datasets/roneneldan/TinyStories", texts[1200:1600], "data/train-0000{}-of-00002.parquet")
@@ -62,7 +64,8 @@ def write_gemma(models_root):
         write_model(models_root / "google" / name, config, shard_size="30KB")
         write_gemma_tokenizer(models_root / "google" / name)
     folder = "gemma_2b_blocks.12.hook_resid_post_16384"
-    write_old_saelens(models_root / "jbloom/Gemma-2b-Residual-Stream-SAEs" / folder, 16, "standard", layer=12)
+    scaled = {"normalize_activations": "expected_average_only_in"}
+    write_old_saelens(models_root / "jbloom/Gemma-2b-Residual-Stream-SAEs" / folder, 16, "standard", layer=12, **scaled)
     write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res" / gemma_scope_folder(14), 24)
 
 
@@ -75,6 +78,14 @@ def write_llama(models_root):
     folder = "Juliushanhanhan/llama-3-8b-it-res/blocks.25.hook_resid_post"
     write_old_saelens(models_root / folder, 16, "gated", layer=25)
     write_llama_scope(models_root / "fnlp/Llama3_1-8B-Base-LXR-8x/Llama3_1-8B-Base-L25R-8x", 16)
+
+
+def write_someones_saes(models_root):
+    """A repository that is no release: an SAE at its top and one in a folder, as `upload.repository` pushes them."""
+    for seed, folder in ((1, "someone/saes"), (2, "someone/saes/layer_3")):
+        sae = TopKSAE(TopKSAEConfig(d_in=16, d_sae=D_SAE, k=16, apply_b_dec_to_input=True))
+        sae.load_state_dict(dict(zip(("W_enc", "b_enc", "W_dec", "b_dec"), random_weights(16, seed), strict=True)))
+        sae.save_model(models_root / folder)
 
 
 def write_tinystories(models_root):
@@ -146,7 +157,7 @@ def write_sparsify(directory, d_in, seed=0, k=16):
     write_json(directory / "cfg.json", about | {"d_in": d_in})
 
 
-def write_old_saelens(directory, d_in, architecture, layer):
+def write_old_saelens(directory, d_in, architecture, layer, **settings):
     """SAELens's format before version 6, in which these releases were published."""
     w_enc, b_enc, w_dec, b_dec = random_weights(d_in, layer)
     state = {"W_enc": w_enc, "W_dec": w_dec, "b_dec": b_dec}
@@ -161,7 +172,7 @@ def write_old_saelens(directory, d_in, architecture, layer):
     about |= {"hook_point": f"blocks.{layer}.hook_resid_post", "hook_point_layer": layer, "activation_fn_str": "relu"}
     about |= {"apply_b_dec_to_input": architecture != "gated", "normalize_activations": "none"}
     about |= {"finetuning_scaling_factor": False, "prepend_bos": True, "context_size": 1024, "model_name": "some"}
-    write_json(directory / "cfg.json", about)
+    write_json(directory / "cfg.json", about | settings)
 
 
 def gemma_scope_folder(layer):

@@ -4,6 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.hub.conftest import Client
+
 PYTHIA = "experiment=pythia_70m_vs_160m"
 
 
@@ -62,3 +64,44 @@ def test_a_subset_is_chosen_by_name(client, subsets):
     answer = client.compare(PYTHIA, f"data.path={subsets}", "data.column=story")
     assert answer["kind"] == "UserError"
     assert "'first', 'second'" in answer["error"]
+
+
+def write_one_column(hub, name, column):
+    folder = hub.root / f"datasets/some/{name}"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"text": column}), folder / "train-0.parquet")
+    return f"data.path=some/{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "told"),
+    [
+        ("numbers", [1, 2], "holds int in its column 'text'"),
+        ("lists", [["a"], ["b"]], "holds list in its column 'text'"),
+        ("blank", ["", None, " "], "holds no text in its column 'text'"),
+    ],
+)
+def test_a_data_set_without_text_is_one_sentence(hub, client, name, column, told):
+    answer = client.compare(PYTHIA, write_one_column(hub, name, column))
+    assert answer["kind"] == "UserError", answer
+    assert answer["error"].startswith(f"data.path=some/{name}: {told}")
+
+
+def test_a_damaged_data_set_is_one_sentence(hub, client):
+    folder = hub.root / "datasets/some/damaged"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text('{"text": "one"}\n{"text": ')
+    answer = client.compare(PYTHIA, "data.path=some/damaged")
+    assert answer["kind"] == "UserError", answer
+    assert answer["error"].startswith("data.path=some/damaged: ")
+    assert "\n" not in answer["error"]
+
+
+def test_a_small_data_set_is_read_to_its_end_without_a_network(hub, client, home):
+    few = write_one_column(hub, "few", [f"The dog ran to house number {n}." for n in range(9)])
+    online = tokens(client, few, "data.n_sequences=50", "data.shuffle_seed=3")
+    offline = Client("http://127.0.0.1:9", home)
+    try:
+        assert tokens(offline, few, "data.n_sequences=50", "data.shuffle_seed=3") == online
+    finally:
+        offline.close()

@@ -6,7 +6,16 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import (
+    AlbertConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    RobertaConfig,
+    T5Config,
+)
 
 from analogue.embedded import ASSETS
 from analogue.errors import UserError
@@ -60,6 +69,69 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path):
     save_file({name: each for name, each in weights.items() if "layers.2.mlp" not in name}, copy / "model.safetensors")
     with pytest.raises(UserError, match=r"model_a\.name=.*: holds no weights for layers\.2\.mlp"):
         open_model(str(copy), key="model_a.name").load()
+
+
+def saved(directory, config):
+    """A directory with a model of random weights and the embedded tokenizer."""
+    AutoModel.from_config(config).save_pretrained(directory)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(ASSETS / "stories-6" / name, directory / name)
+    return str(directory)
+
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("config_class", "settings", "longest"),
+    [
+        (RobertaConfig, {"max_position_embeddings": 42, "pad_token_id": 1}, 40),
+        (BertConfig, {"max_position_embeddings": 42, "pad_token_id": 0}, 42),
+        (GPT2Config, {"n_positions": 42}, 42),
+    ],
+)
+def test_sequences_may_be_as_long_as_the_model_has_positions(tmp_path, config_class, settings, longest):
+    model = open_model(saved(tmp_path, config_class(**SIZES, **settings, vocab_size=4096)), key="model_a.name")
+    model.check_seq_len(longest)
+    ids = torch.ones(1, longest, dtype=torch.long)
+    assert model.load()(ids + 1, ids > 0, [1])[1].shape == (1, longest, 16)
+    with pytest.raises(UserError, match=rf"data.seq_len={longest + 1}: .* reads at most {longest} tokens"):
+        model.check_seq_len(longest + 1)
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    model = open_model("embedded:stories-6", key="model_a.name")
+    model.check_token_ids(model.vocab_size - 1)
+    with pytest.raises(UserError, match=r"model_a.name=.*: has embeddings for 3072 tokens, but .* makes token 3072"):
+        model.check_token_ids(model.vocab_size)
+
+
+def test_a_directory_without_a_tokenizer_is_one_sentence(tmp_path):
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(ASSETS / "stories-6" / file, tmp_path / file)
+    with pytest.raises(UserError, match="tokenizer"):
+        open_model(str(tmp_path))
+
+
+def test_an_encoder_with_a_decoder_is_refused(tmp_path):
+    directory = saved(tmp_path, T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=50))
+    with pytest.raises(UserError, match="has an encoder and a decoder"):
+        open_model(directory)
+
+
+def test_blocks_that_cannot_be_told_apart_are_one_sentence(tmp_path):
+    model = open_model(saved(tmp_path, AlbertConfig(**SIZES, embedding_size=8, vocab_size=50)), key="model_a.name")
+    with pytest.raises(UserError, match=r"model_a.name=.*AlbertModel holds no list of 2 blocks"):
+        model.load()
+
+
+def test_code_that_comes_with_a_model_is_never_run_and_never_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked at the terminal"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mine", "auto_map": {"AutoConfig": "mine.Mine"}}))
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    with pytest.raises(UserError, match="needs code of its own, which is never run"):
+        open_model(str(tmp_path))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_device_map_changes_no_number():

@@ -45,6 +45,15 @@ def test_the_seed_decides_and_embeddings_do_not_shift_the_rest():
     assert not torch.equal(state(first)[name], state(other)[name])
 
 
+def test_parameters_are_redrawn_in_pieces_as_in_one(monkeypatch):
+    whole, pieces = tiny_model().bfloat16(), tiny_model().bfloat16()
+    redraw_parameters(whole, seed=0)
+    monkeypatch.setattr("analogue.models.randomise.CHUNK", 1000)
+    redraw_parameters(pieces, seed=0)
+    for name, after in whole.named_parameters():
+        torch.testing.assert_close(after, dict(pieces.named_parameters())[name])
+
+
 def test_parameters_without_spread_stay():
     layer = torch.nn.LayerNorm(8)
     redraw_parameters(layer, seed=0)

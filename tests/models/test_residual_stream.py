@@ -4,6 +4,7 @@ from transformers import (
     AutoModel,
     BertConfig,
     Gemma2Config,
+    Gemma3Config,
     GemmaConfig,
     GPT2Config,
     GPTNeoConfig,
@@ -107,5 +108,12 @@ def test_a_model_that_is_spread_over_devices_stays_where_it_is():
 
 
 def test_a_model_without_such_blocks_is_refused():
-    with pytest.raises(ValueError, match="expected a module list of 5 blocks"):
+    with pytest.raises(ValueError, match="GPT2Model holds no list of 5 blocks"):
         find_blocks(model_of("gpt2"), 5)
+
+
+def test_of_a_model_that_reads_images_too_the_text_blocks_are_read():
+    vision = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+    config = Gemma3Config(text_config=SIZES | HEADS, vision_config=vision | {"image_size": 28, "patch_size": 14})
+    model = AutoModel.from_config(config).eval()
+    assert find_blocks(model, 3) is model.language_model.layers

@@ -98,10 +98,41 @@ def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes):
         load(path=str(tmp_path))
 
 
-def test_a_damaged_file_is_one_sentence(tmp_path):
+@pytest.mark.parametrize("name", ["sae.safetensors", "sae_weights.safetensors", "params.npz"])
+def test_a_damaged_file_is_one_sentence(tmp_path, name):
     write_sparsify(tmp_path, weights())
-    (tmp_path / "sae.safetensors").write_bytes(b"nothing of use")
+    (tmp_path / name).write_bytes(b"PK nothing of use")
     with pytest.raises(UserError, match="cannot be loaded as an SAE"):
+        load(path=str(tmp_path))
+
+
+@pytest.mark.parametrize(("k", "told"), [(None, "k=None"), ("4", "k=4"), (0, "k=0"), (D_SAE + 1, "21 highest of 20")])
+def test_a_number_of_active_features_that_cannot_be_is_refused(tmp_path, k, told):
+    write_sparsify(tmp_path, weights(), k=k)
+    with pytest.raises(UserError, match=told):
+        load(path=str(tmp_path))
+
+
+def test_weights_that_are_missing_are_named(tmp_path):
+    write_sparsify(tmp_path, {name: each for name, each in weights().items() if name != "b_dec"})
+    with pytest.raises(UserError, match="'b_dec' is missing"):
+        load(path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("sae_class", "config_class", "settings", "told"),
+    [
+        ("StandardSAE", "StandardSAEConfig", {"reshape_activations": "hook_z"}, "attention heads"),
+        ("Transcoder", "TranscoderConfig", {"d_out": D_IN, "apply_b_dec_to_input": False}, "transcoder"),
+        ("TemporalSAE", "TemporalSAEConfig", {"n_heads": 2, "bottleneck_factor": 1}, "whole seq"),
+    ],
+)
+def test_what_reads_no_single_token_of_a_residual_stream_is_refused(tmp_path, sae_class, config_class, settings, told):
+    import sae_lens
+
+    config = getattr(sae_lens, config_class)(d_in=D_IN, d_sae=D_SAE, **settings)
+    getattr(sae_lens, sae_class)(config).save_model(tmp_path)
+    with pytest.raises(UserError, match=told):
         load(path=str(tmp_path))
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 from analogue.hub import hub_errors
 
 SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
@@ -20,6 +20,9 @@ documents are no reason to download the beginnings of ten files."""
 
 MOST_KEPT = 10_000
 """Documents of a data set that are kept on disk; a training corpus is streamed again."""
+
+END = None
+"""What follows the last document that is kept, where the data set holds no more."""
 
 
 @dataclass(frozen=True)
@@ -49,34 +52,53 @@ class StreamedTexts:
         """Yield the documents.
 
         Raises:
-            UserError: no such data set, subset, split or column, or no network and not enough in the cache.
+            UserError: no such data set, subset, split or column, no text in it, or no network and not enough in the
+                cache.
         """
         n_read = 0
         for text in self._kept():
+            if text is END:
+                return
             n_read += 1
             yield text
         for some in _batches(islice(self._stream(), n_read, None)):
             self._keep(some, n_read)
             n_read += len(some)
             yield from some
+        if n_read == 0:
+            raise UserError(self.key, self.name, f"holds no text in its column '{self.column}' (data.column)")
+        self._keep([END], n_read)
 
     def _stream(self) -> Iterator[str]:
+        try:
+            with hub_errors(self.key, self.name):
+                for row in self._rows():
+                    text = row[self.column]
+                    if not isinstance(text, str | None):
+                        kind = type(text).__name__
+                        problem = f"holds {kind} in its column '{self.column}' (data.column), where text is needed"
+                        raise UserError(self.key, self.name, problem)
+                    if text and text.strip():
+                        yield text
+        except UserError:
+            raise
+        except Exception as error:  # whatever a damaged file leads to
+            raise UserError(self.key, self.name, f"cannot be read: {first_line(error)}") from error
+
+    def _rows(self) -> Any:
         from datasets import load_dataset
         from datasets.exceptions import DatasetNotFoundError
 
-        with hub_errors(self.key, self.name):
-            try:
-                rows: Any = load_dataset(self.name, self.subset, split=self.split, streaming=True)
-            except (ValueError, DatasetNotFoundError) as error:  # what is wrong, and what there is instead
-                raise UserError(self.key, self.name, f"cannot be opened: {_one_line(error)}") from error
-            columns = rows.column_names or [*next(iter(rows), {})]
-            if self.column not in columns:
-                problem = f"has no column '{self.column}' (data.column); its columns are {', '.join(columns)}"
-                raise UserError(self.key, self.name, problem)
-            rows = rows.select_columns([self.column])
-            if self.shuffle_seed is not None:
-                rows = rows.shuffle(seed=self.shuffle_seed, **SHUFFLE)
-            yield from (text for row in rows if (text := row[self.column]) and text.strip())
+        try:
+            rows: Any = load_dataset(self.name, self.subset, split=self.split, streaming=True)
+        except (ValueError, DatasetNotFoundError) as error:  # what is wrong, and what there is instead
+            raise UserError(self.key, self.name, f"cannot be opened: {' '.join(str(error).split())}") from error
+        columns = rows.column_names or [*next(iter(rows), {})]
+        if self.column not in columns:
+            problem = f"has no column '{self.column}' (data.column); its columns are {', '.join(columns)}"
+            raise UserError(self.key, self.name, problem)
+        rows = rows.select_columns([self.column])
+        return rows if self.shuffle_seed is None else rows.shuffle(seed=self.shuffle_seed, **SHUFFLE)
 
     def _file(self) -> Path:
         identity = {name: value for name, value in asdict(self).items() if name != "key"}
@@ -85,12 +107,12 @@ class StreamedTexts:
             user_cache_path("analogue", ensure_exists=True) / "texts" / f"{self.name.replace('/', '--')}-{digest}.jsonl"
         )
 
-    def _kept(self) -> list[str]:
+    def _kept(self) -> list[str | None]:
         file = self._file()
         lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
         return [json.loads(line) for line in lines if line.endswith(b"\n")]  # a killed process leaves half a line
 
-    def _keep(self, texts: list[str], n_before: int) -> None:
+    def _keep(self, texts: Sequence[str | None], n_before: int) -> None:
         """Append, unless another process has been faster: every process appends the same documents."""
         if n_before >= MOST_KEPT:
             return
@@ -107,7 +129,3 @@ class StreamedTexts:
 def _batches(texts: Iterator[str], size: int = 100) -> Iterator[list[str]]:
     while some := list(islice(texts, size)):
         yield some
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -16,6 +17,8 @@ from analogue.hub import hub_errors
 from analogue.models.fingerprint import cached_commit, directory_fingerprint
 from analogue.models.randomise import Redrawn, redraw_parameters
 from analogue.models.residual_stream import Hook, ResidualStream
+
+OWN_CODE = {"trust_remote_code": False}  # unsaid, transformers asks at the terminal whether to run what lies there
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class LanguageModel:
                 dtype=getattr(torch, dtype),
                 device_map=self.device_map,
                 output_loading_info=True,
+                **OWN_CODE,
             )
         missing = [name for name in sorted(found["missing_keys"]) if not name.startswith("pooler")]  # after the blocks
         if missing:
@@ -81,7 +85,10 @@ class LanguageModel:
         model.eval().requires_grad_(False)
         if self.randomize:
             redraw_parameters(model, self.randomize_seed, embeddings=self.randomize == "all")
-        return ResidualStream(model, self.n_layers, self.hook, movable=self.device_map is None)
+        try:
+            return ResidualStream(model, self.n_layers, self.hook, movable=self.device_map is None)
+        except ValueError as error:
+            raise UserError(self.key, self.name, f"has an architecture that cannot be read: {error}") from error
 
     def check_layer(self, layer: int, key: str) -> None:
         """Raise a `UserError` unless the model has a block `layer`."""
@@ -130,8 +137,10 @@ def open_model(
     if looks_local and not Path(source).is_dir():
         raise UserError(key, name, "is not a directory; give a hub id or a directory in transformers format")
     with _loading_errors(key, name, source):
-        config = AutoConfig.from_pretrained(source, revision=revision)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        config = AutoConfig.from_pretrained(source, revision=revision, **OWN_CODE)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, **OWN_CODE)
+    if config.is_encoder_decoder:
+        raise UserError(key, name, "has an encoder and a decoder; give a model of one stack of blocks")
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):  # made up where there are no files for it
         raise UserError(key, name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
     text_config = config.get_text_config()
@@ -147,7 +156,7 @@ def open_model(
         n_layers=text_config.num_hidden_layers,
         d_model=text_config.hidden_size,
         vocab_size=text_config.vocab_size,
-        n_positions=getattr(text_config, "max_position_embeddings", None),
+        n_positions=_n_positions(text_config),
         fingerprint=fingerprint + redrawn,
         tokenizer=tokenizer,
         hook=hook,
@@ -155,6 +164,19 @@ def open_model(
         randomize_seed=randomize_seed,
         device_map=device_map,
     )
+
+
+def _n_positions(config: Any) -> int | None:
+    """The longest sequence; RoBERTa and its kin count positions from behind the padding token's id."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    is_rotary = getattr(config, "rope_parameters", None) is not None
+    if limit is None or is_rotary or getattr(config, "pad_token_id", None) is None:
+        return limit
+    with torch.device("meta"):
+        skeleton = AutoModel.from_config(config, **OWN_CODE)
+    tables = (each for each in skeleton.modules() if isinstance(each, nn.Embedding))
+    unused = [each.padding_idx + 1 for each in tables if each.num_embeddings == limit and each.padding_idx is not None]
+    return limit - max(unused, default=0)
 
 
 @contextmanager
@@ -176,5 +198,8 @@ def _loading_errors(key: str, name: str, source: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # tokenizers raise bare ones, transformers whatever a damaged file leads to
+        if "trust_remote_code" in str(error):
+            problem = "needs code of its own, which is never run; give a model whose architecture transformers knows"
+            raise UserError(key, name, problem) from error
         told = f"cannot be loaded ({first_line(error)}); give a hub id, or a directory in transformers format"
         raise UserError(key, name, told) from error

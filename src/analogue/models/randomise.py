@@ -1,11 +1,13 @@
 """Models that know nothing: the control for what an SAE finds in any network of that shape."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Redrawn = Literal["weights", "all"]
+CHUNK = 2**22  # parameters in double precision at a time
 
 
 @torch.no_grad()
@@ -24,7 +26,21 @@ def redraw_parameters(model: nn.Module, seed: int, embeddings: bool = False) -> 
         set() if embeddings else {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     )
     for parameter in model.parameters():
-        values = parameter.float()
-        noise = torch.randn(parameter.shape, generator=generator)
-        if id(parameter) not in kept:
-            parameter.copy_(values.mean() + values.std(correction=0) * noise.to(values.device))
+        chunks = _chunks(parameter)
+        mean, sd = _mean_and_sd(chunks)
+        for chunk in chunks:
+            noise = torch.randn(chunk.shape, generator=generator)  # for kept ones, too: they do not shift the rest
+            if id(parameter) not in kept:
+                chunk.copy_(mean + sd * noise.to(chunk.device))
+
+
+def _chunks(parameter: Tensor) -> tuple[Tensor, ...]:
+    """Views of some of its rows each."""
+    rows = torch.atleast_1d(parameter)
+    return rows.split(max(1, CHUNK * len(rows) // max(1, rows.numel())))
+
+
+def _mean_and_sd(chunks: Sequence[Tensor]) -> tuple[float, float]:
+    n = sum(chunk.numel() for chunk in chunks)
+    mean = sum(float(chunk.double().sum()) for chunk in chunks) / n
+    return mean, (sum(float((chunk.double() - mean).square().sum()) for chunk in chunks) / n) ** 0.5

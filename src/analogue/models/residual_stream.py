@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
 
 Hook = Literal["resid_post", "resid_pre"]
 
@@ -18,13 +19,16 @@ class _DeepestBlockReached(Exception):
 def find_blocks(model: nn.Module, n_layers: int) -> nn.ModuleList:
     """The transformer blocks: the one list of `n_layers` modules, found by structure, not by name.
 
+    Of a model that reads images, too, the text's part is searched.
+
     Raises:
         ValueError: no list of that length; the model is built in a way this function does not know.
     """
-    for module in model.modules():
+    text_model = model.get_decoder() if isinstance(model, PreTrainedModel) else model
+    for module in text_model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
             return module
-    raise ValueError(f"expected a module list of {n_layers} blocks in {type(model).__name__}, got none")
+    raise ValueError(f"{type(model).__name__} holds no list of {n_layers} blocks whose outputs could be read")
 
 
 class ResidualStream(nn.Module):

@@ -45,11 +45,12 @@ def read_sparsify(directory: Path, dtype: str) -> Any:
     config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     if config.get("activation", "topk") != "topk" or any(map(config.get, ("signed", "transcode", "skip_connection"))):
         raise ValueError("of sparsify's formats, TopK SAEs can be read, not signed or group-max ones or transcoders")
+    k = config.get("k")
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"its {CONFIG} holds k={k}, where the number of active features is needed")
     weights = load_file(directory / SPARSIFY_WEIGHTS)
     d_sae, d_in = weights["W_dec"].shape
-    settings = TopKSAEConfig(
-        d_in=d_in, d_sae=d_sae, k=config["k"], dtype=dtype, device="meta", apply_b_dec_to_input=True
-    )
+    settings = TopKSAEConfig(d_in=d_in, d_sae=d_sae, k=k, dtype=dtype, device="meta", apply_b_dec_to_input=True)
     sae = TopKSAE(settings)
     sae.cfg.metadata.hook_name = directory.name  # sparsify names an SAE's folder after the module it was trained on
     state = {

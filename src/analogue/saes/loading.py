@@ -1,9 +1,9 @@
 """SAEs from a directory, a SAELens release or a hub repository."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from torch import nn
 
 from analogue.embedded import locate
@@ -28,7 +28,7 @@ def load(
 
     Args:
         path: a directory in SAELens, sparsify or Gemma Scope format, an `embedded:` name, `RELEASE:ID` of a SAELens
-            release, or `OWNER/REPOSITORY:FOLDER` of the hub; may hold `{layer}`.
+            release, or `OWNER/REPOSITORY:FOLDER` of the hub (no folder: at its top); may hold `{layer}`.
         layer: what `{layer}` stands for.
         dtype: of the weights and of what `encode` returns.
         key: the configuration key that the path came from, for errors.
@@ -40,15 +40,13 @@ def load(
         activations, `decode` goes back, and row i of `W_dec` (d_sae, d_in) is feature i's direction.
 
     Raises:
-        UserError: no SAE there, a format or architecture that is not known, or weights that are not finite.
+        UserError: no SAE there, a format or architecture that is not known, weights that are not finite, or one that
+            reads something else than single tokens of a residual stream.
     """
     name = _fill(path, layer)
     sae = _load_named(name, dtype, key)
-    if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):
-        raise UserError(key, name, "has weights that are not finite; train or download it again")
-    k, d_sae = getattr(sae.cfg, "k", 0), sae.cfg.d_sae
-    if k > d_sae:
-        raise UserError(key, name, f"keeps the {k} highest of {d_sae} features; its {CONFIG} does not fit its weights")
+    for problem in _unfit(sae):
+        raise UserError(key, name, problem)
     if before_topk and sae.cfg.architecture() == "topk":
         sae.activation_fn = nn.ReLU()
     return sae.eval().requires_grad_(False)
@@ -60,10 +58,28 @@ def _load_named(name: str, dtype: str, key: str) -> Any:
             return load_release(name, dtype, key)
         directory, read = _locate(name, key)
         return read(directory, dtype)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to, in the library that reads its format
         reason = " ".join(str(error).split()) if isinstance(error, RuntimeError) else first_line(error)
+        reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
         problem = f"cannot be loaded as an SAE ({reason}); its files are damaged or do not fit each other"
         raise UserError(key, name, problem) from error
+
+
+def _unfit(sae: Any) -> Iterator[str]:
+    """What makes an SAE's activations something else than features of single tokens of a residual stream."""
+    config = sae.cfg
+    if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):
+        yield "has weights that are not finite; train or download it again"
+    if getattr(config, "k", 0) > config.d_sae:
+        yield f"keeps the {config.k} highest of {config.d_sae} features; its {CONFIG} does not fit its weights"
+    if config.reshape_activations != "none":
+        yield f"reads the outputs of attention heads ({config.reshape_activations}); give one of a residual stream"
+    if hasattr(config, "d_out"):
+        yield f"is a transcoder ({config.architecture()}); give an SAE, which writes what it reads"
+    if config.architecture() == "temporal":
+        yield "reads whole sequences (temporal); give an SAE that reads token by token"
 
 
 def _locate(name: str, key: str) -> tuple[Path, Reader]:
