@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 
 from analogue.errors import UserError
 from analogue.training.config import ArchitectureConfig
+from analogue.training.sae_settings import checked_settings
 
 CONFIG = "cfg.json"  # of SAELens
-WARM_UPS = ("l1_warm_up_steps", "l0_warm_up_steps")
 
 
 def new_sae(
@@ -26,7 +25,7 @@ def new_sae(
         sparsity_warm_up_steps: over which the coefficient of the sparsity loss rises, for architectures that have one.
 
     Raises:
-        UserError: an architecture or setting that SAELens does not know, or a k that is none of d_sae.
+        UserError: an architecture or setting that SAELens does not know, or that cannot work.
     """
     from sae_lens.saes.sae import SAEMetadata
 
@@ -34,10 +33,7 @@ def new_sae(
         known = ", ".join(sorted(SAE_TRAINING_CLASS_REGISTRY))
         raise UserError("sae.architecture", config.architecture, f"is not known to SAELens; choose from {known}")
     sae_class, config_class = SAE_TRAINING_CLASS_REGISTRY[config.architecture]
-    settings = _settings(config, {field.name for field in fields(config_class)}, d_sae, sparsity_warm_up_steps)
-    _check_numbers(settings, config_class)
-    if not 0 < settings.get("k", 1) <= d_sae:
-        raise UserError("sae.settings.k", settings["k"], f"must lie between 1 and the SAE's {d_sae} features")
+    settings = checked_settings(config.settings, config_class, d_sae, sparsity_warm_up_steps)
     try:
         sae_config = config_class(d_in=d_in, d_sae=d_sae, **settings)
         sae_config.metadata = SAEMetadata(**metadata)
@@ -57,17 +53,3 @@ def save_sae(sae: TrainingSAE[Any], directory: Path, facts: dict[str, Any]) -> N
     with tempfile.TemporaryDirectory(dir=directory, prefix=".") as temporary:
         for file in sae.save_inference_model(temporary):
             os.replace(file, directory / file.name)
-
-
-def _check_numbers(settings: dict[str, Any], config_class: type) -> None:
-    for field in fields(config_class):
-        value = settings.get(field.name, field.default)
-        if type(field.default) in (int, float) and not isinstance(value, int | float):
-            raise UserError(f"sae.settings.{field.name}", value, "is not a number")
-
-
-def _settings(config: ArchitectureConfig, known: set[str], d_sae: int, warm_up_steps: int) -> dict[str, Any]:
-    """The settings given, and those that follow from the run and the width."""
-    settings = {name: warm_up_steps for name in WARM_UPS if name in known} | config.settings
-    shares = settings.pop("matryoshka_shares", None)
-    return settings if shares is None else settings | {"matryoshka_widths": [round(each * d_sae) for each in shares]}

@@ -14,7 +14,8 @@ Rows = Float[Tensor, "batch d_in"]
 def can_step_directly(sae: Any) -> bool:
     """Whether `standard_step` stands in for this SAE's own forward pass: L1 norm, in float32."""
     plain = type(sae) is StandardTrainingSAE and sae.cfg.normalize_activations in ("none", "expected_average_only_in")
-    return plain and sae.cfg.lp_norm == 1.0 and sae.W_dec.dtype is torch.float32
+    exact = sae.W_dec.dtype is torch.float32 and not torch.is_autocast_enabled(sae.W_dec.device.type)
+    return plain and sae.cfg.lp_norm == 1.0 and exact
 
 
 def standard_step(sae: StandardTrainingSAE, step: TrainStepInput) -> TrainStepOutput:
