@@ -1,7 +1,9 @@
 """Training runs on the embedded model, from configuration to SAEs on disk."""
 
+import csv
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,9 +18,10 @@ from sae_lens import SAE
 from safetensors.torch import load_file
 
 from analogue.errors import UserError
+from analogue.training.checkpoints import newest_checkpoint
 from analogue.training.module import SAETraining
 from analogue.training.run import open_language_model, train_saes
-from analogue.training.stopping import SIGNALS, newest_checkpoint
+from analogue.training.stopping import SIGNALS
 from analogue.training.streams import open_streams
 
 TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
@@ -56,6 +59,23 @@ def start(*overrides, cwd):
     )
 
 
+def stop_midway(number, output, settings):
+    """Send a signal to a run that has written a checkpoint; returns the steps that are in its last one."""
+    process = start(*settings, f"output_dir={output}", cwd=output.parent)
+    deadline = time.monotonic() + 120
+    while newest_checkpoint(output / "checkpoints") is None:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[0]
+    n_steps = torch.load(newest_checkpoint(output / "checkpoints"), weights_only=True)["global_step"]
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number
+        assert f"stopped after step {n_steps}; the same command with ckpt_path=last goes on" in told
+    return n_steps
+
+
 def weights_under(directory):
     found = sorted(directory.rglob("sae_weights.safetensors"))
     return {path.parent.relative_to(directory).as_posix(): load_file(path) for path in found}
@@ -90,33 +110,25 @@ def test_one_sae_a_layer_lies_where_compare_looks_for_it(train, compare, tmp_pat
     assert result.side_a.d_sae == 192
 
 
-@pytest.mark.parametrize("architecture", ["standard", "batchtopk", "jumprelu", "gated", "matryoshka"])
-def test_every_architecture_trains(train, tmp_path, architecture):
-    train(f"sae={architecture}", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+@pytest.mark.parametrize("architecture", ["topk", "standard", "batchtopk", "jumprelu", "gated", "matryoshka"])
+def test_every_architecture_trains_in_mixed_precision_too(train, tmp_path, architecture):
+    settings = (f"sae={architecture}", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    train(*settings, "trainer.precision=bf16-mixed", f"output_dir={tmp_path}/mixed")
+    train(*settings)
     sae = SAE.load_from_disk(tmp_path / "saes" / "layer_3")
     assert torch.isfinite(sae.encode(torch.randn(5, 96))).all()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path, number):
-    settings = ("layers=[1,3]", "seeds=[0]", "expansion_factor=[4]")
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path):
+    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=51200")
     train(*settings, f"output_dir={tmp_path}/whole")
-    stopped = tmp_path / "stopped"
-    process = start(*settings, f"output_dir={stopped}", "n_tokens=819200", cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while newest_checkpoint(stopped / "checkpoints") is None:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(number)
-    told = process.communicate(timeout=60)[0]
-    if number != signal.SIGKILL:
-        assert process.returncode == 128 + number
-        assert "ckpt_path=last" in told
-    left = newest_checkpoint(stopped / "checkpoints")
-    torch.load(left, weights_only=True)
-    # The schedules of the long run and of the short one differ only near their ends, which neither has reached.
-    assert not weights_under(stopped)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        stopped = tmp_path / f"stopped_{number}"
+        n_steps = stop_midway(number, stopped, settings)
+        assert 5 <= n_steps < 200
+        assert not weights_under(stopped)
+        train(*settings, f"output_dir={stopped}", "ckpt_path=last")
+        assert_equal_weights(weights_under(stopped), weights_under(tmp_path / "whole"))
 
 
 def test_going_on_from_a_checkpoint_gives_the_weights_of_a_run_without_a_break(train, tmp_path):
@@ -134,6 +146,77 @@ def test_the_newest_checkpoints_are_kept(train, tmp_path):
     train("seeds=[0]", "expansion_factor=[2]", "checkpoints.keep=2")
     kept = sorted(int(path.stem.split("=")[1]) for path in (tmp_path / "saes" / "checkpoints").iterdir())
     assert kept == [25, 30]
+
+
+def test_a_run_whose_last_step_is_on_disk_is_finished_from_there(train, tmp_path):
+    settings = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "checkpoints.every_steps=10")
+    train(*settings)
+    train(*settings, "ckpt_path=last", "checkpoints.keep=2")
+    train(*settings, f"output_dir={tmp_path}/again", f"ckpt_path='{tmp_path}/saes/checkpoints/step=10.ckpt'")
+    assert_equal_weights(weights_under(tmp_path / "again"), weights_under(tmp_path / "saes"))
+
+
+def test_a_row_of_the_log_holds_the_values_of_the_step_it_names(train, tmp_path):
+    settings = ("seeds=[0,1]", "expansion_factor=[2]", "n_tokens=4096", "evaluation.every_steps=8", "logger=csv")
+    train(*settings, "sae=standard", "trainer.log_every_n_steps=3", "checkpoints.every_steps=4")
+    rows = list(csv.DictReader((tmp_path / "saes/csv/metrics.csv").open()))
+    of_training = [row for row in rows if row["loss"]]
+    assert [int(row["step"]) for row in of_training] == [3, 6, 9, 12, 15]
+    for row in of_training:
+        parts = [float(value) for key, value in row.items() if key.endswith(("mse_loss", "l1_loss"))]
+        assert len(parts) == 4
+        assert float(row["loss"]) == pytest.approx(sum(parts), rel=1e-5)
+    held_out = [int(row["step"]) for row in rows if row["layer_3/seed_0/held_out/l0"]]
+    assert held_out == [8, 16]  # the last step's, once
+
+
+def test_held_out_text_is_measured_after_the_last_step_and_once(train, monkeypatch):
+    measured, at_end = [], SAETraining.on_validation_epoch_end
+    monkeypatch.setattr(
+        SAETraining, "on_validation_epoch_end", lambda self: (measured.append(self.global_step), at_end(self))
+    )
+    train("seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "evaluation.every_steps=5")
+    train("seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "evaluation.every_steps=7")
+    assert measured == [5, 10, 7, 10]
+
+
+def test_an_sae_that_explains_little_is_warned_of(train, capsys):
+    train("seeds=[0]", "expansion_factor=[2]", "n_tokens=512")
+    told = capsys.readouterr().err
+    assert re.search(r"warning: layer_3 explains .* of the variance of layer 3 of embedded:stories-6: too few", told)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["expansion_factor=[4]"], r"is of a run with expansion_factor=\[2\]"),
+        (["seeds=[0,1]"], r"is of a run with seeds=\[0\]"),
+        (["sae.settings.k=8"], "is of a run with sae.settings.k=16"),
+        (["optimiser.learning_rate=0.1", "seed=1"], "is of a run with optimiser.learning_rate=0.001, seed=0"),
+    ],
+)
+def test_a_run_of_other_settings_is_not_gone_on_with(train, tmp_path, overrides, told):
+    settings = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=1280")
+    train(*settings)
+    given = [each for each in settings if each.split("=")[0] not in str(overrides)]
+    with pytest.raises(UserError, match=f"ckpt_path=.*step=5.ckpt: {told}; go on with that"):
+        train(*given, *overrides, "ckpt_path=last")
+
+
+def test_what_is_no_checkpoint_is_one_sentence(train, tmp_path):
+    (tmp_path / "some.ckpt").write_text("garbage")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    for name in ("some", "other"):
+        with pytest.raises(UserError, match=rf"ckpt_path=.*{name}.ckpt: is no checkpoint of train_sae.py") as error:
+            train(f"ckpt_path={tmp_path}/{name}.ckpt")
+        assert "\n" not in str(error.value)
+
+
+def test_the_last_checkpoint_is_the_one_written_last(tmp_path):
+    for name in ("step=30.ckpt", "step=10.ckpt", "step=best.ckpt", ".step=40.ckpt.tmp"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "step=30.ckpt", (1, 1))
+    assert newest_checkpoint(tmp_path) == tmp_path / "step=10.ckpt"
 
 
 def test_cached_activations_train_as_live_ones(train, tmp_path):
@@ -185,7 +268,7 @@ def test_the_first_token_can_be_left_out(train, compose_config):
         (["seeds=[1,1]"], "seeds=.*none twice"),
         (["sae.settings.k=9999"], "sae.settings.k=9999: must lie between 1 and"),
         (["sae.settings.k=0"], "sae.settings.k=0"),
-        (["sae.settings.k=ten"], "sae.settings.k=ten: is not a number"),
+        (["sae.settings.k=ten"], "sae.settings.k=ten: is not a whole number"),
         (["dead_after_tokens=0"], "dead_after_tokens=0"),
         (["upload.repository=???"], "upload.repository=.*has no value"),
         (["trainer.devices=999"], "trainer.devices=999: this machine's cores serve at most"),
@@ -199,6 +282,14 @@ def test_the_first_token_can_be_left_out(train, compose_config):
         (["data.held_out_path=nothing.txt"], "data.held_out_path=nothing.txt"),
         (["ckpt_path=last"], "ckpt_path=last: is not there"),
         (["ckpt_path=no.ckpt"], "ckpt_path=no.ckpt: is not there"),
+        (["output_dir=/dev/null/x"], "output_dir=/dev/null/x: cannot be written to"),
+        (["model.dtype=half"], "model.dtype=half: is not a precision"),
+        (["trainer.precision=bf16-true"], "trainer.precision=bf16-true: is none that SAEs train in"),
+        (["trainer.log_every_n_steps=0"], "trainer.log_every_n_steps=0: must be a whole number"),
+        (["+trainer.max_steps=3"], "trainer.max_steps=3: is decided by n_tokens"),
+        (["seed=18446744073709551615"], "seed=18446744073709551615: must be at most"),
+        (["seeds=[18446744073709551615]"], "seeds=18446744073709551615: must be at most"),
+        (["optimiser.learning_rate=inf"], "optimiser.learning_rate=inf: must be above 0, and finite"),
         (["optimiser.learning_rate=1e20"], r"optimiser.learning_rate=.* at step \d+"),
     ],
 )
@@ -210,18 +301,17 @@ def test_what_cannot_work_is_one_sentence_and_writes_no_sae(train, tmp_path, ove
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):
-    import fsspec.implementations.local as local
-
     written = []
-    write = local.LocalFileOpener.write
+    write = Path.write_bytes
 
     def full(self, data):
-        if len(written) >= 2:
+        if len(written) == 2:
+            write(self, data[: len(data) // 2])
             raise OSError(28, "No space left on device")
-        written.append(self.path)
+        written.append(self)
         return write(self, data)
 
-    monkeypatch.setattr(local.LocalFileOpener, "write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match=r"output_dir=.*No space left.*step=10.ckpt goes on"):
         train("seeds=[0]", "expansion_factor=[2]", "checkpoints.keep=1")
     left = newest_checkpoint(tmp_path / "saes" / "checkpoints")

@@ -76,7 +76,13 @@ class ReconstructionQuality(Metric):
         )
 
 
-def misfit_warnings(explained: float | None, whose: str, of_what: str, first_tokens_count: bool) -> list[str]:
+def misfit_warnings(
+    explained: float | None,
+    whose: str,
+    of_what: str,
+    first_tokens_count: bool,
+    suspects: str = "wrong layer, hook or scaling",
+) -> list[str]:
     """What speaks against an SAE that explains little of what it reads.
 
     Args:
@@ -84,6 +90,7 @@ def misfit_warnings(explained: float | None, whose: str, of_what: str, first_tok
         whose: the SAE, as the user knows it (`sae_a`).
         of_what: what it reads (`layer 3 of gpt2`).
         first_tokens_count: whether the first tokens of texts are among it.
+        suspects: what may be the cause.
     """
     if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
         return []
@@ -91,4 +98,4 @@ def misfit_warnings(explained: float | None, whose: str, of_what: str, first_tok
     first = (
         " Or do the first tokens dwarf the rest (data.exclude_bos=true leaves them out)?" if first_tokens_count else ""
     )
-    return [f"{whose} explains {told} of {of_what}: wrong layer, hook or scaling?{first}"]
+    return [f"{whose} explains {told} of {of_what}: {suspects}?{first}"]

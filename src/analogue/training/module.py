@@ -16,7 +16,6 @@ from analogue.training.activations import ActivationBatch
 from analogue.training.under_training import SAEUnderTraining
 
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
-LOG_EVERY = 20  # steps between two looks at what costs time to know
 EXPLODED = 1e3  # times the first loss
 
 
@@ -33,6 +32,7 @@ class SAETraining(L.LightningModule):
     Attributes:
         held_out: by name, quality on the evaluation stream when last looked at.
         recovered: by name, cross-entropy recovered on held-out text.
+        evaluated_at: the step after which that was; None before.
     """
 
     def __init__(
@@ -53,7 +53,10 @@ class SAETraining(L.LightningModule):
         )
         self.held_out: dict[str, Quality] = {}
         self.recovered: dict[str, float] = {}
-        self._first_losses: dict[str, float] = {}
+        self.evaluated_at: int | None = None
+        self._first_losses: dict[str, Tensor] = {}
+        self._losses: dict[str, Tensor] = {}
+        self._seen: dict[str, Any] = {}
 
     def on_fit_start(self) -> None:
         fresh = [each for each in self.saes.values() if each.input_scale.isnan()]
@@ -68,28 +71,40 @@ class SAETraining(L.LightningModule):
         self._began = self.global_step, time.perf_counter()
 
     def training_step(self, batch: ActivationBatch, batch_idx: int) -> Tensor:
-        looks = self.global_step % LOG_EVERY == 0
+        looks = self._looks()
         losses = []
         for name, each in self.saes.items():
             resid = batch[each.layer]
             output = each(resid, self.global_step)
             losses.append(output.loss)
+            self._losses[name] = output.loss.detach()
             n_fired = output.feature_acts.detach().count_nonzero(0)
             each.count(self._summed(n_fired), len(resid) * self.trainer.world_size)
             if looks:
-                self._check(name, float(output.loss.detach()))
-                self._log_step(name, output)
+                self._seen |= {f"{name}/{key}": value for key, value in self._measured(each, output).items()}
+        self._first_losses = self._first_losses or dict(self._losses)
         total = torch.stack(losses).sum()
-        self.log("loss", total.detach(), prog_bar=True)
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
         if looks:
-            self._log_speed(len(resid))
+            self._check()
+            speed = self._tokens_per_second(len(resid))
+            self.log("tokens_per_second", speed, prog_bar=True, logger=False)
+            self._seen |= {"loss": total.detach(), "tokens_per_second": speed}
         return total
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         for name, each in self.saes.items():
             norm = nn.utils.clip_grad_norm_(each.parameters(), GRADIENT_NORM)
-            if self.global_step % LOG_EVERY == 0:
-                self.log(f"{name}/gradient_norm", norm)
+            if self._looks():
+                self._seen[f"{name}/gradient_norm"] = norm
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        if self._seen:
+            self._write(self._seen)
+            self._seen = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check()  # a checkpoint of weights that are lost would push out one that is good
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
@@ -103,17 +118,24 @@ class SAETraining(L.LightningModule):
             self.quality[name].update(resid, *each.reconstruct(resid))
 
     def on_validation_epoch_end(self) -> None:
+        self._check()
         for name, metric in self.quality.items():
-            seen = self.held_out[name] = metric.compute()
+            self.held_out[name] = metric.compute()
             metric.reset()
-            self.log_dict({f"{name}/held_out/{key}": float(value) for key, value in seen._asdict().items()})
         self.recovered = self._datamodule.held_out.recovered(self.saes)
-        self.log_dict({f"{name}/held_out/cross_entropy_recovered": value for name, value in self.recovered.items()})
+        self.evaluated_at = self.global_step
+        for name, quality in self.held_out.items():
+            values = quality._asdict() | {"cross_entropy_recovered": self.recovered[name]}
+            self._write({f"{name}/held_out/{key}": value for key, value in values.items()})
         self._log_density()
 
     @property
     def _datamodule(self) -> Any:
         return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def _looks(self) -> bool:
+        """Whether this step is one whose values are logged, of which some cost time to know."""
+        return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def _learning_rate_factor(self, step: int, n_steps: int) -> float:
         rising = (step + 1) / self.warm_up_steps if step < self.warm_up_steps else 1.0
@@ -123,25 +145,37 @@ class SAETraining(L.LightningModule):
     def _summed(self, n_fired: Tensor) -> Tensor:
         return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")  # type: ignore[return-value]
 
-    def _check(self, name: str, loss: float) -> None:
+    def _check(self) -> None:
         """Stop where going on would only waste time."""
-        first = self._first_losses.setdefault(name, loss)
-        if not loss <= EXPLODED * first:
-            problem = f"the loss of {name} is {loss:.3g} at step {self.global_step} (it began at {first:.3g}); "
-            raise UserError("optimiser.learning_rate", self.learning_rate, f"{problem}lower it or raise its warm-up")
+        for name, last in self._losses.items():
+            loss, first = float(last), float(self._first_losses[name])
+            if not loss <= EXPLODED * first:
+                problem = f"the loss of {name} is {loss:.3g} at step {self.global_step} (it began at {first:.3g}); "
+                raise UserError(
+                    "optimiser.learning_rate", self.learning_rate, f"{problem}lower it or raise its warm-up"
+                )
 
     @torch.no_grad()
-    def _log_step(self, name: str, output: Any) -> None:
-        each = self.saes[name]
+    def _measured(self, each: SAEUnderTraining, output: Any) -> dict[str, Any]:
         quality = ReconstructionQuality(each.sae.cfg.d_in, each.sae.cfg.d_sae).to(self.device)
         quality.update(output.sae_in, output.sae_out, output.feature_acts)
         seen = quality.compute()
-        values = output.losses | {
+        return {key: value.detach() for key, value in output.losses.items()} | {
             "explained_variance": seen.explained_variance,
             "l0": seen.l0,
             "dead_features": each.dead.double().mean(),
         }
-        self.log_dict({f"{name}/{key}": value for key, value in values.items()})
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        """One row for the loggers, named after the steps done.
+
+        `self.log` keeps what it was given until it is given something newer: the row that Lightning writes of the step
+        in which a run is stopped would hold values of an earlier one.
+        """
+        plain = {key: float(value) for key, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(plain, step=self.global_step)
+            logger.save()
 
     def _log_density(self) -> None:
         """How often features fire, as a histogram, since this was last logged."""
@@ -156,9 +190,7 @@ class SAETraining(L.LightningModule):
             each.forget_density()
         self.logger.log_metrics(histograms, step=self.global_step)
 
-    def _log_speed(self, n_tokens: int) -> None:
+    def _tokens_per_second(self, n_tokens: int) -> float:
         """Since this run began: between two looks the buffer has been filled, or has not."""
         step, then = self._began
-        if self.global_step > step:
-            n_steps, seconds = self.global_step - step, time.perf_counter() - then
-            self.log("tokens_per_second", n_steps * n_tokens * self.trainer.world_size / seconds, prog_bar=True)
+        return (self.global_step + 1 - step) * n_tokens * self.trainer.world_size / (time.perf_counter() - then)

@@ -1,13 +1,19 @@
 """What a training run leaves behind: SAEs on disk, told where they come from and how good they are, and a table."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from rich.table import Table
+from safetensors import SafetensorError
 
+from analogue.errors import UserError
+from analogue.saes import misfit_warnings
 from analogue.training.build import save_sae
+from analogue.training.checkpoints import newest_checkpoint
 from analogue.training.config import TrainSAEConfig
 from analogue.training.module import SAETraining
 from analogue.training.variants import Variant
@@ -21,6 +27,27 @@ def output_directory(config: TrainSAEConfig) -> Path:
         return Path(config.output_dir)
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
     return Path(hydra.runtime.output_dir) if hydra and hydra.mode is RunMode.MULTIRUN else Path(DEFAULT_OUTPUT)
+
+
+def checkpoint_directory(output: Path) -> Path:
+    """Where the checkpoints of a run go."""
+    return output / "checkpoints"
+
+
+@contextmanager
+def writing_to(output: Path) -> Iterator[None]:
+    """Tell of an output directory that does not take what is written to it.
+
+    Raises:
+        UserError: naming the checkpoint to go on from, where there is one.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        left = newest_checkpoint(checkpoint_directory(output))
+        advice = f"make room, and ckpt_path={left} goes on" if left else "choose another directory"
+        reason = getattr(error, "strerror", None) or error
+        raise UserError("output_dir", str(output), f"cannot be written to ({reason}); {advice}") from error
 
 
 def metadata(config: TrainSAEConfig, variant: Variant) -> dict[str, Any]:
@@ -60,3 +87,19 @@ def quality_table(config: TrainSAEConfig, module: SAETraining, output: Path) -> 
         numbers = f"{quality.explained_variance:.3f}", f"{module.recovered[name]:.3f}", f"{quality.l0:.1f}"
         table.add_row(name, *numbers, f"{quality.dead_fraction:.1%}")
     return table
+
+
+def quality_warnings(config: TrainSAEConfig, chosen: list[Variant], module: SAETraining) -> list[str]:
+    """What speaks against SAEs that explain little of the held-out text."""
+    suspects = "too few tokens (n_tokens), or a wrong optimiser.learning_rate or sae.settings"
+    return [
+        warning
+        for each in chosen
+        for warning in misfit_warnings(
+            module.held_out[each.name].explained_variance,
+            each.name,
+            f"layer {each.layer} of {config.model.name}",
+            first_tokens_count=not config.data.exclude_bos,
+            suspects=suspects,
+        )
+    ]

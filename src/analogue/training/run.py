@@ -1,22 +1,39 @@
 """Conducts one training run, from configuration to SAEs on disk."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
+import lightning as L
 from omegaconf import DictConfig
 from rich.console import Console
 
 from analogue.composition import typed
-from analogue.errors import UserError
 from analogue.models import LanguageModel, open_model
 from analogue.reporting.tracking import log_or_warn
 from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
+from analogue.training.checkpoints import (
+    RecordSettings,
+    WholeCheckpoints,
+    checkpoint_to_resume,
+    newest_checkpoints,
+    settings_of_weights,
+)
 from analogue.training.checks import check_settings
 from analogue.training.config import TrainSAEConfig
+from analogue.training.datamodule import ActivationDataModule
 from analogue.training.module import SAETraining
-from analogue.training.outputs import metadata, output_directory, quality_table, write_saes
-from analogue.training.stopping import StopOnSignal, newest_checkpoint, newest_checkpoints
+from analogue.training.outputs import (
+    checkpoint_directory,
+    metadata,
+    output_directory,
+    quality_table,
+    quality_warnings,
+    write_saes,
+    writing_to,
+)
+from analogue.training.stopping import StopOnSignal
 from analogue.training.streams import open_streams
 from analogue.training.tracking import log_saes, open_logger
 from analogue.training.under_training import SAEUnderTraining
@@ -36,40 +53,22 @@ def train_saes(cfg: DictConfig) -> SAETraining:
     """
     config = typed(cfg, TrainSAEConfig)
     check_settings(config)
+    output = output_directory(config)
+    resumed = checkpoint_to_resume(config, checkpoint_directory(output))
     if config.upload.repository:
         prepare_upload(config.upload.repository)
     language_model = open_language_model(config)
-    output = output_directory(config)
-    chosen = variants(
-        config.layers, config.seeds, [factor * language_model.d_model for factor in config.expansion_factor]
-    )
+    d_saes = [factor * language_model.d_model for factor in config.expansion_factor]
+    chosen = variants(config.layers, config.seeds, d_saes)
     module = build_module(config, chosen, language_model.d_model)
     streams = open_streams(config, language_model)
-    stop = StopOnSignal(output / "checkpoints")
-    checkpoints = newest_checkpoints(stop.directory, config.checkpoints.every_steps, config.checkpoints.keep)
-    trainer = open_trainer(
-        config.trainer,
-        callbacks=[stop, checkpoints],
-        max_epochs=1,
-        logger=open_logger(cfg, output),
-        num_sanity_val_steps=0,
-        val_check_interval=min(config.evaluation.every_steps, config.n_tokens // config.batch_tokens),
-    )
-    try:
-        trainer.fit(module, datamodule=streams, ckpt_path=checkpoint(config, stop.directory), weights_only=True)
-    except OSError as error:
-        left = newest_checkpoint(stop.directory)
-        problem = f"cannot be written to ({error.strerror}); " + (
-            f"ckpt_path={left} goes on" if left else "free some space"
-        )
-        raise UserError("output_dir", str(output), problem) from error
-    if stop.received is not None:
-        print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
-        raise SystemExit(128 + stop.received)
-    trainer.validate(module, datamodule=streams, verbose=False)
+    with writing_to(output):
+        trainer = _fit(cfg, config, module, streams, output, resumed)
+        folders = write_saes(config, chosen, module, output) if trainer.is_global_zero else []
     if trainer.is_global_zero:
-        folders = write_saes(config, chosen, module, output)
         Console().print(quality_table(config, module, output))
+        for warning in quality_warnings(config, chosen, module):
+            print(f"warning: {warning}", file=sys.stderr)
         if trainer.logger is not None:
             log_or_warn(lambda: trainer.logger, partial(log_saes, folders=folders))  # type: ignore
         if config.upload.repository:
@@ -109,12 +108,32 @@ def build_module(config: TrainSAEConfig, chosen: list[Variant], d_model: int) ->
     return SAETraining(saes, optimiser.learning_rate, warm_up, decay)
 
 
-def checkpoint(config: TrainSAEConfig, directory: Path) -> Path | None:
-    """The checkpoint to go on from; None to begin."""
-    if config.ckpt_path is None:
-        return None
-    path = newest_checkpoint(directory) if config.ckpt_path == "last" else Path(config.ckpt_path)
-    if path is None or not path.is_file():
-        problem = f"is not there; give a checkpoint's path, or leave it out to begin anew ({directory} was looked at)"
-        raise UserError("ckpt_path", config.ckpt_path, problem)
-    return path
+def _fit(
+    cfg: DictConfig,
+    config: TrainSAEConfig,
+    module: SAETraining,
+    streams: ActivationDataModule,
+    output: Path,
+    resumed: Path | None,
+) -> L.Trainer:
+    """Train to the end, or to a signal's, and measure on held-out text what has come of it."""
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoints = checkpoint_directory(output)
+    stop = StopOnSignal(checkpoints)
+    newest = newest_checkpoints(checkpoints, config.checkpoints.every_steps, config.checkpoints.keep)
+    trainer = open_trainer(
+        config.trainer,
+        callbacks=[RecordSettings(settings_of_weights(config)), stop, newest],
+        plugins=[WholeCheckpoints()],
+        max_epochs=1,
+        logger=open_logger(cfg, output),
+        num_sanity_val_steps=0,
+        val_check_interval=min(config.evaluation.every_steps, config.n_tokens // config.batch_tokens),
+    )
+    trainer.fit(module, datamodule=streams, ckpt_path=resumed, weights_only=True)
+    if stop.received is not None:
+        print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+        raise SystemExit(128 + stop.received)
+    if module.evaluated_at != trainer.global_step:
+        trainer.validate(module, datamodule=streams, verbose=False)
+    return trainer

@@ -6,13 +6,14 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(L.Callback):
     """Ends training after the step in which SIGINT or SIGTERM arrives, and leaves a checkpoint of that step.
+
+    One rank that receives it ends the run on all of them.
 
     Args:
         directory: of the checkpoints.
@@ -30,7 +31,8 @@ class StopOnSignal(L.Callback):
         self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
-        if self.received is not None:
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self.received = self.received or signal.SIGTERM
             trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
             trainer.should_stop = True
 
@@ -48,22 +50,3 @@ class StopOnSignal(L.Callback):
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-
-
-def newest_checkpoints(directory: Path, every_steps: int, keep: int) -> ModelCheckpoint:
-    """Write a checkpoint every so many steps, each whole or not at all, and keep the newest."""
-    return ModelCheckpoint(
-        dirpath=directory,
-        filename="{step}",
-        monitor="step",
-        mode="max",
-        every_n_train_steps=every_steps,
-        save_top_k=keep,
-        enable_version_counter=False,
-    )
-
-
-def newest_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint of the most steps; None where there is none."""
-    found = {int(path.stem.removeprefix("step=")): path for path in directory.glob("step=*.ckpt")}
-    return found[max(found)] if found else None
