@@ -1,7 +1,5 @@
 """The sparse problem in tiles on a torch device, against the compiled walk and a plain dense computation."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,7 @@ import torch
 from analogue.features import FeatureActivations
 from analogue.matching import BestPartners, best_partners
 from analogue.matching.device import rank_both_in_tiles, rank_partners_in_tiles
-from analogue.matching.engine import rank_partners
 from analogue.matching.operands import prepare
-from analogue.matching.partners import _rankings
 from tests.matching.test_best_partners import SHAPES, assert_best, dense_correlations, random_activations
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -75,14 +71,3 @@ def test_nobody_to_pair() -> None:
         acts = FeatureActivations.from_dense(side)
         for found in best_partners(acts, acts, 2, direction="both", engine="tiles"):
             assert (found.indices == -1).all()
-
-
-def test_the_engine_is_chosen_and_can_be_forced() -> None:
-    def chosen(*arguments) -> Callable:
-        return _rankings(*arguments, n_threads=None)[0].func
-
-    assert chosen("walk", None) is chosen("walk", "cuda") is chosen("auto", "cpu") is rank_partners
-    assert chosen("tiles", None) is chosen("tiles", "cpu") is chosen("auto", "cuda:1") is rank_partners_in_tiles
-    assert chosen("auto", None) is (rank_partners_in_tiles if torch.cuda.is_available() else rank_partners)
-    with pytest.raises(ValueError, match="'tiles', got 'gpu'"):
-        best_partners(FeatureActivations.from_dense(np.eye(3)), FeatureActivations.from_dense(np.eye(3)), engine="gpu")

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
+from scipy.spatial import distance
 
 from analogue.features import FeatureActivations
 from analogue.matching import RULES, FeaturePairs, SubsetCorrelations, max_correlation, pairing_rule
-from analogue.matching.cosine import cosine
+from analogue.matching.cosine import cosine, paired_cosines
 from analogue.matching.greedy import greedy
 from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport, sinkhorn
@@ -170,6 +172,23 @@ def test_optimal_transport_shares_out_a_partner_that_all_claim() -> None:
     b = FeatureActivations.from_dense(np.column_stack([z, z * (rng.random(500) < 0.8)]))
     assert max_correlation(a, b).feature_b.tolist() == [0, 0]
     assert optimal_transport(a, b, regularisation=0.01).feature_b.tolist() == [1, 0]
+
+
+def test_paired_cosines_are_those_of_scipy_and_zero_for_zero_rows() -> None:
+    x, y = np.random.default_rng(0).standard_normal((2, 9, 5)).astype(np.float32)
+    y[3] = 0.0
+    expected = [1 - distance.cosine(*rows) if rows[1].any() else 0.0 for rows in zip(x.astype(float), y, strict=True)]
+    np.testing.assert_allclose(paired_cosines(x, torch.from_numpy(y)), expected, atol=1e-12)
+    assert paired_cosines(x, 3 * x).max() <= 1.0
+    assert paired_cosines(x[:0], y[:0]).shape == (0,)
+
+
+def test_equal_decoder_rows_tie_to_the_lowest_feature() -> None:
+    rng = np.random.default_rng(1)
+    acts = FeatureActivations.from_dense(rng.random((20, 333)) < 0.3)
+    rows = np.tile(rng.standard_normal((9, 71)), (37, 1))
+    pairs = cosine(acts, acts, decoder_a=rows, decoder_b=rows)
+    np.testing.assert_array_equal(pairs.feature_b, pairs.feature_a % 9)
 
 
 @pytest.mark.parametrize("direction", ["a_to_b", "b_to_a"])

@@ -17,6 +17,7 @@ from analogue.comparison.scoring import Scores
 from analogue.comparison.side import Side
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits, TokenSequences
+from analogue.matching import paired_cosines
 from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
 from analogue.reporting.published import published_for
 from analogue.saes import misfit_warnings
@@ -163,10 +164,7 @@ def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[
     """The mean over all pairs and over those kept, where both decoders have one width."""
     if a.decoder.shape[1] != b.decoder.shape[1]:
         return None
-    x = a.decoder[pairing.pairs.feature_a].astype(np.float64)
-    y = b.decoder[pairing.pairs.feature_b].astype(np.float64)
-    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    cosines = (x * y).sum(axis=1) / np.where(norms > 0, norms, 1.0)
+    cosines = paired_cosines(a.decoder[pairing.pairs.feature_a], b.decoder[pairing.pairs.feature_b])
     return {"mean": _mean(cosines), "mean_kept": _mean(cosines[pairing.pairs.kept])}
 
 

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from analogue.comparison.ranks import activations_of_rank_0
 from analogue.comparison.side import Side
 from analogue.corpus import TokenBatch
 from analogue.errors import UserError
@@ -68,7 +69,7 @@ class ComparisonModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         to_run = self._reserve_missing()
         if self.trainer.world_size > 1:  # every rank pairs a share of the features
-            self.evidence = self._as_rank_0(lambda: self.evidence)
+            self.evidence = activations_of_rank_0(self.evidence)
         self.computed = {label for label, key in self.keys.items() if key in to_run}
         in_order = sorted(to_run.values(), key=self._pass_of)
         self.passes = [list(group) for _, group in groupby(in_order, key=self._pass_of)]

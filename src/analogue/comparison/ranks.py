@@ -1,12 +1,15 @@
-"""Best partners, found by all ranks together."""
+"""What the ranks of one comparison do together, and what one has for all; arrays travel as tensors."""
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from typing import Any
 
+import numpy as np
+import torch
 import torch.distributed as dist
 
-from analogue.features import FeatureActivations
-from analogue.matching import best_partners, best_partners_of_slice, concatenate_partners
+from analogue.features import FeatureActivations, StoredActivations
+from analogue.matching import BestPartners, best_partners, best_partners_of_slice
+from analogue.matching.dense.ranks import Ranks
 
 
 def best_partners_on_ranks(
@@ -27,11 +30,43 @@ def best_partners_on_ranks(
         return best_partners(acts_a, acts_b, k, direction, subset_a=subset_a, subset_b=subset_b)  # type: ignore
     if direction == "both":
         return tuple(best_partners_on_ranks(acts_a, acts_b, k, each) for each in ("a_to_b", "b_to_a"))
-    shares: list[Any] = [None] * n_ranks
     share = best_partners_of_slice(acts_a, acts_b, dist.get_rank(), n_ranks, k, direction)  # type: ignore[arg-type]
-    dist.all_gather_object(shares, share)
-    return concatenate_partners(shares)
+    ranks = Ranks(dist.group.WORLD)
+    return BestPartners(*(ranks.concatenate(_as_tensor(column)).cpu().numpy() for column in share))
+
+
+def activations_of_rank_0(own: dict[str, StoredActivations]) -> dict[str, StoredActivations]:
+    """What rank 0 has of each side; all ranks must call it, the others with anything."""
+    described = [{label: (stored.activations.d_sae, stored.facts) for label, stored in own.items()}]
+    dist.broadcast_object_list(described, src=0, device=_device())
+    received = {}
+    for label, (d_sae, facts) in described[0].items():
+        acts = own[label].activations if dist.get_rank() == 0 else None
+        indptr, indices, values = broadcast_arrays([acts.indptr, acts.indices, acts.values] if acts else [])
+        received[label] = StoredActivations(acts or FeatureActivations(indptr, indices, values, d_sae), facts)
+    return received
+
+
+def broadcast_arrays(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Rank 0's arrays on every rank: their shapes and dtypes first, so that room is there when they come."""
+    heads = [[(array.shape, array.dtype) for array in arrays]]
+    dist.broadcast_object_list(heads, src=0, device=_device())
+    received = []
+    for place, head in enumerate(heads[0]):
+        tensor = _as_tensor(arrays[place] if dist.get_rank() == 0 else np.empty(*head))
+        dist.broadcast(tensor, src=0)
+        received.append(tensor.cpu().numpy())
+    return received
 
 
 def _is_part(subset: Sized | None, acts: FeatureActivations) -> bool:
     return subset is not None and len(subset) < acts.d_sae
+
+
+def _as_tensor(array: np.ndarray) -> torch.Tensor:
+    """On the device that the ranks' backend reaches; a read-only memory map is copied, for a tensor may be written."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(_device())
+
+
+def _device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")

@@ -3,7 +3,7 @@
 Mathematics only. The compiled kernels are loaded when `best_partners` is first called, not on import.
 """
 
-from analogue.matching.cosine import cosine
+from analogue.matching.cosine import cosine, paired_cosines
 from analogue.matching.dense import TokenChunks, best_partners_dense
 from analogue.matching.filters import (
     apply_filters,
@@ -20,7 +20,7 @@ from analogue.matching.pairs import FeaturePairs
 from analogue.matching.partners import BestPartners, FindPartners, best_partners
 from analogue.matching.registry import RULES, PairingRule, pairing_rule
 from analogue.matching.rules import max_correlation, mutual
-from analogue.matching.slices import balanced_slices, best_partners_of_slice, concatenate_partners
+from analogue.matching.slices import balanced_slices, best_partners_of_slice
 from analogue.matching.standardised import Standardised
 from analogue.matching.subsets import SubsetCorrelations
 
@@ -38,7 +38,6 @@ __all__ = [
     "best_partners",
     "best_partners_dense",
     "best_partners_of_slice",
-    "concatenate_partners",
     "cosine",
     "drop_non_concept",
     "greedy",
@@ -49,6 +48,7 @@ __all__ = [
     "mutual",
     "one_to_one",
     "optimal_transport",
+    "paired_cosines",
     "pairing_rule",
     "require_shared_token",
 ]

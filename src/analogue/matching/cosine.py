@@ -7,6 +7,7 @@ from jaxtyping import Float, Float64, Int64
 
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import as_pairs, check_direction
+from analogue.matching.operands import DECIMALS
 from analogue.matching.pairs import FeaturePairs
 from analogue.matching.partners import Direction
 from analogue.matching.subsets import SubsetCorrelations
@@ -56,6 +57,18 @@ def cosine(
     return as_pairs(feature_a, feature_b, correlation, acts_a.n_active(), acts_b.n_active(), direction)
 
 
+def paired_cosines(
+    x: Float[Any, "n_pairs d_model"], y: Float[Any, "n_pairs d_model"]
+) -> Float64[np.ndarray, " n_pairs"]:
+    """The cosine similarity, in [-1, 1], of each row of x with the row of y at its place; 0 where one is all zeros.
+
+    Args:
+        x: (n_pairs, d_model) NumPy array or torch tensor.
+        y: (n_pairs, d_model).
+    """
+    return np.clip(np.einsum("ij,ij->i", _unit_rows(x), _unit_rows(y)), -1.0, 1.0)
+
+
 def _nearest(
     own: Float64[np.ndarray, "n d"], other: Float64[np.ndarray, "m d"], claiming: np.ndarray, claimed: np.ndarray
 ) -> tuple[Int64[np.ndarray, " n_pairs"], Int64[np.ndarray, " n_pairs"]]:
@@ -63,7 +76,8 @@ def _nearest(
     if len(claimed) == 0:
         claiming = claiming[:0]
     others = other[claimed].T
-    nearest = [claimed[(own[some] @ others).argmax(axis=1)] for some in _blocks(claiming)]
+    # Rounded, so that equal rows tie wherever in the product they stand.
+    nearest = [claimed[np.round(own[some] @ others, DECIMALS).argmax(axis=1)] for some in _blocks(claiming)]
     return claiming, np.concatenate([claimed[:0], *nearest])
 
 
@@ -72,11 +86,16 @@ def _blocks(features: np.ndarray) -> list[np.ndarray]:
 
 
 def _directions(decoder: Any, acts: FeatureActivations, name: str) -> Float64[np.ndarray, "d_sae d_model"]:
+    """Checked rows of unit norm."""
+    if decoder.ndim != 2 or len(decoder) != acts.d_sae:
+        raise ValueError(f"expected {name} of shape ({acts.d_sae}, d_model), got {tuple(decoder.shape)}")
+    return _unit_rows(decoder)
+
+
+def _unit_rows(matrix: Any) -> Float64[np.ndarray, "n d"]:
     """Rows of unit norm; a row of zeros stays one."""
-    if hasattr(decoder, "detach"):
-        decoder = decoder.detach().double().cpu().numpy()
-    rows = np.asarray(decoder, dtype=np.float64)
-    if rows.ndim != 2 or len(rows) != acts.d_sae:
-        raise ValueError(f"expected {name} of shape ({acts.d_sae}, d_model), got {rows.shape}")
+    if hasattr(matrix, "detach"):
+        matrix = matrix.detach().double().cpu().numpy()
+    rows = np.asarray(matrix, dtype=np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1.0)

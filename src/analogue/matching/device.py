@@ -38,11 +38,6 @@ class _Best(NamedTuple):
     partners: Int64[Tensor, "n k"]
 
 
-def default_device() -> str:
-    """The current CUDA device, or the CPU if there is none."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def rank_partners_in_tiles(own: Operand, other: Operand, k: int, device: str, tile_bytes: int | None = None) -> Ranking:
     """The best k partners among `other` of every feature of `own`: (own.n_live, k)."""
     return _rank(own, other, k, device, tile_bytes, both=False)[0]

@@ -9,13 +9,13 @@ from jaxtyping import Float64, Int64
 
 from analogue.cores import usable_cores
 from analogue.features import FeatureActivations
+from analogue.matching.choice import Engine, chosen_engine, default_device
 from analogue.matching.operands import Operand, prepare
 
 if TYPE_CHECKING:
     from analogue.matching.walk import Ranking
 
 Direction = Literal["a_to_b", "b_to_a"]
-Engine = Literal["auto", "walk", "tiles"]
 Subset = Sequence[int] | Int64[np.ndarray, " n"]
 FindPartners = Callable[..., Any]
 """A function of the arguments of `best_partners`, with its results."""
@@ -79,7 +79,7 @@ def best_partners(
     Exact Pearson correlation over all tokens (silent ones count as zeros) from float64 moments. A partner may be one
     that never fires together with the feature: such a correlation is negative, and ranked like any other. Costs the
     sum over tokens of L0_a * L0_b and holds one row of the correlation matrix a thread ("walk"), or nnz_a * d_sae_b
-    and a tile of it at a time ("tiles").
+    and a tile of it at a time ("tiles"), or n_tokens * d_sae_a * d_sae_b quick ones, with a tile again ("dense").
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
@@ -90,8 +90,10 @@ def best_partners(
         subset_a: features of A to consider, on either end of a pair; all if None.
         subset_b: likewise for B.
         n_threads: of the walk; defaults to the cores this process may use. The answer does not depend on it.
-        engine: "walk" is compiled for the CPU, "tiles" runs on any torch device; they agree to 1e-12. "auto" takes the
-            tiles where there is a CUDA device (or `device` names another than the CPU), else the walk.
+        engine: "walk" is compiled for the CPU, "tiles" and "dense" run on any torch device; they agree to 1e-11.
+            "auto" takes the dense one where more than a 25th of all products of two activations are not zero (both
+            sides' features fire on a fifth of the tokens: pre-activations), else the tiles where there is a CUDA
+            device (or `device` names another than the CPU), else the walk.
         device: where tiles are computed; the current CUDA device, or the CPU without one, if None.
 
     Returns:
@@ -102,17 +104,21 @@ def best_partners(
 
     Raises:
         ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads, direction or
-            engine is out of range.
+            engine is out of range; or the dense engine is asked for, and there is no token.
 
     Example:
         >>> acts = FeatureActivations.from_dense(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [2.0, 0.0, 4.0]]))
         >>> best_partners(acts, acts, direction="a_to_b", subset_b=[1, 2]).indices.ravel().tolist()
         [2, 1, 2]
     """
-    _check_arguments(acts_a, acts_b, k, direction, n_threads)
+    check_arguments(acts_a, acts_b, k, direction, n_threads)
     subset_a, subset_b = as_indices(subset_a, acts_a.d_sae, "subset_a"), as_indices(subset_b, acts_b.d_sae, "subset_b")
-    one_way, both_ways = _rankings(engine, device, n_threads)
+    engine = chosen_engine(acts_a, acts_b, engine, device)
+    if engine == "dense":
+        from analogue.matching.dense.filled import best_partners_filled
 
+        return best_partners_filled(acts_a, acts_b, k, direction, subset_a, subset_b, device or default_device())
+    one_way, both_ways = _rankings(engine, device, n_threads)
     a, b = prepare(acts_a, subset_a), prepare(acts_b, subset_b)
     if direction == "a_to_b":
         return _in_full_numbering(one_way(a, b, k), a, acts_a.d_sae).take(subset_a)
@@ -127,14 +133,11 @@ def best_partners(
 
 def _rankings(engine: Engine, device: str | None, n_threads: int | None) -> tuple[Callable, Callable]:
     """The engine's two functions of (own, other, k): one ranks own's partners, the other those of both."""
-    if engine not in ("auto", "walk", "tiles"):
-        raise ValueError(f"expected engine 'auto', 'walk' or 'tiles', got {engine!r}")
-    if engine != "walk":
-        from analogue.matching.device import default_device, rank_both_in_tiles, rank_partners_in_tiles
+    if engine == "tiles":
+        from analogue.matching.device import rank_both_in_tiles, rank_partners_in_tiles
 
         device = device or default_device()
-        if engine == "tiles" or device != "cpu":
-            return partial(rank_partners_in_tiles, device=device), partial(rank_both_in_tiles, device=device)
+        return partial(rank_partners_in_tiles, device=device), partial(rank_both_in_tiles, device=device)
     from analogue.matching.engine import rank_both, rank_partners
 
     n_threads = n_threads or usable_cores()
@@ -151,9 +154,10 @@ def _in_full_numbering(ranking: "Ranking", own: Operand, d_sae: int) -> BestPart
     return BestPartners(indices, correlations)
 
 
-def _check_arguments(
+def check_arguments(
     acts_a: FeatureActivations, acts_b: FeatureActivations, k: int, direction: str, n_threads: int | None
 ) -> None:
+    """Raise a ValueError where `best_partners` says so of these arguments."""
     if acts_a.n_tokens != acts_b.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens}")
     if k < 1:

@@ -1,13 +1,13 @@
 """Shares of the pairing for ranks: each walks a slice of the claiming features, and the slices concatenate."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64
 
 from analogue.features import FeatureActivations
-from analogue.matching.partners import BestPartners, Direction, Engine, best_partners
+from analogue.matching.choice import Engine, chosen_engine
+from analogue.matching.partners import BestPartners, Direction, best_partners, check_arguments
 
 
 def balanced_slices(
@@ -65,8 +65,9 @@ def best_partners_of_slice(
         device: see `best_partners`.
 
     Returns:
-        Partners of the rank's slice of `balanced_slices`. Those of ranks 0, 1, ... concatenated are what one
-        process finds, bit for bit from the walk.
+        Partners of the rank's slice: of `balanced_slices`, or of as many features as the others' with the dense
+        engine, for which all cost the same. Those of ranks 0, 1, ... concatenated are what one process finds, bit for
+        bit from the walk.
 
     Raises:
         ValueError: if `rank` is out of range, and as `best_partners`.
@@ -75,19 +76,12 @@ def best_partners_of_slice(
         raise ValueError(f"expected rank in [0, {n_ranks}), got {rank}")
     if direction not in ("a_to_b", "b_to_a"):
         raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")
+    check_arguments(acts_a, acts_b, k, direction, n_threads)
+    engine = chosen_engine(acts_a, acts_b, engine, device)
     claiming, other = (acts_a, acts_b) if direction == "a_to_b" else (acts_b, acts_a)
-    share = balanced_slices(claiming, other, n_ranks)[rank]
+    if engine == "dense":
+        share = np.array_split(np.arange(claiming.d_sae), n_ranks)[rank]
+    else:
+        share = balanced_slices(claiming, other, n_ranks)[rank]
     subset_a, subset_b = (share, None) if direction == "a_to_b" else (None, share)
     return best_partners(acts_a, acts_b, k, direction, subset_a, subset_b, n_threads, engine, device)
-
-
-def concatenate_partners(parts: Sequence[BestPartners]) -> BestPartners:
-    """Put the ranks' shares together, in order of rank.
-
-    Raises:
-        ValueError: if there is no part, or the parts differ in k.
-    """
-    widths = sorted({part.indices.shape[1] for part in parts})
-    if len(widths) != 1:
-        raise ValueError(f"expected one or more parts of one k, got {len(parts)} parts of k {widths}")
-    return BestPartners(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))

@@ -1,0 +1,44 @@
+"""Which engine finds best partners soonest, by how many of the products of two activations are not zero."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from analogue.features import FeatureActivations
+
+Engine = Literal["auto", "walk", "tiles", "dense"]
+ENGINES = ("auto", "walk", "tiles", "dense")
+# A sparse product costs as much as this many dense ones (docs/performance.md: `benchmarks.matching --only density`).
+SPARSE_PRODUCT = 25
+
+
+def default_device() -> str:
+    """The current CUDA device, or the CPU if there is none."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def chosen_engine(
+    acts_a: FeatureActivations, acts_b: FeatureActivations, engine: Engine, device: str | None
+) -> Literal["walk", "tiles", "dense"]:
+    """What "auto" stands for: the dense engine for dense activations, else tiles on a device and the walk on a CPU.
+
+    It depends on the activations of both whole sides alone, so that ranks that pair shares of them agree.
+
+    Raises:
+        ValueError: the engine is none of the four.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"expected engine {', '.join(map(repr, ENGINES))}, got {engine!r}")
+    if engine != "auto":
+        return engine
+    if SPARSE_PRODUCT * share_of_products(acts_a, acts_b) > 1:
+        return "dense"
+    return "walk" if (device or default_device()) == "cpu" else "tiles"
+
+
+def share_of_products(acts_a: FeatureActivations, acts_b: FeatureActivations) -> float:
+    """Of the products a[t, i] * b[t, j] of features that ever fire, over all tokens t, the share that is not zero."""
+    n_live = [float(np.count_nonzero(acts.n_active())) for acts in (acts_a, acts_b)]
+    n_products = float(np.diff(acts_a.indptr) @ np.diff(acts_b.indptr))
+    return n_products / (n_live[0] * n_live[1] * acts_a.n_tokens) if n_products else 0.0
