@@ -29,7 +29,10 @@ def main() -> int:
 def _report(directories: list[Path], output: Path) -> int:
     from analogue.reporting.summary import summarise
 
-    summary = summarise(directories, output, Console())
+    try:
+        summary = summarise(directories, output, Console())
+    except OSError as error:
+        raise UserError("--output", output, f"cannot be written ({error.strerror}); choose another folder") from error
     if not summary.grids:
         raise UserError("directory", " ".join(map(str, directories)), "holds no readable result.json")
     return 0

@@ -16,15 +16,15 @@ N_PAIRS_SHOWN = 8
 N_BINS = 24
 PAIR_COLUMNS = ["feature_a", "feature_b", "correlation", "n_active_a", "n_active_b", "top_tokens_a", "top_tokens_b"]
 CONTEXTS = ["context_a", "context_b"]
+_NO_PAIRS = pa.table({name: pa.array([], pa.int64()) for name in (*PAIR_COLUMNS, *CONTEXTS)})
 
 
 def job_details(job: Job) -> dict[str, Any]:
     """A job for the page: sides, funnel, scores with their nulls, best and worst pairs, firing counts."""
     result = job.result
-    kept = _kept_pairs(job)
+    kept, draws, damage = _tables(job)
     best = kept.sort_by([("correlation", "descending"), ("feature_a", "ascending")])
     n_worst = min(N_PAIRS_SHOWN, max(0, len(best) - N_PAIRS_SHOWN))
-    draws = _draws(job)
     return {
         "name": job.name,
         "title": f"{pair(result)}, layers {result.side_a.layer} and {result.side_b.layer}",
@@ -40,8 +40,22 @@ def job_details(job: Job) -> dict[str, Any]:
         "best": _rows(best.slice(0, N_PAIRS_SHOWN)),
         "worst": _rows(best.slice(len(best) - n_worst)),
         "firing": _firing_counts(kept),
-        "warnings": result.warnings,
+        "warnings": [*result.warnings, *damage],
     }
+
+
+def _tables(job: Job) -> tuple[pa.Table, dict[str, np.ndarray], list[str]]:
+    """Kept pairs and draws, and which of their files is damaged: the rest of the job can be shown without it."""
+    kept, draws, damage = _NO_PAIRS, {}, []
+    try:
+        kept = _kept_pairs(job)
+    except (OSError, pa.ArrowException):
+        damage.append(f"{PAIRS_FILE} is not readable; no pair is shown")
+    try:
+        draws = _draws(job)
+    except (OSError, pa.ArrowException):
+        damage.append(f"{NULLS_FILE} is not readable; no draw is shown")
+    return kept, draws, damage
 
 
 def _kept_pairs(job: Job) -> pa.Table:

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 # Settings that say where a job writes and what it shares, not what it finds.
 PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass"})
 
+# What reading a record raises that was cut short, or written by something else.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -51,11 +54,8 @@ def read_jobs(directories: Sequence[str | Path]) -> list[Job]:
 
 
 def read_failures(directories: Sequence[str | Path]) -> dict[str, Failure]:
-    """The failed jobs under some folders, by name."""
-    return {
-        name: Failure(**json.loads(file.read_text(encoding="utf-8")))
-        for name, file in _files(directories, FAILURE_FILE)
-    }
+    """The failed jobs under some folders, by name; one whose record is damaged has failed, too."""
+    return {name: _read_failure(file) for name, file in _files(directories, FAILURE_FILE)}
 
 
 def write_failure(failure: Failure, traceback: str, directory: str | Path) -> None:
@@ -89,9 +89,16 @@ def _read_job(name: str, directory: Path) -> Job | None:
     try:
         text = (directory / RESULT_FILE).read_text(encoding="utf-8")
         return Job(name, directory, ComparisonResult.from_json(text))
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         log.warning("%s holds no readable record and is left out (%s)", directory / RESULT_FILE, error)
         return None
+
+
+def _read_failure(file: Path) -> Failure:
+    try:
+        return Failure(**json.loads(file.read_text(encoding="utf-8")))
+    except DAMAGE as error:
+        return Failure(f"{FAILURE_FILE} is not readable ({error})", {})
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

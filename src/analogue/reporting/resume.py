@@ -22,8 +22,8 @@ def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) ->
         UserError: there is no folder `resume`.
     """
     asked = identity(config)
-    if resume is not None and not Path(resume).is_dir():
-        raise UserError("sweep.resume", resume, "is not a folder; name the folder of an earlier multirun")
+    if resume is not None:
+        check_resume(resume)
     if asked in _finished_in(directory):
         return True
     clear(directory)
@@ -36,6 +36,16 @@ def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) ->
             with whole(directory / name) as temporary:
                 shutil.copy2(found / name, temporary)
     return True
+
+
+def check_resume(resume: str) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        UserError: there is no folder `resume`.
+    """
+    if not Path(resume).is_dir():
+        raise UserError("sweep.resume", resume, "is not a folder; name the folder of an earlier multirun")
 
 
 @cache

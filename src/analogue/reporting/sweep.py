@@ -4,7 +4,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -12,19 +12,22 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from analogue.errors import UserError
 from analogue.reporting.progress import SweepProgress, count_jobs
+from analogue.reporting.resume import check_resume
 
 if TYPE_CHECKING:
     from analogue.reporting.summary import Summary
 
 
 class SweepSummary(Callback):
-    """Hydra callback: a progress line after each job, the summary at the end; exit code 1 if a job failed."""
+    """Hydra callback: a progress line after each job, the summary at the end; exit code 1 if something failed."""
 
     def __init__(self) -> None:
         self.progress: SweepProgress | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_resume(config)
         self.progress = SweepProgress(str(config.hydra.sweep.dir), count_jobs(config.hydra), time.time())
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -37,11 +40,31 @@ class SweepSummary(Callback):
         from analogue.reporting.summary import summarise
 
         directory = Path(str(config.hydra.sweep.dir))
-        summary = summarise([directory], directory, Console())
+        try:
+            summary = summarise([directory], directory, Console())
+        except OSError as error:
+            problem = f"cannot take the summary ({error.strerror}: {error.filename}); its records are complete"
+            _stop(UserError("sweep.dir", directory, f"{problem}, python -m analogue.reporting makes the summary"))
         if summary.grids and config.get("logger"):
             _log(config, summary, directory)
         if summary.failures:
             sys.exit(1)
+
+
+def _check_resume(config: DictConfig) -> None:
+    """Before the first job: each would find the same."""
+    resume = config.get("sweep", {}).get("resume")
+    if resume is not None:
+        try:
+            check_resume(resume)
+        except UserError as error:
+            _stop(error)
+
+
+def _stop(error: UserError) -> NoReturn:
+    """End the process: Hydra turns every exception of a callback into a warning and goes on."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _log(config: DictConfig, summary: "Summary", directory: Path) -> None:
