@@ -15,22 +15,17 @@ _WORDS = ("paired by", "direction")
 _HEADINGS = ("d_sae", *_WORDS, "pairs", "score", "filtered", "score", "random", "p", "mean r", "cosine")
 
 
-def of_one_model(results: Sequence[ComparisonResult]) -> list[ComparisonResult]:
-    """The comparisons of two SAEs of one model and layer."""
-    return [
-        result
-        for result in results
-        if result.side_a.model_fingerprint == result.side_b.model_fingerprint
-        and result.side_a.layer == result.side_b.layer
-        and result.side_a.sae != result.side_b.sae
-    ]
+def is_seed_study(result: ComparisonResult) -> bool:
+    """Whether it compares two SAEs of one model and layer."""
+    a, b = result.side_a, result.side_b
+    return (a.model_fingerprint, a.layer) == (b.model_fingerprint, b.layer) and a.sae != b.sae
 
 
 def seed_study_table(results: Sequence[ComparisonResult], metric: str) -> Table:
     """A row for each width, pairing and direction: scores with and without filters, and of random pairings.
 
     Args:
-        results: see `of_one_model`.
+        results: see `is_seed_study`.
         metric: that is shown; the paper's is `svcca_pc1`.
     """
     title = f"Two SAEs of one model: {metric} of the paired decoder rows (random: mean of shuffled pairings"

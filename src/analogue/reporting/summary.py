@@ -11,7 +11,7 @@ from analogue.reporting.grids import LayerGrid, layer_grids
 from analogue.reporting.jobs import Failure, read_failures, read_jobs
 from analogue.reporting.report import save_report
 from analogue.reporting.results_table import results_table, save_results
-from analogue.reporting.seed_study import of_one_model, seed_study_table
+from analogue.reporting.seed_study import is_seed_study, seed_study_table
 from analogue.reporting.tables import sweep_table
 
 UNBOUNDED = 1000  # columns
@@ -32,30 +32,39 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     """Print the tables of all records under `directories`; write results, figures and the page into `output`.
 
     Where a cell of the layer grid holds several jobs (a sweep over something else too), each such group of jobs gets
-    tables and heatmaps of its own.
+    tables and heatmaps of its own; a seed study, which has but one cell, a row in a table.
     """
     jobs, failures = read_jobs(directories), read_failures(directories)
     grids = layer_grids(jobs)
     figures: list[Path] = []
     if jobs:
         output.mkdir(parents=True, exist_ok=True)
-        twins = of_one_model([job.result for job in jobs])
-        layered = [grid for grid in grids if grid.first not in twins]
+        layered = [grid for grid in grids if not _is_seed_study(grid)]
         with drawing(layered, output) as figures:
             save_results(results_table(grids), output)
             save_report(grids, failures, output / REPORT_FILE)
         for grid in layered:
             _print(grid, console, headed=len(layered) > 1)
+        twins = [grid.first for grid in grids if _is_seed_study(grid)]
         for metric in dict.fromkeys(entry["metric"] for result in twins for entry in result.similarity):
             _print_whole(seed_study_table(twins, metric), console)
     for name, failure in failures.items():
         console.print(f"job {name} failed: {failure.error}", style="red", markup=False, soft_wrap=True)
     n_passes = sum(job.result.n_model_passes for job in jobs)
-    told = f"{len(jobs)} comparisons, {len(failures)} failed, {n_passes} model passes over the corpus"
+    told = f"{_counted(len(jobs), 'comparison')}, {len(failures)} failed, "
+    told += f"{_counted(n_passes, 'model pass', 'model passes')} over the corpus"
     if jobs:
         told += f"; figures in {output}, page: {output / REPORT_FILE}"
     console.print(told, soft_wrap=True, markup=False)
     return Summary(grids, failures, figures)
+
+
+def _is_seed_study(grid: LayerGrid) -> bool:
+    return len(grid.jobs) == 1 and is_seed_study(grid.first)
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _print(grid: LayerGrid, console: Console, headed: bool) -> None:
