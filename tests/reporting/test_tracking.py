@@ -7,6 +7,7 @@ from functools import partial
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hydra.utils import instantiate
 
 from analogue.reporting import read_results
 from analogue.reporting.tracking import log_comparison, log_or_warn, wandb_logger
@@ -79,6 +80,17 @@ def test_offline_unless_logged_in_or_told(monkeypatch, tmp_path, environment, ne
     (tmp_path / ".netrc").chmod(0o600)
     logger = wandb_logger("analogue", str(tmp_path), None, "", init_timeout=1)
     assert logger._offline is offline
+
+
+def test_a_mode_that_w_and_b_does_not_know_is_named(monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("WANDB_MODE", "bogus")
+    settings = {"project": "analogue", "save_dir": str(tmp_path), "mode": None, "sweep_dir": "", "init_timeout": 1}
+    target = {"_target_": "analogue.reporting.tracking.wandb_logger"}
+    log_or_warn(partial(instantiate, target | settings), lambda logger: None)
+    assert capfd.readouterr().err == (
+        "warning: not logged (WANDB_MODE=bogus: is no mode of W&B; choose online, offline or disabled, or unset it); "
+        "the result files are complete\n"
+    )
 
 
 def test_a_server_that_is_gone_costs_one_line(monkeypatch, tmp_path, capfd, compare):

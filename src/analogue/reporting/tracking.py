@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from analogue.errors import first_line
+from analogue.errors import UserError, first_line
 from analogue.reporting.artifacts import log_record
 from analogue.reporting.grids import flat, pair
 from analogue.reporting.jobs import PLACES
 from analogue.reporting.record import ComparisonResult, label
+
+MODES = ("online", "offline", "shared", "disabled", "dryrun", "run")  # W&B's; the last two are old names
 
 
 def wandb_logger(
@@ -33,8 +36,14 @@ def wandb_logger(
         mode: Hydra's; the jobs of a multirun are grouped by `sweep_dir`.
         init_timeout: seconds to wait for the W&B server.
         settings: of `WandbLogger`.
+
+    Raises:
+        UserError: `WANDB_MODE` is none of W&B's.
     """
-    if "WANDB_MODE" not in os.environ and not _logged_in():
+    given = os.environ.get("WANDB_MODE")
+    if given is not None and given not in MODES:
+        raise UserError("WANDB_MODE", given, "is no mode of W&B; choose online, offline or disabled, or unset it")
+    if given is None and not _logged_in():
         settings["offline"] = True
     os.environ.setdefault("WANDB_SILENT", "true")
     group = sweep_dir if mode is RunMode.MULTIRUN else None
@@ -56,9 +65,15 @@ def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
     except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        print(f"warning: not logged ({reason}); the result files are complete", file=sys.stderr)
+        print(f"warning: not logged ({told(error)}); the result files are complete", file=sys.stderr)
         abandon_run()
+
+
+def told(error: Exception) -> str:
+    """What has gone wrong, in a sentence; Hydra hides it behind an error of its own."""
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
+        return told(error.__cause__)
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def flat_config(result: ComparisonResult) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.reporting.artifacts import log_sae
 from analogue.reporting.grids import flat
-from analogue.reporting.tracking import abandon_run
+from analogue.reporting.tracking import abandon_run, told
 from analogue.saes import load, sae_fingerprint
 
 
@@ -25,7 +25,7 @@ def open_logger(cfg: DictConfig, output: Path) -> Logger | bool:
         logger: Logger = instantiate(cfg.logger, save_dir=str(output))
         logger.log_hyperparams(flat(settings))  # W&B reaches for its server here
     except Exception as error:  # whatever a server or an account comes up with: training does not need it
-        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({type(error).__name__})", file=sys.stderr)
+        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({told(error)})", file=sys.stderr)
         return False
     return logger
 
