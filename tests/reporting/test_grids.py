@@ -72,9 +72,12 @@ def test_the_papers_numbers_stand_beside_ours_where_it_has_some():
     assert "published" not in panel_groups(ours)
 
 
-def test_the_protocol_names_direction_filters_null_and_corpus():
+def test_the_protocol_names_rule_direction_filters_null_and_corpus():
     told = protocol(sample_result())
-    assert told == "a_to_b; filters: shared_token; null: 19 shuffle draws; 2990 tokens in 10 sequences of stories.jsonl"
+    assert told == (
+        "max_correlation, a_to_b; filters: shared_token; null: 19 shuffle draws; "
+        "2990 tokens in 10 sequences of stories.jsonl"
+    )
 
 
 def test_results_have_a_row_for_each_job_and_metric_and_read_back(tmp_path):
@@ -105,6 +108,19 @@ def test_jobs_are_read_in_the_order_of_their_numbers_and_damaged_ones_are_told(t
     assert [job.name for job in read_jobs([tmp_path])] == ["1", "2", "10"]
     assert "3/result.json holds no readable record" in caplog.text
     assert read_failures([tmp_path]) == {}
+
+
+@pytest.mark.parametrize("record", ["[]", "{}", '{"schema_version": 1}', '{"schema_version": 1, "corpus": []}', "\x00"])
+def test_whatever_a_damaged_record_holds_it_is_left_out(tmp_path, record):
+    write_result(sample_result(), sample_pairs(), tmp_path / "0")
+    (tmp_path / "0" / "result.json").write_text(record)
+    assert read_jobs([tmp_path]) == []
+
+
+def test_a_failed_job_whose_record_is_damaged_has_failed_too(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "failure.json").write_text('{"error": "cut o')
+    assert read_failures([tmp_path])["0"].error.startswith("failure.json is not readable")
 
 
 @pytest.mark.parametrize("names", [("monday", "tuesday"), ("a/x", "a/y")])

@@ -106,7 +106,7 @@ def test_tokens_and_errors_are_shown_as_text(opened, tmp_path):
     click_cell(page, 0, 1, 2, 3)
     page.wait_for_function("!document.getElementById('job').hidden")
     shown = set(page.locator("#job .token").all_text_contents())
-    assert shown == set(TOKENS)
+    assert shown == {token.replace("\n", "↵") for token in TOKENS}  # a line break, which nobody would see
     keep(page, "made_up_job")
 
 
@@ -119,6 +119,36 @@ def test_a_job_without_score_or_without_draws_is_shown_too(opened, tmp_path):
     page.evaluate("location.hash = '#job-2'")
     page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 2')")
     assert page.locator("#job .errorbars").count() > 0  # mean and sd stand for the draws
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(opened, tmp_path):
+    page = opened(made_up_report(tmp_path, n_columns=12))
+    numbers = page.locator("#sweep .heatmap-label")
+    assert numbers.count() > 0
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    page.evaluate("location.hash = '#job-0'")
+    page.wait_for_function("document.querySelectorAll('#job .bars .point').length > 0")
+    page.wait_for_function("document.documentElement.scrollWidth === 390")  # plots adapt once they are shown
+    assert numbers.count() == 0  # numbers would overlap in cells so small
+    keep(page, "narrow")
+
+
+def test_a_job_with_damaged_files_is_shown_without_them(opened, tmp_path):
+    made_up_report(tmp_path)
+    (tmp_path / "0" / "pairs.parquet").write_text("cut off")
+    (tmp_path / "0" / "nulls.parquet").write_text("cut off")
+    save_report(layer_grids(read_jobs([tmp_path])), {}, tmp_path / "report.html")
+    page = opened(tmp_path / "report.html")
+    page.evaluate("location.hash = '#job-0'")
+    page.wait_for_function("!document.getElementById('job').hidden")
+    told = page.locator("#job .warning").all_text_contents()
+    assert told == [
+        "! pairs.parquet is not readable; no pair is shown",
+        "! nulls.parquet is not readable; no draw is shown",
+    ]
+    assert page.locator("#job .errorbars").count() > 0
 
 
 def test_every_metric_has_its_heatmaps(opened, tmp_path):

@@ -94,6 +94,13 @@ def test_the_report_of_several_sweeps_is_written_where_asked(sweep, tmp_path):
     assert len(set(jobs)) == 2  # of two jobs that ask for the same, one counts
 
 
+def test_a_report_that_cannot_be_written_is_refused_in_one_sentence(sweep, tmp_path):
+    (tmp_path / "file").touch()
+    ended = report(sweep.directory, "--output", "file/report", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: --output=file/report: cannot be written (Not a directory); choose another folder\n"
+
+
 def test_a_folder_without_records_is_refused_in_one_sentence(tmp_path):
     for place, problem in ((".", "holds no readable result.json"), ("nowhere", "is not a folder")):
         ended = report(place, cwd=tmp_path)

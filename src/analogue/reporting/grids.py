@@ -111,7 +111,7 @@ def protocol(result: ComparisonResult) -> str:
     """How the pairs were made and tested, in one line."""
     filters = ", ".join(step["filter"] for step in result.funnel[1:]) or "none"
     nulls = dict.fromkeys(f"{entry['n_null']} {entry['null']} draws" for entry in result.similarity if entry["n_null"])
-    return f"{result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; {result.corpus}"
+    return f"{result.rule}, {result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; {result.corpus}"
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

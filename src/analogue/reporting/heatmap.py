@@ -15,7 +15,7 @@ from analogue.reporting.panels import SIGNIFICANT, Panel
 FORMATS = ("png", "pdf")
 LEFT, SIDES = 0.7, 1.45  # inches left of a panel's cells, and on both sides of them together
 BOTTOM, ENDS = 0.5, 0.9
-HEADING = 0.75
+LINE = 0.135  # of the heading
 
 
 def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
@@ -31,8 +31,9 @@ def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
     n_rows = -(-len(panels) // n_columns)
     # Places are worked out in inches: matplotlib's own layouts draw everything several times to find them.
     width, height = max(3.6, cell_width) + SIDES, max(1.0, cell_height) + ENDS
-    figure = Figure(figsize=(width * n_columns, height * n_rows + HEADING))
-    figure.text(0.1 / (width * n_columns), 1, _heading(grid, width * n_columns), fontsize=8, va="top")
+    heading = _heading(grid, width * n_columns)
+    figure = Figure(figsize=(width * n_columns, height * n_rows + LINE * len(heading.splitlines())))
+    figure.text(0.1 / (width * n_columns), 1, heading, fontsize=8, va="top")
     for number, panel in enumerate(panels):
         row, column = divmod(number, n_columns)
         corner = width * column + LEFT, height * (n_rows - 1 - row) + BOTTOM

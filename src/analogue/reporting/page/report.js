@@ -24,10 +24,15 @@
       element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((value, i) => cell("td", value, i))))));
   }
 
+  const visible = text => text.replaceAll("\n", "↵");
+
   const rounded = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);  // no -0.00
 
   const data = await unpack("data");
   const sweep = document.getElementById("sweep"), panelOfJob = document.getElementById("job");
+
+  // Pixels; panels stand two in a row where there is room, beside axis and colour bar.
+  const cellWidth = grid => (sweep.clientWidth / (sweep.clientWidth >= 1130 ? 2 : 1) - 130) / grid.columns.length;
 
   function heatmap(grid, panel) {
     const place = element("div", { className: "panel" });
@@ -36,7 +41,7 @@
       value === null ? "" : rounded(value, panel.digits) + (panel.marked?.[i][j] ? "*" : "")));
     const trace = {
       type: "heatmap", z: panel.values, x: grid.columns.map(String), y: grid.rows.map(String), customdata: grid.jobs,
-      text: texts, texttemplate: grid.columns.length * grid.rows.length <= 150 ? "%{text}" : "",
+      text: texts, texttemplate: grid.columns.length * grid.rows.length <= 150 && cellWidth(grid) >= 32 ? "%{text}" : "",
       colorscale: "Viridis", reversescale: panel.descending, zmin: low, zmax: high, xgap: 1, ygap: 1,
       hoverongaps: false, colorbar: { thickness: 12 },
       hovertemplate: `layer_a %{y}, layer_b %{x}<br>${panel.title}: %{z}<extra></extra>`,
@@ -68,18 +73,22 @@
 
   function nullPlot(entry) {
     const place = element("div"), { counts, start, end } = entry.histogram ?? { counts: [], start: 0, end: 0 };
-    const width = (end - start) / (counts.length || 1);
+    const width = (end - start) / (counts.length || 1), spread = 2 * (entry.null_sd ?? 0);
+    const around = counts.length ? [start, end] : [entry.null_mean - spread, entry.null_mean + spread];
+    const low = Math.min(entry.score, around[0]), high = Math.max(entry.score, around[1]), space = 0.04 * (high - low) || 0.01;
+    const leftmost = entry.score < (low + high) / 2;  // the line's name has room on its other side
     const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
       title: { text: `${entry.label}: ${entry.score.toFixed(4)}, p = ${entry.p_value.toPrecision(3)}`, x: 0.02, font: { size: 13 } },
-      xaxis: { title: { text: `${entry.metric} score` } },
+      xaxis: { title: { text: `${entry.metric} score` }, range: [low - space, high + space] },
       yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
       shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
-      annotations: [{ x: entry.score, y: 1, yref: "paper", text: "paired", showarrow: false, xanchor: "right", xshift: -4 }] };
+      annotations: [{ x: entry.score, y: 1, yref: "paper", text: "paired", showarrow: false,
+        xanchor: leftmost ? "left" : "right", xshift: leftmost ? 4 : -4 }] };
     const bars = { type: "bar", x: counts.map((_, i) => start + (i + 0.5) * width), y: counts, width, marker: { color: FILL },
       hovertemplate: "%{x:.4f}: %{y} draws<extra></extra>" };
     // Without the draws, the null's mean and standard deviation have to do.
     const summary = { type: "scatter", mode: "markers", x: [entry.null_mean], y: [0.5], marker: { color: FILL, size: 9 },
-      error_x: { type: "constant", value: 2 * (entry.null_sd ?? 0), color: FILL },
+      error_x: { type: "constant", value: spread, color: FILL },
       hovertemplate: "null mean %{x:.4f} ± 2 sd<extra></extra>" };
     Plotly.newPlot(place, [counts.length ? bars : summary], layout, CONFIG);
     return place;
@@ -106,16 +115,16 @@
 
   function pairsTable(rows) {
     const tokens = (own, other) => own.map(text =>
-      element("span", { className: other.includes(text) ? "token shared" : "token" }, text));
+      element("span", { className: other.includes(text) ? "token shared" : "token" }, visible(text)));
     // The top token of all, where it stands in the text.
     const context = text => {
-      const [before, token, after] = (text ?? "").split(/«|»/);
+      const [before, token, after] = visible(text ?? "").split(/«|»/);
       return [element("div", { className: "context" }, before ?? "", element("b", {}, token ?? ""), after ?? "")];
     };
     const cells = rows.map(([a, b, r, nA, nB, topA, topB, inA, inB]) =>
       [a, b, r.toFixed(3), nA, nB, [...tokens(topA, topB), ...context(inA)], [...tokens(topB, topA), ...context(inB)]]
         .map(value => Array.isArray(value) ? value : String(value)));
-    return element("div", { className: "wide" }, table(
+    return element("div", { className: "wide pairs" }, table(
       ["feature A", "feature B", "correlation", "fires A", "fires B", "top tokens A", "top tokens B"], cells, [0, 1, 2, 3, 4]));
   }
 
@@ -155,7 +164,7 @@
   if (data.failures.length) sweep.append(element("h2", {}, `${data.failures.length} failed job${data.failures.length > 1 ? "s" : ""}`),
     element("ul", { className: "failures" }, ...data.failures.map(([name, error]) => element("li", {}, `${name}: ${error}`))));
   sweep.append(element("p", { className: "note" },
-    `${data.jobs.length} comparisons. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
+    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
   data.grids.forEach(showGrid);
   const followHash = () => showJob(Number(location.hash.replace("#job-", "") || NaN));
   window.addEventListener("hashchange", followHash);
