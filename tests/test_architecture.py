@@ -1,15 +1,26 @@
 """Who may import whom, and who may not know what (see the README's map of the package)."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "src" / "analogue"
-MATHEMATICS = {"similarity", "significance", "matching", "concepts"}
-FORBIDDEN_TO_MATHEMATICS = {"lightning", "hydra", "omegaconf", "wandb", "transformers", "sae_lens", "pathlib"}
-CONDUCTORS = {"comparison", "training"}
-ROOMS_BELOW = {  # what a room may import of the package, besides itself and the plain modules at its top
+REPOSITORY = Path(__file__).parent.parent
+PACKAGE = REPOSITORY / "src" / "analogue"
+AT_THE_TOP = {  # what a plain module may import of the package
+    "atomic": set(),
+    "command_line": {"composition", "errors", "reporting"},
+    "composition": {"errors"},
+    "config": {"errors"},
+    "cores": set(),
+    "errors": set(),
+    "hub": {"errors"},
+    "trainer": {"cores", "errors"},
+}
+FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub"}
+ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM
     "corpus": {"embedded"},
     "models": {"embedded"},
     "saes": {"embedded"},
@@ -21,55 +32,133 @@ ROOMS_BELOW = {  # what a room may import of the package, besides itself and the
     "reporting": {"significance"},
     "embedded": set(),
 }
+FOR_CONDUCTORS = {"composition", "config", "trainer", *ROOMS_BELOW} - {"embedded"}
+CONDUCTORS = {
+    "comparison": FOR_CONDUCTORS,
+    "training": FOR_CONDUCTORS - {"matching", "similarity", "significance", "concepts"},
+}
+MAY_IMPORT = ROOMS_BELOW | CONDUCTORS
 
-
-def modules():
-    return sorted(PACKAGE.rglob("*.py"))
+MATHEMATICS = {"similarity", "significance", "matching", "concepts"}
+LIBRARIES_OF_MATHEMATICS = {"jaxtyping", "numba", "numpy", "scipy", "threadpoolctl", "torch"}
+FILES_AND_PROCESSES = {"io", "os", "pathlib", "shutil", "subprocess", "tempfile"}
+WRITING = {"open", "save", "savez", "tofile", "write", "write_bytes", "write_text"}
+KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
+    "datasets": {"corpus"},
+    "hydra": {"command_line", "composition", "comparison", "training", "reporting"},
+    "lightning": {"corpus", "comparison", "training", "reporting", "embedded", "trainer"},
+    "matplotlib": {"reporting"},
+    "omegaconf": {"command_line", "composition", "config", "comparison", "training", "reporting"},
+    "plotly": {"reporting"},
+    "sae_lens": {"saes", "training"},
+    "scipy": MATHEMATICS | {"features"},
+    "numba": MATHEMATICS | {"features"},
+    "transformers": {"corpus", "models", "embedded"},
+    "wandb": {"reporting", "training"},
+}
+LIGHT = {"hydra", "omegaconf", "yaml", "antlr4", "packaging"}  # all that --help may load from elsewhere
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imports(path):
-    """Every module that a file imports, anywhere in it."""
+    """The dotted names of what a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def libraries(path):
+    return {name.partition(".")[0] for name in imports(path)} - {"analogue"}
 
 
 def room(path):
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else None
+    """The folder of the package in which a file lies; the file's own name at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("name", sorted(ROOMS_BELOW))
+def of_rooms(rooms):
+    return [path for path in MODULES if room(path) in rooms]
+
+
+def calls(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def test_every_room_has_its_rule():
+    assert {room(path) for path in MODULES} == {"__init__", *AT_THE_TOP, *MAY_IMPORT}
+
+
+@pytest.mark.parametrize("name", sorted(MAY_IMPORT))
 def test_rooms_import_only_rooms_below(name):
-    allowed = ROOMS_BELOW[name] | {name, "atomic", "cores", "errors", "hub"}
-    for path in modules():
-        if room(path) == name:
-            used = {module.split(".")[1] for module in imports(path) if module.startswith("analogue.")}
-            assert used <= allowed, path.name
+    for path in of_rooms({name}):
+        used = {imported.split(".")[1] for imported in imports(path) if imported.startswith("analogue.")}
+        assert used <= MAY_IMPORT[name] | {name} | FOR_EVERY_ROOM, path
 
 
-def test_mathematics_knows_no_framework_and_no_file():
-    for path in modules():
-        if room(path) in MATHEMATICS:
-            used = {module.split(".")[0] for module in imports(path)}
-            assert not used & FORBIDDEN_TO_MATHEMATICS, path
+@pytest.mark.parametrize("name", sorted(AT_THE_TOP))
+def test_plain_modules_import_no_room(name):
+    used = {imported.split(".")[1] for imported in imports(PACKAGE / f"{name}.py") if imported.startswith("analogue.")}
+    assert used <= AT_THE_TOP[name]
+
+
+def test_what_is_private_to_a_room_stays_there():
+    for path in MODULES:
+        for imported in imports(path):
+            parts = imported.split(".")
+            private = [part for part in parts[1:] if part.startswith("_") and not part.startswith("__")]
+            assert not private or parts[:2] == ["analogue", room(path)], f"{path}: {imported}"
+
+
+def test_nobody_imports_entry_points_tests_or_benchmarks():
+    for path in MODULES:
+        assert not libraries(path) & {"compare", "train_sae", "tests", "benchmarks"}, path
+
+
+def test_mathematics_knows_numbers_only():
+    for path in of_rooms(MATHEMATICS):
+        used = libraries(path)
+        assert used - sys.stdlib_module_names <= LIBRARIES_OF_MATHEMATICS, path
+        assert not used & FILES_AND_PROCESSES, path
+        assert not set(calls(path)) & WRITING, path
+
+
+@pytest.mark.parametrize("library", sorted(KNOWN_TO))
+def test_a_library_is_known_where_it_belongs(library):
+    assert {room(path) for path in MODULES if library in libraries(path)} <= KNOWN_TO[library]
 
 
 def test_only_conductors_read_the_configuration():
-    for path in modules():
-        if room(path) in ROOMS_BELOW:
-            tree = ast.walk(ast.parse(path.read_text()))
-            names = {
-                node.value.id for node in tree if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-            }
-            assert "cfg" not in names, path
+    for path in of_rooms(ROOMS_BELOW):
+        tree = ast.walk(ast.parse(path.read_text()))
+        names = {node.value.id for node in tree if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+        assert "cfg" not in names, path
 
 
 def test_nobody_pickles_or_trusts_remote_code():
-    for path in modules():
+    for path in MODULES:
         text = path.read_text()
-        assert "pickle" not in set(imports(path)), path
+        assert not libraries(path) & {"pickle", "dill", "cloudpickle", "joblib"}, path
         assert "trust_remote_code=True" not in text, path
         assert "weights_only=False" not in text, path
+
+
+def test_no_file_is_a_drawer_for_everything():
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for path in MODULES if path.stem in drawers or path.parent.name in drawers]
+
+
+@pytest.mark.parametrize("program", ["import analogue", *(f"{name}.py" for name in ("compare", "train_sae"))])
+def test_nothing_heavy_is_loaded_before_there_is_work(program):
+    asks_for_help = f"sys.argv = ['{program}', '--help']; runpy.run_path('{program}', run_name='__main__')"
+    told = "print('loaded', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    code = f"import atexit, runpy, sys; atexit.register(lambda: {told}); "
+    code += asks_for_help if program.endswith(".py") else program
+    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    loaded = set(ended.stdout.splitlines()[-1].split()[1:])
+    assert not loaded & (set(KNOWN_TO) - LIGHT | {"numpy", "torch", "pandas", "pyarrow", "rich", "torchmetrics"})
