@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from traceback import walk_tb
 from typing import Any, TypeVar
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from analogue.errors import UserError
+from analogue.errors import UserError, first_line
 
 T = TypeVar("T")
 
@@ -47,12 +48,16 @@ def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
 
 def composition_error(error: Exception, schema: type) -> str | None:
     """What a user can change about a command line that Hydra refuses; None for an error of another kind."""
-    if isinstance(error, OSError) and error.filename and _while_making_a_folder(error):
+    if isinstance(error, OSError) and error.filename and _raised_in(error) == "mkdir":
         return f"{error.filename!s} cannot be made ({error.strerror}); choose another hydra.run.dir or sweep.dir"
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return "a config group cannot be null; choose one of its options, which --help lists"
+    if isinstance(error, AssertionError) and _raised_in(error) == "_resolve_interpolation_impl":
+        return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read ({first_line(error)}); quote what holds brackets, braces or commas"
     told = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
     no_such_key = _NO_SUCH_KEY.match(told[0])
     if no_such_key:
@@ -83,8 +88,7 @@ def _listed(sentence: str) -> str:
     return f"{start}choose from {names.replace('; ', ', ')}" if heading and colon else sentence
 
 
-def _while_making_a_folder(error: OSError) -> bool:
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_code.co_name == "mkdir"
+def _raised_in(error: Exception) -> str:
+    """The name of the function; empty for an exception that nothing has raised."""
+    functions = [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)]
+    return functions[-1] if functions else ""

@@ -1,6 +1,8 @@
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
@@ -15,6 +17,20 @@ def other_tokenizer(tmp_path):
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<|endoftext|>"))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
     return f"model_b.name={directory}"
+
+
+def model_of_nothing_but_nan(tmp_path):
+    directory = tmp_path / "model"
+    shutil.copytree(ASSETS / "stories-12", directory)
+    weights = load_file(directory / "model.safetensors")
+    name = next(name for name in weights if "layers.2.mlp" in name)
+    save_file(weights | {name: weights[name] * torch.nan}, directory / "model.safetensors", {"format": "pt"})
+    return f"model_b.name={directory}"
+
+
+def a_file_for_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    return f"output_dir={tmp_path}/file"
 
 
 def empty_text(tmp_path):
@@ -43,6 +59,11 @@ def empty_text(tmp_path):
         ("trainer.devices=999", "trainer.devices=999: this machine's cores serve at most"),
         ("cache.max_gb=-1", "cache.max_gb=-1"),
         ("cache.dir=/dev/null", "cache.dir=/dev/null: cannot be written to .*; choose another directory, or cache=off"),
+        ("data.seq_len=2000", "data.seq_len=2000: .* reads at most"),
+        ("filters.minimum_correlation=1.5", "filters.minimum_correlation=1.5: must lie between -1 and 1"),
+        ("model_a.device_map=bogus", "model_a.device_map=bogus"),
+        (model_of_nothing_but_nan, "model_b.name=.*: puts out values that are not finite after block 6 in float32"),
+        (a_file_for_a_folder, "output_dir=.*: cannot be written to"),
         (other_tokenizer, "model_b.name=.*has another tokenizer than embedded:stories-6"),
         (empty_text, "data.path=.*holds no text"),
     ],

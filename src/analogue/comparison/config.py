@@ -78,6 +78,7 @@ class FiltersConfig:
     non_concept_tokens: list[str] = MISSING
     shared_token: bool = MISSING
     minimum_firing_count: int | None = MISSING
+    kept_claim: OneToOne = MISSING
     one_to_one: OneToOne | None = MISSING
     minimum_correlation: float | None = MISSING
 

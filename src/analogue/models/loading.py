@@ -68,7 +68,7 @@ class LanguageModel:
             UserError: the weights are not there, or do not fit the configuration.
         """
         transformers_logging.disable_progress_bar()  # downloads show their own; reading from disk needs none
-        with _loading_errors(self.key, self.name, self.source), _quiet():
+        with _loading_errors(self.key, self.name, self.source, self.device_map), _quiet():
             # safetensors where there are any; where there are none, torch reads tensors only (weights_only)
             loader: Any = AutoModelForCausalLM if with_head else AutoModel
             model, found = loader.from_pretrained(
@@ -191,7 +191,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _loading_errors(key: str, name: str, source: str) -> Iterator[None]:
+def _loading_errors(key: str, name: str, source: str, device_map: str | None = None) -> Iterator[None]:
     try:
         with nullcontext() if Path(source).is_dir() else hub_errors(key, name):
             yield
@@ -201,5 +201,7 @@ def _loading_errors(key: str, name: str, source: str) -> Iterator[None]:
         if "trust_remote_code" in str(error):
             problem = "needs code of its own, which is never run; give a model whose architecture transformers knows"
             raise UserError(key, name, problem) from error
+        if "device_map" in str(error):
+            raise UserError(key.replace(".name", ".device_map"), device_map, first_line(error)) from error
         told = f"cannot be loaded ({first_line(error)}); give a hub id, or a directory in transformers format"
         raise UserError(key, name, told) from error
