@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,20 @@ def test_bad_input_ends_with_one_sentence(run, tmp_path):
     ended = run("layer_a=17", "hydra.run.dir=out")
     assert ended.returncode == 1
     assert ended.stderr.strip() == "error: layer_a=17: embedded:stories-6 has blocks 0 to 5"
+    assert not records(tmp_path)
+
+
+def test_ctrl_c_ends_in_one_word(tmp_path):
+    command = [sys.executable, str(COMPARE), *SMALL, "null.n=1000000", "cache=off", "hydra.run.dir=out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path / "out/.hydra/overrides.yaml").exists():
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().endswith("interrupted")
+    assert "Traceback" not in told
     assert not records(tmp_path)
 
 
