@@ -110,6 +110,7 @@ def best_partners_dense(
             read only once, or they do not fit each other.
 
     Example:
+        >>> from analogue.matching import TokenChunks
         >>> acts = torch.tensor([[1.0, 0.0, -2.0], [0.0, 3.0, 0.0], [2.0, 0.0, -4.0]])
         >>> best_partners_dense(TokenChunks(acts, acts), subset_b=[1, 2]).indices.ravel().tolist()
         [1, 1, 2]
