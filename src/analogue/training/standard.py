@@ -64,7 +64,7 @@ class _Losses(torch.autograd.Function):
         return missed.square().sum(-1).mean(), l1_coefficient * (mean_acts @ norms), sae_out, acts
 
     @staticmethod
-    def backward(ctx: Any, of_mse: Tensor, of_l1: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, of_mse: Tensor, of_l1: Tensor, *unused: Any) -> tuple[Tensor | None, ...]:
         centred, acts, missed, W_enc, W_dec, norms, mean_acts = ctx.saved_tensors
         of_l1 = of_l1 * ctx.l1_coefficient
         of_out = missed * (2 * of_mse / len(acts))

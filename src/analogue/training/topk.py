@@ -84,7 +84,7 @@ class _ActiveRows(torch.autograd.Function):
         return embedding_bag(indices, W_dec, mode="sum", per_sample_weights=active) + b_dec
 
     @staticmethod
-    def backward(ctx: Any, gradient: Rows) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Rows) -> tuple[Tensor | None, ...]:
         centred, W_enc, W_dec, indices, active = ctx.saved_tensors
         of_active = torch.bmm(W_dec[indices], gradient.unsqueeze(-1)).squeeze(-1) * (active > 0)
         by_feature = _transposed(indices, of_active, len(W_dec))
