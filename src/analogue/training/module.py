@@ -143,7 +143,7 @@ class SAETraining(L.LightningModule):
         return min(rising, falling, 1.0)
 
     def _summed(self, n_fired: Tensor) -> Tensor:
-        return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")  # type: ignore[return-value]
+        return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")
 
     def _check(self) -> None:
         """Stop where going on would only waste time."""
