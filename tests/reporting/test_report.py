@@ -16,7 +16,7 @@ from analogue.reporting.record import write_result
 from analogue.reporting.report import save_report
 from tests.reporting.samples import TOKENS, sample_nulls, sample_pairs, sample_result
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def made_up_report(directory, n_rows=2, n_columns=3):
@@ -39,10 +39,11 @@ def data_of(page):
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
-    if BROWSER is None:
-        pytest.skip("no Chromium here: apt-get install chromium-headless-shell")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        found = [path for path in (*map(shutil.which, NAMES), started.chromium.executable_path) if path]
+        if not Path(found[0]).exists():
+            pytest.skip("no Chromium here: apt-get install chromium-headless-shell, or playwright install chromium")
+        browser = started.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
         yield browser
         browser.close()
 
