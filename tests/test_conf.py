@@ -1,4 +1,4 @@
-"""Every YAML under conf/ composes as an entry point composes it, fits its schema, and holds nothing that nobody reads."""
+"""Every YAML under conf/ composes as an entry point composes it, fits its schema, and holds only what is read."""
 
 import copy
 import inspect
