@@ -63,6 +63,16 @@ def test_the_published_protocol_switches_every_row(client):
     assert all(entry["p_value_published"] is not None for entry in record["similarity"])
 
 
+@pytest.mark.parametrize(("filters", "rule"), [("paper", "first"), ("none", None), ("full_stops", None)])
+def test_the_published_protocol_adds_no_filter(compose_config, filters, rule):
+    one_to_one = compose_config("compare", "protocol=published", f"filters={filters}").filters.one_to_one
+    assert (one_to_one and one_to_one.value) == rule
+
+
+def test_the_published_seed_study_keeps_many_to_one(compose_config):
+    assert compose_config("compare", "experiment=tinystories_seeds", "protocol=published").filters.one_to_one is None
+
+
 def test_a_revision_is_another_model(client):
     first, last = (
         client.compare("experiment=pythia_70m_vs_160m", f"model_a.revision={revision}")["record"]
