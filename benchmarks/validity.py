@@ -79,7 +79,7 @@ def find_pairs(n_pairs: int, shared: float, noise: float, seed: int, n_null: int
 
 def score(x: np.ndarray, y: np.ndarray, n_null: int, seed: int) -> dict[str, SimilarityResult]:
     """Every metric against shuffled pairings."""
-    return {result.metric: result for result in score_against_null(x, y, list(METRICS), n_null, seed)}
+    return {result.metric: result for result in score_against_null(x, y, list(METRICS.values()), n_null, seed)}
 
 
 def rising_share(size: Size, map_: Callable[..., Iterable[Found]]) -> list[Found]:

@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
-from analogue.significance import mantel_moments, rsa_moments, shuffle_null
-from analogue.similarity import rsa
+from analogue.significance import mantel_moments, score_against_null
+from analogue.similarity import METRICS, Metric
+from analogue.similarity.rsa import prepare_rsa
 from tests.similarity.planted import random_pair
 
 
@@ -28,25 +30,40 @@ def test_moments_are_those_of_all_permutations(n, seed):
     assert moments.variance == pytest.approx(null.var(), abs=1e-12)
 
 
-def test_moments_of_rsa_over_all_permutations():
+@pytest.mark.parametrize("outer", ["spearman", "pearson"])
+def test_z_of_rsa_is_that_of_all_permutations(outer):
     x, y = (side[:6] for side in random_pair(4))
-    null = [rsa(x, y[list(order)]) for order in permutations(range(6))]
-    assert rsa_moments(x, y) == pytest.approx((np.mean(null), np.var(null)), abs=1e-12)
+    metric = Metric("mine", partial(prepare_rsa, outer=outer))
+    null = [metric(x, y[list(order)]) for order in permutations(range(6))]
+    (result,) = score_against_null(x, y, [metric], 2, seed=0)
+    assert result.z_exact == pytest.approx((result.score - np.mean(null)) / np.std(null), abs=1e-9)
+    assert result.to_dict()["z_exact"] == result.z_exact
 
 
-@pytest.mark.parametrize(("inner", "name"), [("euclidean", "rsa"), ("correlation", "rsa_correlation")])
-def test_moments_agree_with_shuffles(inner, name):
+@pytest.mark.parametrize("name", ["rsa", "rsa_correlation", "rsa_cosine"])
+def test_exact_z_is_that_of_many_shuffles(name):
     x, y = random_pair(2, minimum=30)
-    null = shuffle_null(x, y, [name], 2000, seed=0)[name]
-    mean, variance = rsa_moments(x, y, inner)
-    assert null.mean() == pytest.approx(mean, abs=4 * (variance / 2000) ** 0.5)
-    assert null.var() == pytest.approx(variance, rel=0.2)
+    (result,) = score_against_null(x, y, [name], 2000, seed=0)
+    assert result.z_exact == pytest.approx(result.z, rel=0.1, abs=0.1)
 
 
-def test_no_variance_gives_nan():
+def test_no_other_metric_has_an_exact_z():
+    x, y = random_pair(2, minimum=20)
+    kendall = Metric("kendall", partial(prepare_rsa, outer="kendall"))
+    for result in score_against_null(
+        x, y, [*(METRICS.keys() - {"rsa", "rsa_correlation", "rsa_cosine"}), kendall], 2, 0
+    ):
+        assert result.z_exact is None
+
+
+def test_no_variance_gives_none():
     x, _ = random_pair(1)
-    assert np.isnan(rsa_moments(x, np.ones((len(x), 2)))).all()
+    (result,) = score_against_null(x, np.ones((len(x), 2)), ["rsa"], 3, seed=0)
+    assert result.score is result.z_exact is None
     assert np.isnan(mantel_moments(np.ones(6), np.arange(6.0)).variance)
+    # Two rows apart from a third: every permutation scores 1 or -0.5, two rows in one place leave three distances.
+    (result,) = score_against_null(np.eye(3), np.eye(3) + 1, ["rsa"], 3, seed=0)
+    assert result.z_exact is None
 
 
 @pytest.mark.parametrize(("n_a", "n_b"), [(6, 10), (5, 5), (1, 1)])

@@ -4,15 +4,16 @@ import math
 import numpy as np
 import pytest
 
-from analogue.significance import SimilarityResult, against_null, p_value, score_against_null, shuffle_null
+from analogue.significance import SimilarityResult, against_null, p_value, score_against_null
 from analogue.similarity import METRICS, metric
+from tests.significance.draws import shuffled
 from tests.similarity.planted import planted_pair, random_pair
 
 
 def test_a_result_is_made_of_its_score_and_its_null():
     x, y = planted_pair()
     (result,) = score_against_null(x, y, ["svcca_pc1"], 40, seed=5)
-    null = shuffle_null(x, y, ["svcca_pc1"], 40, seed=5)["svcca_pc1"]
+    null = shuffled(x, y, ["svcca_pc1"], 40, seed=5)["svcca_pc1"]
     assert result.score == metric("svcca_pc1")(x, y)
     assert (result.null, result.n_pairs, result.n_null, result.seed) == ("shuffle", 400, 40, 5)
     assert result.null_mean == pytest.approx(null.mean())

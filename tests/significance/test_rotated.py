@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 
 from analogue.features import FeatureActivations
 from analogue.matching import Standardised, max_correlation
-from analogue.significance import correlations_against_rotations, rotated_correlation
+from analogue.significance import correlations_against_rotations
 from analogue.significance.rotated import _from_moments, _from_projections, random_directions
 
 
@@ -17,15 +16,17 @@ def naive(a: np.ndarray, b: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     return np.corrcoef(a.T.astype(float), (b @ rotation).T)[: a.shape[1], a.shape[1] :].max(axis=1)
 
 
+def baseline_of(acts: FeatureActivations, other: FeatureActivations, seed: int, n: int = 1) -> np.ndarray:
+    """Of all features, whatever they are paired with."""
+    features = np.arange(acts.d_sae)
+    return correlations_against_rotations(np.zeros(len(features)), features, acts, other, n, seed).baseline
+
+
 def test_equals_correlating_with_rotated_columns():
     a, b = sparse(0), sparse(1, d=9)
-    (rotation,) = random_directions(9, 9, seed=4)
-    expected = naive(a, b, rotation)
-    acts_a, acts_b = FeatureActivations.from_dense(a), FeatureActivations.from_dense(b)
-    for other in (acts_b, b, torch.from_numpy(b), 5 * b + 2):
-        np.testing.assert_allclose(rotated_correlation(acts_a, other, seed=4), expected, atol=1e-6)
-    few = rotated_correlation(acts_a, b, seed=4, n_directions=3)
-    np.testing.assert_allclose(few, naive(a, b, rotation[:, :3]), atol=1e-6)
+    expected = np.mean([naive(a, b, next(random_directions(9, 9, seed=[4, i]))) for i in range(3)], axis=0)
+    found = baseline_of(FeatureActivations.from_dense(a), FeatureActivations.from_dense(b), seed=4, n=3)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("d", "n"), [(1, 1), (6, 6), (6, 15), (1300, 1300)])
@@ -59,17 +60,15 @@ def test_shared_features_exceed_their_baseline_and_unrelated_ones_do_not():
 def test_what_has_no_variance_has_no_baseline():
     a = sparse(0)
     a[:, 3], a[:, 5] = 0, 2
-    acts = FeatureActivations.from_dense(a)
-    assert np.flatnonzero(np.isnan(rotated_correlation(acts, sparse(1), seed=0))).tolist() == [3, 5]
-    assert np.isnan(rotated_correlation(acts, np.ones((300, 1)), seed=0)).all()
+    acts, other, constant = (FeatureActivations.from_dense(side) for side in (a, sparse(1), np.ones((300, 1))))
+    assert np.flatnonzero(np.isnan(baseline_of(acts, other, seed=0))).tolist() == [3, 5]
+    assert np.isnan(baseline_of(acts, constant, seed=0)).all()
 
 
 def test_bad_input():
     acts = FeatureActivations.from_dense(sparse(0))
     with pytest.raises(ValueError, match="same tokens, got 300 and 4"):
-        rotated_correlation(acts, np.ones((4, 2)), seed=0)
-    with pytest.raises(ValueError, match="at least 1 direction, got 0"):
-        rotated_correlation(acts, acts, seed=0, n_directions=0)
+        baseline_of(acts, FeatureActivations.from_dense(np.ones((4, 2))), seed=0)
     with pytest.raises(ValueError, match="1 rotation and 1 pair, got 0 and 2"):
         correlations_against_rotations(np.ones(2), np.arange(2), acts, acts, 0, seed=0)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from analogue.significance import shuffle_null
 from analogue.significance.threads import blas_threads_for, map_over_threads
+from tests.significance.draws import shuffled
 
 
 def n_blas_threads() -> set[int]:
@@ -36,8 +36,8 @@ def test_blas_has_one_thread_for_small_matrices_only() -> None:
 
 def test_draws_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = np.random.default_rng(0).standard_normal((2, 40, 6))
-    serial = shuffle_null(x, y, ["svcca", "rsa"], 150, seed=1)
+    serial = shuffled(x, y, ["svcca", "rsa"], 150, seed=1)
     monkeypatch.setattr("analogue.significance.shuffle._WORTH_THREADS", 0)
-    threaded = shuffle_null(x, y, ["svcca", "rsa"], 150, seed=1)
+    threaded = shuffled(x, y, ["svcca", "rsa"], 150, seed=1)
     for name in serial:
         np.testing.assert_array_equal(threaded[name], serial[name])

@@ -26,7 +26,7 @@ def check_settings(config: CompareConfig) -> None:
     lowest = config.filters.minimum_correlation
     if lowest is not None and not -1 <= lowest <= 1:
         raise UserError("filters.minimum_correlation", lowest, "must lie between -1 and 1")
-    configured_metrics(config.metrics)
+    configured_metrics(config.metrics, config.seed)
     if not config.null.kinds:
         raise UserError("null.kinds", "[]", "names no null; choose from shuffle, random_pairs, rotated")
     for name, keywords in config.concepts.keywords.items():

@@ -40,15 +40,15 @@ class Scores:
     excess_correlation: Float64[np.ndarray, " n_kept"] | None = None
 
 
-def configured_metrics(entries: Sequence[Any]) -> list[Metric]:
-    """Metrics by name, or from a mapping with `_target_`.
+def configured_metrics(entries: Sequence[Any], seed: int) -> list[Metric]:
+    """Metrics by name, whose random choices follow from the seed, or from a mapping with `_target_`.
 
     Raises:
         UserError: there is none, one is unknown, cannot be made, or is asked for twice.
     """
     if not entries:
         raise UserError("metrics", entries, f"names no metric; choose from {', '.join(METRICS)}")
-    metrics = [_metric(entry) for entry in entries]
+    metrics = [_metric(entry, seed) for entry in entries]
     names = [each.name for each in metrics]
     if len(set(names)) < len(names):
         raise UserError("metrics", names, "names a metric twice; name each once")
@@ -58,7 +58,7 @@ def configured_metrics(entries: Sequence[Any]) -> list[Metric]:
 def score_pairs(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: FeaturePairs) -> Scores:
     """Score the kept pairs with every metric against every null that is asked for."""
     kept = pairs.kept_pairs()
-    metrics = configured_metrics(config.metrics)
+    metrics = configured_metrics(config.metrics, config.seed)
     x, y = a.decoder[kept.feature_a], b.decoder[kept.feature_b]
     kinds = [kind.value for kind in config.null.kinds]
     similarity: list[SimilarityResult] = []
@@ -87,7 +87,7 @@ def score_subspaces(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, tex
             a,
             b,
             text,
-            configured_metrics(config.metrics),
+            configured_metrics(config.metrics, config.seed),
             config.concepts.n,
             config.seed,
             config.matching.direction.value,
@@ -96,10 +96,10 @@ def score_subspaces(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, tex
         )
 
 
-def _metric(entry: Any) -> Metric:
+def _metric(entry: Any, seed: int) -> Metric:
     if isinstance(entry, str):
         try:
-            return metric(entry)
+            return metric(entry).with_seed(seed)
         except ValueError as error:
             raise UserError("metrics", entry, str(error)) from error
     try:

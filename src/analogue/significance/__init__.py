@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from analogue.significance.mantel import MantelMoments, mantel_moments, rsa_moments
+from analogue.significance.mantel import MantelMoments, mantel_moments
 from analogue.significance.multiple_testing import benjamini_hochberg
 from analogue.significance.p_values import p_value, p_value_published
 from analogue.significance.resampling import draw_scores, random_pairs, random_subset, score_against_draws
 from analogue.significance.result import SimilarityResult, against_null, score_against_null
-from analogue.significance.shuffle import draw_shuffles, shuffle_null
+from analogue.significance.shuffle import draw_shuffles
 
 if TYPE_CHECKING:
-    from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations, rotated_correlation
+    from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations
 
 __all__ = [
     "MantelMoments",
@@ -26,17 +26,14 @@ __all__ = [
     "p_value_published",
     "random_pairs",
     "random_subset",
-    "rotated_correlation",
-    "rsa_moments",
     "score_against_draws",
     "score_against_null",
-    "shuffle_null",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """The rotated basis works on activations, whose room takes seconds to import: tables and figures do without."""
-    if name in ("RotatedBaseline", "correlations_against_rotations", "rotated_correlation"):
+    if name in ("RotatedBaseline", "correlations_against_rotations"):
         from analogue.significance import rotated
 
         return getattr(rotated, name)

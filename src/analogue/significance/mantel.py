@@ -1,14 +1,13 @@
 """Exact moments of a matrix correlation under permutation, so that RSA has a z-score without sampling."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Shaped
 
-from analogue.similarity import centred_ranks, dissimilarities
-from analogue.similarity.dissimilarity import Inner, vary
-from analogue.similarity.inputs import as_pairs
+from analogue.significance.p_values import ROUNDING
+from analogue.similarity import MatrixCorrelation, Scorer
 
 
 class MantelMoments(NamedTuple):
@@ -18,21 +17,17 @@ class MantelMoments(NamedTuple):
     variance: float
 
 
-def rsa_moments(
-    x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], inner: Inner = "euclidean"
-) -> MantelMoments:
-    """Mean and variance of `rsa` (outer Spearman) over all permutations of the rows of y; NaN where it is undefined.
+def exact_z(score: float, scorer: Scorer) -> float | None:
+    """(score - mean) / sd over all permutations; None for a score that is no correlation of two matrices, or no sd."""
+    if not isinstance(scorer, MatrixCorrelation):
+        return None
+    from scipy.spatial.distance import squareform
 
-    Raises:
-        ValueError: see `as_pairs`; or an unknown `inner`.
-    """
-    sides = [dissimilarities(side, inner) for side in as_pairs(x, y)]
-    if not all(vary(side, inner) for side in sides):
-        return MantelMoments(np.nan, np.nan)
-    return mantel_moments(*(centred_ranks(side).astype(np.float64) for side in sides))
+    mean, variance = mantel_moments(scorer.a, squareform(scorer.b, checks=False))
+    return (score - mean) / math.sqrt(variance) if variance > ROUNDING else None
 
 
-def mantel_moments(a: Float64[np.ndarray, " n_distances"], b: Float64[np.ndarray, " n_distances"]) -> MantelMoments:
+def mantel_moments(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> MantelMoments:
     """Mean and variance of Pearson's r of two matrices over all permutations of the rows and columns of one.
 
     Pairs of entries fall into three kinds, by how many of their row and column indices they share; a permutation
@@ -68,7 +63,7 @@ def _n_rows(n_a: int, n_b: int) -> int:
     return n
 
 
-def _sums(triangle: Float64[np.ndarray, " n_distances"], n: int) -> tuple[float, float, float]:
+def _sums(triangle: Shaped[np.ndarray, " n_distances"], n: int) -> tuple[float, float, float]:
     """Sums of products of two entries of a matrix that share both indices, one, and none; entries standardised."""
     from scipy.spatial.distance import squareform
 

@@ -108,7 +108,8 @@ def score_against_draws(
         draw: one draw of the null.
         null: its name, for the record: `random_subset` or `random_pairs`.
         n: number of draws, at least 1.
-        seed: of the draws; draw i depends on the seed and i alone, not on which metrics are asked for.
+        seed: of the draws, and of metrics given by name that draw; draw i depends on the seed and i alone, not on
+            which metrics are asked for.
         progress: called with the number of draws done.
 
     Returns:
@@ -118,7 +119,7 @@ def score_against_draws(
     Raises:
         ValueError: n below 1, an unknown metric, or what the metrics refuse.
     """
-    chosen = as_metrics(metrics)
+    chosen = as_metrics(metrics, seed)
     with blas_threads_for(len(x)):
         scores = {each.name: each(x, y) for each in chosen if len(x) >= each.minimum_pairs}
         defined = [each for each in chosen if math.isfinite(scores.get(each.name, math.nan))]

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
 
+from analogue.significance.mantel import exact_z
 from analogue.significance.p_values import ROUNDING, p_value, p_value_published
 from analogue.significance.shuffle import Progress, as_metrics, draw_shuffles
 from analogue.significance.threads import blas_threads_for
@@ -26,6 +27,8 @@ class SimilarityResult:
         null: which null: `shuffle`, `random_subset`, `random_pairs` or `rotated`.
         null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
         z: (score - null mean) / null sd; None where the null does not vary.
+        z_exact: the same with the mean and sd over all permutations (Mantel's moments), which no draw enters; None but
+            for RSA by Spearman's or Pearson's correlation against `shuffle`.
         p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
         p_value_published: c / N.
         warnings: what a reader of the score should know.
@@ -43,6 +46,7 @@ class SimilarityResult:
     null_sd: float | None = None
     null_interval: tuple[float, float] | None = None
     z: float | None = None
+    z_exact: float | None = None
     p_value: float | None = None
     p_value_published: float | None = None
     warnings: list[str] = field(default_factory=list)
@@ -69,7 +73,7 @@ def score_against_null(
         y: (n_pairs, d_b) decoder rows of their partners.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
         n: number of shuffles, at least 1.
-        seed: of the shuffles.
+        seed: of the shuffles, and of metrics given by name that draw.
         progress: called with the number of shuffles done.
 
     Returns:
@@ -78,13 +82,17 @@ def score_against_null(
     Raises:
         ValueError: n below 1, an unknown metric, or what the metrics refuse.
     """
-    chosen = as_metrics(metrics)
+    chosen = as_metrics(metrics, seed)
     with blas_threads_for(len(x)):
         scorers = {each.name: each.prepare(x, y) for each in chosen if len(x) >= each.minimum_pairs}
         scores = {name: scorer(np.arange(len(x))) for name, scorer in scorers.items()}
         defined = {name: scorer for name, scorer in scorers.items() if math.isfinite(scores[name])}
         null = draw_shuffles(defined, len(x), n, seed, progress) if defined else {}
-        return results_of(chosen, x, y, scores, null, seed, "shuffle")
+        results = results_of(chosen, x, y, scores, null, seed, "shuffle")
+        return [
+            replace(each, z_exact=exact_z(scores[each.metric], scorers[each.metric])) if each.metric in null else each
+            for each in results
+        ]
 
 
 def results_of(

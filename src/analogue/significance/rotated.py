@@ -1,10 +1,11 @@
 """How well a feature can be matched by chance: the other side's activations in a randomly rotated basis."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
+from scipy.sparse import csr_array
 
 from analogue.features import FeatureActivations
 from analogue.matching import Standardised
@@ -16,10 +17,8 @@ _BLOCK = 1024
 # The largest rotation that is drawn whole: a decomposition of seconds. In more dimensions random directions are as good
 # as orthogonal.
 _LARGEST_ROTATION = 4096
-# Of B's variance, what a direction may have by rounding alone.
+# Of B's summed squares, what a direction may have by rounding alone.
 _ROUNDING = 1e-12
-
-Dense = Float[Any, "n_tokens d_b"]
 
 
 class RotatedBaseline(NamedTuple):
@@ -37,28 +36,38 @@ def correlations_against_rotations(
     correlation: Float64[np.ndarray, " n_pairs"],
     features: Int64[np.ndarray, " n_pairs"],
     acts: FeatureActivations,
-    other: FeatureActivations | Dense,
+    other: FeatureActivations,
     n: int,
     seed: int,
     progress: Progress | None = None,
 ) -> RotatedBaseline:
     """Test the mean correlation of pairs against a randomly rotated basis of the other side.
 
+    A rotation keeps what the other side represents and takes away its preferred basis. What a feature's best partner
+    correlates beyond its highest correlation there is its *excess correlation*: evidence that the two SAEs share the
+    feature, and not only the subspace in which it lies. As many directions are looked along as the other side has
+    features, so that both maxima are of equally many correlations.
+
     Args:
         correlation: (n_pairs,) of the pairs, each the highest of its feature, as `max_correlation` makes them.
         features: (n_pairs,) the claiming feature of each pair.
         acts: activations (n_tokens, d_sae) of the claiming side.
-        other: of the other side; see `rotated_correlation`.
+        other: activations (n_tokens, d_sae_b) of the other side, on the same tokens.
         n: number of rotations, at least 1.
         seed: of the rotations.
         progress: called with the number of rotations done.
 
     Raises:
-        ValueError: no pairs, n below 1, or see `rotated_correlation`.
+        ValueError: no pairs, n below 1, or the sides differ in n_tokens.
+
+    Source:
+        Gurnee et al. 2024, "Universal Neurons in GPT2 Language Models", arXiv 2401.12181, section 3.
     """
     if n < 1 or len(features) == 0:
         raise ValueError(f"expected at least 1 rotation and 1 pair, got {n} and {len(features)}")
-    b = _matrix(other, acts.n_tokens)
+    if acts.n_tokens != other.n_tokens:
+        raise ValueError(f"expected both sides on the same tokens, got {acts.n_tokens} and {other.n_tokens}")
+    b = other.to_scipy().astype(np.float64)
     highest = _highest_along(Standardised.of(acts).take(features), b)
     draws = np.empty((n, len(features)))
     for i in range(n):
@@ -70,43 +79,9 @@ def correlations_against_rotations(
     return RotatedBaseline(result, baseline, correlation - baseline)
 
 
-def rotated_correlation(
-    acts_a: FeatureActivations,
-    acts_b: FeatureActivations | Dense,
-    seed: int | Sequence[int],
-    n_directions: int | None = None,
-) -> Float64[np.ndarray, " d_sae_a"]:
-    """Each feature's highest correlation with the activations of B in a randomly rotated basis.
-
-    A rotation keeps what B represents and takes away its preferred basis. What a feature's best partner in B
-    correlates beyond this baseline is its *excess correlation*: evidence that the two SAEs share the feature, and not
-    only the subspace in which it lies.
-
-    Args:
-        acts_a: activations (n_tokens, d_sae_a).
-        acts_b: activations (n_tokens, d_sae_b) on the same tokens; or, dense, the residual stream (n_tokens, d_model)
-            or raw neurons.
-        seed: of the rotation.
-        n_directions: how many directions of the rotated basis to look along, by default as many as B has, so that
-            both maxima are of equally many correlations.
-
-    Returns:
-        (d_sae_a,) correlations; NaN for features of A without variance, and for all where B has none.
-
-    Raises:
-        ValueError: if the sides differ in n_tokens, or n_directions is below 1.
-
-    Source:
-        Gurnee et al. 2024, "Universal Neurons in GPT2 Language Models", arXiv 2401.12181, section 3.
-    """
-    b = _matrix(acts_b, acts_a.n_tokens)
-    n_directions = b.shape[1] if n_directions is None else n_directions
-    if n_directions < 1:
-        raise ValueError(f"expected at least 1 direction, got {n_directions}")
-    return _highest_along(Standardised.of(acts_a), b)(random_directions(b.shape[1], n_directions, seed))
-
-
-def _highest_along(a: Standardised, b: Any) -> Callable[[Iterable[np.ndarray]], Float64[np.ndarray, " n_features"]]:
+def _highest_along(
+    a: Standardised, b: csr_array
+) -> Callable[[Iterable[np.ndarray]], Float64[np.ndarray, " n_features"]]:
     """Each feature's highest correlation with b (n_tokens, d_b) along blocks of directions."""
     correlations = _from_moments(a, b) if b.shape[1] <= _LARGEST_ROTATION else _from_projections(a, b)
 
@@ -120,12 +95,13 @@ def _highest_along(a: Standardised, b: Any) -> Callable[[Iterable[np.ndarray]], 
     return highest
 
 
-def _from_moments(a: Standardised, b: Any) -> Callable[[np.ndarray], np.ndarray]:
+def _from_moments(a: Standardised, b: csr_array) -> Callable[[np.ndarray], np.ndarray]:
     """Correlations along directions from B's covariance and A's with B: the tokens are read once for all rotations."""
-    mean = np.asarray(b.mean(axis=0)).ravel()
-    gram, cross = _dense(b.T @ b) - b.shape[0] * np.outer(mean, mean), _dense(a.columns.T @ b)
-    cross -= np.outer(np.asarray(a.columns.sum(axis=0)).ravel(), mean)
-    smallest = _ROUNDING * float(np.trace(gram))
+    mean, products = np.asarray(b.mean(axis=0)).ravel(), (b.T @ b).toarray()
+    # Beside the products, not the covariances: where means are large, these are the rounding of those.
+    smallest = _ROUNDING * float(np.trace(products))
+    gram = products - b.shape[0] * np.outer(mean, mean)
+    cross = (a.columns.T @ b).toarray() - np.outer(np.asarray(a.columns.sum(axis=0)).ravel(), mean)
 
     def correlations(directions: np.ndarray) -> np.ndarray:
         squares = np.einsum("ij,ij->j", directions, gram @ directions)
@@ -135,7 +111,7 @@ def _from_moments(a: Standardised, b: Any) -> Callable[[np.ndarray], np.ndarray]
     return correlations
 
 
-def _from_projections(a: Standardised, b: Any) -> Callable[[np.ndarray], np.ndarray]:
+def _from_projections(a: Standardised, b: csr_array) -> Callable[[np.ndarray], np.ndarray]:
     """Correlations along directions from the projected tokens: B's covariance would be too large."""
     rows = a.columns.T.tocsr()
 
@@ -167,19 +143,3 @@ def _rotation(d: int, generator: np.random.Generator) -> Float64[np.ndarray, "d 
     """A uniformly random orthogonal matrix (Mezzadri 2007, arXiv math-ph/0609050)."""
     q, r = np.linalg.qr(generator.standard_normal((d, d)))
     return q * np.sign(np.diag(r))
-
-
-def _matrix(acts: Any, n_tokens: int) -> Any:
-    """Activations in float64, sparse where they are."""
-    if isinstance(acts, FeatureActivations):
-        matrix = acts.to_scipy().astype(np.float64)
-    else:
-        dense = acts.detach().double().cpu().numpy() if hasattr(acts, "detach") else acts
-        matrix = np.asarray(dense, dtype=np.float64)
-    if matrix.shape[0] != n_tokens:
-        raise ValueError(f"expected both sides on the same tokens, got {n_tokens} and {matrix.shape[0]}")
-    return matrix
-
-
-def _dense(matrix: Any) -> Float64[np.ndarray, "n m"]:
-    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

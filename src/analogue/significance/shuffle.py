@@ -1,10 +1,9 @@
 """The shuffled-pairing null: the same features on both sides, paired at random."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 
 from analogue.significance.threads import map_over_threads
 from analogue.similarity import Metric, Permutation, Scorer, metric
@@ -15,20 +14,14 @@ Progress = Callable[[int], None]
 _WORTH_THREADS = 1024
 
 
-def shuffle_null(
-    x: Float[Any, "n_pairs d_a"],
-    y: Float[Any, "n_pairs d_b"],
-    metrics: Sequence[str | Metric],
-    n: int,
-    seed: int,
-    progress: Progress | None = None,
+def draw_shuffles(
+    scorers: Mapping[str, Scorer], n_pairs: int, n: int, seed: int, progress: Progress | None = None
 ) -> dict[str, Float64[np.ndarray, " n"]]:
-    """Scores of `n` random pairings of the rows of x and y, the same pairings for every metric.
+    """Scores of `n` random pairings, the same pairings for every metric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
-        y: (n_pairs, d_b).
-        metrics: names from `analogue.similarity.METRICS`, or metrics.
+        scorers: by metric name, the score as a function of the permutation.
+        n_pairs: number of pairs to shuffle.
         n: number of draws, at least 1.
         seed: draw i depends on the seed, i and n_pairs alone, not on which metrics are asked for.
         progress: called with the number of draws done.
@@ -37,19 +30,11 @@ def shuffle_null(
         By metric name, (n,) scores.
 
     Raises:
-        ValueError: n below 1, an unknown metric, or what the metrics refuse.
+        ValueError: n below 1.
 
     Source:
         Lan et al. 2024, arXiv 2410.06981, Test 1 and the main results.
     """
-    scorers = {each.name: each.prepare(x, y) for each in as_metrics(metrics)}
-    return draw_shuffles(scorers, len(x), n, seed, progress)
-
-
-def draw_shuffles(
-    scorers: Mapping[str, Scorer], n_pairs: int, n: int, seed: int, progress: Progress | None = None
-) -> dict[str, Float64[np.ndarray, " n"]]:
-    """`shuffle_null` for metrics already prepared: by name, the score as a function of the permutation."""
     if n < 1:
         raise ValueError(f"expected at least 1 draw, got {n}")
     generator = np.random.default_rng(seed)
@@ -66,13 +51,13 @@ def draw_shuffles(
     return dict(zip(scorers, scores, strict=True))
 
 
-def as_metrics(metrics: Sequence[str | Metric]) -> list[Metric]:
-    """Metrics of names, and metrics as they are.
+def as_metrics(metrics: Sequence[str | Metric], seed: int) -> list[Metric]:
+    """Metrics of names, where they draw with this seed, and metrics as they are.
 
     Raises:
         ValueError: an unknown name, or two metrics of one name.
     """
-    resolved = [metric(each) if isinstance(each, str) else each for each in metrics]
+    resolved = [metric(each).with_seed(seed) if isinstance(each, str) else each for each in metrics]
     names = [each.name for each in resolved]
     if len(set(names)) < len(names):
         raise ValueError(f"expected every metric once, got {', '.join(names)}")

@@ -10,12 +10,13 @@ from analogue.similarity.neighbours import mutual_knn
 from analogue.similarity.procrustes import procrustes
 from analogue.similarity.pwcca import pwcca
 from analogue.similarity.registry import METRICS, metric
-from analogue.similarity.rsa import rsa
+from analogue.similarity.rsa import MatrixCorrelation, rsa
 from analogue.similarity.svcca import svcca, svcca_pc1
 
 __all__ = [
     "METRICS",
     "MINIMUM_PAIRS",
+    "MatrixCorrelation",
     "Metric",
     "Permutation",
     "Scorer",

@@ -1,7 +1,8 @@
 """A similarity metric that can be scored quickly under permutations of one side's rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Metric:
             change, and returns the score of (x, y[permutation]) as a function of the permutation.
         warnings: what a reader of the score of (x, y) should be told.
         minimum_pairs: fewer pairs than this have no score.
+        takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
 
     Example:
         >>> import numpy as np
@@ -47,13 +49,18 @@ class Metric:
     """
 
     name: str
-    prepare: Callable[[Any, Any], Scorer]
+    prepare: Callable[..., Scorer]
     warnings: Callable[[Any, Any], list[str]] = no_warnings
     minimum_pairs: int = MINIMUM_PAIRS
+    takes_seed: bool = False
 
     def __call__(self, x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
         """The score of x and y as they are paired."""
         return self.prepare(x, y)(np.arange(len(x)))
+
+    def with_seed(self, seed: int) -> "Metric":
+        """This metric, its random choices made from this seed; itself where it makes none."""
+        return replace(self, prepare=partial(self.prepare, seed=seed)) if self.takes_seed else self
 
     @classmethod
     def from_function(

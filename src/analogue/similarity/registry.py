@@ -43,7 +43,12 @@ def _add(
 
 _add("svcca", prepare_svcca, svcca_warnings)
 _add("svcca_pc1", partial(prepare_svcca, n_components=1))
-_add("svcca_cross_validated", partial(prepare_svcca_cross_validated, seed=0), minimum_pairs=MINIMUM_SPLIT_PAIRS)
+METRICS["svcca_cross_validated"] = Metric(
+    "svcca_cross_validated",
+    partial(prepare_svcca_cross_validated, seed=0),  # `with_seed` puts another in its place
+    minimum_pairs=MINIMUM_SPLIT_PAIRS,
+    takes_seed=True,
+)
 _add("cca", prepare_cca, cca_warnings)
 _add("cca_squared", partial(prepare_cca, squared=True), cca_warnings)
 _add("pwcca", prepare_pwcca, cca_warnings)

@@ -48,6 +48,25 @@ def rsa(
     return Metric("rsa", partial(prepare_rsa, inner=inner, outer=outer))(x, y)
 
 
+class MatrixCorrelation:
+    """Pearson's r of the upper triangles of two symmetric matrices as a function of a permutation of the second.
+
+    Args:
+        a: (n_distances,) upper triangle, condensed (`pdist` order), mean-free and not all 0.
+        b: (n_distances,) of the matrix whose rows and columns are permuted, likewise.
+    """
+
+    def __init__(self, a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> None:
+        from scipy.spatial.distance import squareform
+
+        self.a, self.b = a, squareform(b)
+        self._norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+        self._dot = PermutedDot(self.a, self.b)
+
+    def __call__(self, permutation: Permutation) -> float:
+        return float(np.clip(self._dot(permutation) / self._norms, -1.0, 1.0))
+
+
 def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spearman") -> Scorer:
     """The score of (x, y[permutation]) as a function of the permutation.
 
@@ -62,7 +81,7 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
         a, b = (pool.map if len(x) >= _WORTH_THREADS else map)(compared, as_pairs(x, y))
     if a is None or b is None:
         return undefined
-    return _kendall(a, b) if outer == "kendall" else _correlation(a, b)
+    return _kendall(a, b) if outer == "kendall" else MatrixCorrelation(a, b)
 
 
 def _compared(matrix: Float64[np.ndarray, "n d"], inner: Inner, outer: Outer) -> np.ndarray | None:
@@ -76,15 +95,6 @@ def _compared(matrix: Float64[np.ndarray, "n d"], inner: Inner, outer: Outer) ->
 def _unit(distances: Float64[np.ndarray, " n_distances"]) -> Float64[np.ndarray, " n_distances"]:
     deviations = distances - distances.mean()
     return deviations / np.linalg.norm(deviations)
-
-
-def _correlation(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> Scorer:
-    """Pearson's r of mean-free values."""
-    from scipy.spatial.distance import squareform
-
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    dot = PermutedDot(a, squareform(b))
-    return lambda permutation: float(np.clip(dot(permutation) / norms, -1.0, 1.0))
 
 
 def _kendall(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> Scorer:
