@@ -62,13 +62,13 @@ def start(*overrides, cwd):
 def stop_midway(number, output, settings):
     """Send a signal to a run that has written a checkpoint; returns the steps that are in its last one."""
     process = start(*settings, f"output_dir={output}", cwd=output.parent)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while newest_checkpoint(output / "checkpoints") is None:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(number)
-    told = process.communicate(timeout=60)[0]
+    told = process.communicate(timeout=300)[0]
     n_steps = torch.load(newest_checkpoint(output / "checkpoints"), weights_only=True)["global_step"]
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number
@@ -149,9 +149,12 @@ def test_the_newest_checkpoints_are_kept(train, tmp_path):
 
 
 def test_a_run_whose_last_step_is_on_disk_is_finished_from_there(train, tmp_path):
-    settings = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "checkpoints.every_steps=10")
-    train(*settings)
+    settings = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "checkpoints.every_steps=10", "logger=csv")
+    train(*settings, "trainer.log_every_n_steps=5")
+    rows = (tmp_path / "saes/csv/metrics.csv").read_text()
     train(*settings, "ckpt_path=last", "checkpoints.keep=2")
+    assert (tmp_path / "saes/csv/metrics.csv").read_text() == rows
+    assert (tmp_path / "saes/csv/from_step=10/metrics.csv").is_file()
     train(*settings, f"output_dir={tmp_path}/again", f"ckpt_path='{tmp_path}/saes/checkpoints/step=10.ckpt'")
     assert_equal_weights(weights_under(tmp_path / "again"), weights_under(tmp_path / "saes"))
 
@@ -260,6 +263,23 @@ def test_the_first_token_can_be_left_out(train, compose_config):
     assert counted[:, 1:].float().mean() > 0.9
 
 
+def test_text_without_a_token_that_counts_is_refused(train, tmp_path):
+    (tmp_path / "words.txt").write_text(".\n\n.")
+    with pytest.raises(UserError, match=r"data.path=.*words.txt: holds no token that counts"):
+        train(f"data.path={tmp_path}/words.txt", "data.packing=false", "data.exclude_bos=true")
+
+
+def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
+    (tmp_path / "short.txt").write_text("\n\n".join(f"Once there was a dog named {n}." for n in range(100)))
+    given = (f"data.held_out_path={tmp_path}/short.txt", "evaluation.n_tokens=100000000", "output_dir=none")
+    small = [each for each in SMALL if "evaluation.n_tokens" not in each]
+    config = OmegaConf.to_object(compose_config("train_sae", *small, *given))
+    streams = open_streams(config, open_language_model(config))
+    assert len(streams.open_evaluation(0, 1)) <= max(1, 1200 // 256)
+    with pytest.raises(UserError, match=r"trainer.devices=1000: is more than the text's \d+ sequences"):
+        streams.open_evaluation(999, 1000)
+
+
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
@@ -271,6 +291,7 @@ def test_the_first_token_can_be_left_out(train, compose_config):
         (["sae.settings.k=ten"], "sae.settings.k=ten: is not a whole number"),
         (["dead_after_tokens=0"], "dead_after_tokens=0"),
         (["upload.repository=???"], "upload.repository=.*has no value"),
+        (["sae=batchtopk", "trainer.devices=2"], "trainer.devices=2: batchtopk chooses features over a whole batch"),
         (["trainer.devices=999"], "trainer.devices=999: this machine's cores serve at most"),
         (["data.activations=cached", "data.cache_dir=/dev/null"], "data.cache_dir=/dev/null: cannot be written to"),
         (["sae.architecture=what"], "sae.architecture=what: is not known to SAELens"),
@@ -290,6 +311,7 @@ def test_the_first_token_can_be_left_out(train, compose_config):
         (["seed=18446744073709551615"], "seed=18446744073709551615: must be at most"),
         (["seeds=[18446744073709551615]"], "seeds=18446744073709551615: must be at most"),
         (["optimiser.learning_rate=inf"], "optimiser.learning_rate=inf: must be above 0, and finite"),
+        (["optimiser.learning_rate=1e20", "n_tokens=1024"], r"optimiser.learning_rate=.* at step 4"),
         (["optimiser.learning_rate=1e20"], r"optimiser.learning_rate=.* at step \d+"),
     ],
 )

@@ -98,7 +98,7 @@ def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None
 
 def _recorded_settings(path: Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)[SETTINGS]  # type: ignore[no-any-return]
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)[SETTINGS]
     except Exception as error:  # torch tells a file of another kind in many ways
         raise UserError("ckpt_path", path, "is no checkpoint of train_sae.py that can be read") from error
 

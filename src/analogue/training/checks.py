@@ -24,6 +24,8 @@ DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict a
 }
 # Those that hold the weights in float32: Adam's small steps get lost in less.
 PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+# They choose the features of a batch together: a rank, which has a share of it, would choose others.
+OF_WHOLE_BATCHES = ("batchtopk", "matryoshka_batchtopk")
 
 
 def check_settings(config: TrainSAEConfig) -> None:
@@ -35,6 +37,13 @@ def check_settings(config: TrainSAEConfig) -> None:
     check_precisions({"model.dtype": config.model.dtype})
     if config.n_tokens < config.batch_tokens:
         raise UserError("n_tokens", config.n_tokens, f"is less than one batch (batch_tokens={config.batch_tokens})")
+
+
+def check_ranks(config: TrainSAEConfig, n_ranks: int) -> None:
+    """Raise a `UserError` where ranks together would not train what one would."""
+    if n_ranks > 1 and config.sae.architecture in OF_WHOLE_BATCHES:
+        problem = f"{config.sae.architecture} chooses features over a whole batch; train it on 1 device, or sae=topk"
+        raise UserError("trainer.devices", config.trainer.get("devices"), problem)
 
 
 def _check_lists(config: TrainSAEConfig) -> None:

@@ -20,7 +20,7 @@ from analogue.training.checkpoints import (
     newest_checkpoints,
     settings_of_weights,
 )
-from analogue.training.checks import check_settings
+from analogue.training.checks import check_ranks, check_settings
 from analogue.training.config import TrainSAEConfig
 from analogue.training.datamodule import ActivationDataModule
 from analogue.training.module import SAETraining
@@ -126,10 +126,11 @@ def _fit(
         callbacks=[RecordSettings(settings_of_weights(config)), stop, newest],
         plugins=[WholeCheckpoints()],
         max_epochs=1,
-        logger=open_logger(cfg, output),
+        logger=open_logger(cfg, output, resumed),
         num_sanity_val_steps=0,
         val_check_interval=min(config.evaluation.every_steps, config.n_tokens // config.batch_tokens),
     )
+    check_ranks(config, trainer.world_size)
     trainer.fit(module, datamodule=streams, ckpt_path=resumed, weights_only=True)
     if stop.received is not None:
         print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")

@@ -14,15 +14,17 @@ from analogue.reporting.tracking import abandon_run, told
 from analogue.saes import load, sae_fingerprint
 
 
-def open_logger(cfg: DictConfig, output: Path) -> Logger | bool:
+def open_logger(cfg: DictConfig, output: Path, resumed: Path | None) -> Logger | bool:
     """The configured logger, writing beside the SAEs; False for none, or where it cannot be opened."""
     if not cfg.logger:
         return False
     abandon_run()  # of an earlier job of this process that has failed
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
     del settings["logger"]
+    # Lightning's CSV logger deletes the rows that it finds: a run that goes on has a folder of its own.
+    place = {"version": f"from_{resumed.stem}"} if resumed and "version" in cfg.logger else {}
     try:
-        logger: Logger = instantiate(cfg.logger, save_dir=str(output))
+        logger: Logger = instantiate(cfg.logger, save_dir=str(output), **place)
         logger.log_hyperparams(flat(settings))  # W&B reaches for its server here
     except Exception as error:  # whatever a server or an account comes up with: training does not need it
         print(f"warning: nothing is logged: {cfg.logger._target_} failed ({told(error)})", file=sys.stderr)
