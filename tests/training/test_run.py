@@ -59,21 +59,18 @@ def start(*overrides, cwd):
     )
 
 
-def stop_midway(number, output, settings):
-    """Send a signal to a run that has written a checkpoint; returns the steps that are in its last one."""
+def kill_midway(output, settings):
+    """`kill -9` a run that has written a checkpoint."""
     process = start(*settings, f"output_dir={output}", cwd=output.parent)
-    deadline = time.monotonic() + 300
-    while newest_checkpoint(output / "checkpoints") is None:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(number)
-    told = process.communicate(timeout=300)[0]
-    n_steps = torch.load(newest_checkpoint(output / "checkpoints"), weights_only=True)["global_step"]
-    if number != signal.SIGKILL:
-        assert process.returncode == 128 + number
-        assert f"stopped after step {n_steps}; the same command with ckpt_path=last goes on" in told
-    return n_steps
+    try:
+        deadline = time.monotonic() + 300
+        while newest_checkpoint(output / "checkpoints") is None:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def weights_under(directory):
@@ -119,16 +116,36 @@ def test_every_architecture_trains_in_mixed_precision_too(train, tmp_path, archi
     assert torch.isfinite(sae.encode(torch.randn(5, 96))).all()
 
 
-def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path):
-    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=51200")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path, monkeypatch, capsys, number):
+    settings = ("layers=[3]", "seeds=[0,1]", "expansion_factor=[2]", "n_tokens=5120")
     train(*settings, f"output_dir={tmp_path}/whole")
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        stopped = tmp_path / f"stopped_{number}"
-        n_steps = stop_midway(number, stopped, settings)
-        assert 5 <= n_steps < 200
-        assert not weights_under(stopped)
-        train(*settings, f"output_dir={stopped}", "ckpt_path=last")
-        assert_equal_weights(weights_under(stopped), weights_under(tmp_path / "whole"))
+    step = SAETraining.training_step
+
+    def interrupted(self, batch, batch_idx):
+        if self.global_step == 7:  # within the eighth step
+            os.kill(os.getpid(), number)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SAETraining, "training_step", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        train(*settings)
+    monkeypatch.undo()
+    assert ended.value.code == 128 + number
+    assert "stopped after step 8; the same command with ckpt_path=last goes on" in capsys.readouterr().out
+    assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=8.ckpt"
+    assert not weights_under(tmp_path / "saes")
+    train(*settings, "ckpt_path=last")
+    assert_equal_weights(weights_under(tmp_path / "saes"), weights_under(tmp_path / "whole"))
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(train, tmp_path):
+    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=51200")
+    kill_midway(tmp_path / "saes", settings)
+    assert not weights_under(tmp_path / "saes")
+    train(*settings, "ckpt_path=last")
+    train(*settings, f"output_dir={tmp_path}/whole")
+    assert_equal_weights(weights_under(tmp_path / "saes"), weights_under(tmp_path / "whole"))
 
 
 def test_going_on_from_a_checkpoint_gives_the_weights_of_a_run_without_a_break(train, tmp_path):
