@@ -9,7 +9,7 @@ from analogue.features import FeatureActivations
 
 Engine = Literal["auto", "walk", "tiles", "dense"]
 ENGINES = ("auto", "walk", "tiles", "dense")
-# A sparse product costs as much as this many dense ones (docs/performance.md: `benchmarks.matching --only density`).
+# A sparse product costs as much as this many dense ones (docs/performance.md: `python -m benchmarks.matching_density`).
 SPARSE_PRODUCT = 25
 
 
