@@ -133,7 +133,8 @@ def _fit(
     check_ranks(config, trainer.world_size)
     trainer.fit(module, datamodule=streams, ckpt_path=resumed, weights_only=True)
     if stop.received is not None:
-        print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+        if trainer.is_global_zero:
+            print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
         raise SystemExit(128 + stop.received)
     if module.evaluated_at != trainer.global_step:
         trainer.validate(module, datamodule=streams, verbose=False)
