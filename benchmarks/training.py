@@ -2,7 +2,8 @@
 
 Real activations of layer 6 of the embedded stories-12 (d_in 128), d_sae 2,048, batches of 2,048 tokens. Both trainers
 take the same batches in turn, several times; medians are shown. With the language model's pass, SAELens's two runs each
-read the activations from the model through our stream; ours trains both seeds from one pass.
+read the activations from the model through our stream; ours trains both seeds from one pass. On a machine with a CUDA
+device, see also benchmarks.training_cuda.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -32,19 +33,41 @@ from analogue.training.module import SAETraining
 from analogue.training.reading import FromModel
 from analogue.training.under_training import SAEUnderTraining
 
-LAYER, D_IN, D_SAE, BATCH = 6, 128, 2048, 2048
 SETTINGS = {"standard": {"l1_coefficient": 5.0}, "topk": {"k": 32}}
 WARM_UP = 5  # steps before the clock starts
+LAYER = 6
 Batches = Callable[[], Iterable[ActivationBatch]]
+
+
+class Size(NamedTuple):
+    """Of an SAE and its batches, and where it is trained in which precision."""
+
+    d_in: int
+    d_sae: int
+    batch: int
+    device: str = "cpu"
+    precision: str = "32-true"
+
+
+ON_CPU = Size(128, 2048, 2048)
+
+
+def now() -> float:
+    """When all work queued so far is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 class Clock(L.Callback):
     """Seconds from one step to the last."""
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
-        self.last = time.perf_counter()
         if trainer.global_step == WARM_UP:
-            self.first = self.last
+            self.first = now()
+
+    def on_train_end(self, *args: Any) -> None:
+        self.last = now()
 
 
 class Source(IterableDataset[ActivationBatch]):
@@ -75,14 +98,14 @@ class Data(L.LightningDataModule):
         return DataLoader(self.source, batch_size=None)
 
 
-def new(architecture: str, seed: int) -> Any:
+def new(architecture: str, size: Size, seed: int) -> Any:
     """A fresh SAE."""
-    return new_sae(ArchitectureConfig(architecture, SETTINGS[architecture]), D_IN, D_SAE, seed, 0, {})
+    return new_sae(ArchitectureConfig(architecture, SETTINGS[architecture]), size.d_in, size.d_sae, seed, 0, {})
 
 
-def seconds_of_ours(architecture: str, seeds: list[int], batches: Batches, n_steps: int) -> float:
+def seconds_of_ours(architecture: str, size: Size, seeds: list[int], batches: Batches, n_steps: int) -> float:
     """Seconds of all steps but the first few, of all seeds together."""
-    saes = {f"seed_{seed}": SAEUnderTraining(new(architecture, seed), LAYER, 1000 * BATCH) for seed in seeds}
+    saes = {f"seed_{seed}": SAEUnderTraining(new(architecture, size, seed), LAYER, 1000 * size.batch) for seed in seeds}
     clock = Clock()
     quiet = {
         "logger": False,
@@ -90,39 +113,41 @@ def seconds_of_ours(architecture: str, seeds: list[int], batches: Batches, n_ste
         "enable_model_summary": False,
         "enable_checkpointing": False,
     }
-    trainer = L.Trainer(accelerator="cpu", max_epochs=1, limit_val_batches=0, callbacks=[clock], **quiet)  # type: ignore
+    where: dict[str, Any] = {"accelerator": size.device, "devices": 1, "precision": size.precision}
+    trainer = L.Trainer(**where, max_epochs=1, limit_val_batches=0, callbacks=[clock], **quiet)  # type: ignore
     trainer.fit(SAETraining(saes, 1e-3, 0, 0), datamodule=Data(Source(batches, n_steps)))
     return clock.last - clock.first
 
 
-def seconds_of_saelens(architecture: str, batches: Batches, n_steps: int) -> float:
+def seconds_of_saelens(architecture: str, size: Size, batches: Batches, n_steps: int) -> float:
     """Seconds of all steps but the first few, of one run."""
     provider = (batch[LAYER] for batch in batches())
     times: list[float] = []
 
     def timed() -> Iterator[torch.Tensor]:
         for batch in provider:
-            times.append(time.perf_counter())
+            times.append(now() if len(times) == WARM_UP else 0.0)
             yield batch
 
     cfg = SAETrainerConfig(
-        n_checkpoints=0, checkpoint_path=None, save_final_checkpoint=False, total_training_samples=n_steps * BATCH,
-        device="cpu", autocast=False, lr=1e-3, lr_end=1e-3, lr_scheduler_name="constant", lr_warm_up_steps=0,
-        adam_beta1=0.9, adam_beta2=0.999, lr_decay_steps=0, n_restart_cycles=1, train_batch_size_samples=BATCH,
+        n_checkpoints=0, checkpoint_path=None, save_final_checkpoint=False, total_training_samples=n_steps * size.batch,
+        device=size.device, autocast=size.precision == "bf16-mixed",
+        lr=1e-3, lr_end=1e-3, lr_scheduler_name="constant", lr_warm_up_steps=0,
+        adam_beta1=0.9, adam_beta2=0.999, lr_decay_steps=0, n_restart_cycles=1, train_batch_size_samples=size.batch,
         dead_feature_window=1000, feature_sampling_window=2000, logger=LoggingConfig(log_to_wandb=False),
     )  # fmt: skip
-    SAETrainer(cfg, new(architecture, 0), timed()).fit()
-    return time.perf_counter() - times[WARM_UP]
+    SAETrainer(cfg, new(architecture, size, 0), timed()).fit()
+    return now() - times[WARM_UP]
 
 
 def stream(n_steps: int) -> ActivationStream:
     """Activations as a training run has them."""
     language_model = open_model("embedded:stories-12")
     texts = read_texts("embedded:stories/train.parquet")
-    sequences = tokenise(texts, language_model.tokenizer, n_steps * BATCH // 300 + 1, 300, packing=True)
+    sequences = tokenise(texts, language_model.tokenizer, n_steps * ON_CPU.batch // 300 + 1, 300, packing=True)
     ids, mask = torch.from_numpy(sequences.ids), torch.from_numpy(sequences.mask)
     source = FromModel(language_model.load(), ids, mask, mask, [LAYER])
-    plan = MixingPlan(source.lengths, BATCH, 32 * BATCH, 16, seed=0)
+    plan = MixingPlan(source.lengths, ON_CPU.batch, 32 * ON_CPU.batch, 16, seed=0)
     return ActivationStream(plan, source, [LAYER], n_steps)
 
 
@@ -137,7 +162,8 @@ def main() -> None:
     n_steps = arguments.steps
     live = stream(n_steps)
     kept = list(live)
-    table = Table(title=f"Training SAEs, {D_IN} x {D_SAE}, batches of {BATCH}, {torch.get_num_threads()} threads")
+    size, threads = ON_CPU, torch.get_num_threads()
+    table = Table(title=f"Training SAEs, {size.d_in} x {size.d_sae}, batches of {size.batch}, {threads} threads")
     for name in ("", "SAELens, tokens/s", "ours, tokens/s", "ratio", "bound"):
         table.add_column(name, justify="left" if name == "" else "right")
     cases: list[tuple[str, str, list[int], Batches, float]] = [
@@ -149,9 +175,9 @@ def main() -> None:
     for title, architecture, seeds, batches, bound in cases:
         pairs = []
         for _ in range(arguments.repeats):
-            theirs = sum(seconds_of_saelens(architecture, lambda b=batches: cycle(b()), n_steps) for _ in seeds)
-            pairs.append((theirs, seconds_of_ours(architecture, seeds, batches, n_steps)))
-        n_tokens = (n_steps - WARM_UP) * BATCH * len(seeds)
+            theirs = sum(seconds_of_saelens(architecture, size, lambda b=batches: cycle(b()), n_steps) for _ in seeds)
+            pairs.append((theirs, seconds_of_ours(architecture, size, seeds, batches, n_steps)))
+        n_tokens = (n_steps - WARM_UP) * size.batch * len(seeds)
         theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratio = statistics.median(theirs / ours for theirs, ours in pairs)
         table.add_row(title, f"{n_tokens / theirs:,.0f}", f"{n_tokens / ours:,.0f}", f"{ratio:.2f}", f"{bound}")

@@ -71,3 +71,13 @@ def test_nobody_to_pair() -> None:
         acts = FeatureActivations.from_dense(side)
         for found in best_partners(acts, acts, 2, direction="both", engine="tiles"):
             assert (found.indices == -1).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("subset", [None, [5, 2, 2, 30]])
+def test_the_dense_engine_agrees_too_with_zeros_filled_in_there(device: str, subset) -> None:
+    a, b = (FeatureActivations.from_dense(side) for side in draw((60, 40, 90), 0.3, np.float32))
+    walked = best_partners(a, b, 3, direction="both", subset_a=subset, engine="walk")
+    filled = best_partners(a, b, 3, direction="both", subset_a=subset, engine="dense", device=device)
+    for found, expected in zip(filled, walked, strict=True):
+        assert_same(found, expected)

@@ -10,9 +10,23 @@ from torch.utils.data import DataLoader
 from analogue.training.build import new_sae
 from analogue.training.config import ArchitectureConfig
 from analogue.training.module import SAETraining
+from analogue.training.run import train_saes
 from analogue.training.under_training import SAEUnderTraining
 
 D_IN, BATCH = 12, 32
+SMALL = (
+    "n_tokens=8192",
+    "batch_tokens=256",
+    "buffer.tokens=2048",
+    "buffer.sequences_per_pass=4",
+    "data.seq_len=64",
+    "evaluation.n_tokens=512",
+    "evaluation.n_sequences=2",
+    "checkpoints.every_steps=5",
+    "logger=none",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+)
 
 
 @dataclass
@@ -79,3 +93,16 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def train(compose_config, tmp_path):
+    """A small training run of the embedded model, on the CPU if nothing else is said."""
+
+    def run(*overrides):
+        given = {override.split("=")[0] for override in overrides}
+        small = [each for each in SMALL if each.split("=")[0] not in given]
+        place = () if "output_dir" in given else (f"output_dir={tmp_path}/saes",)
+        return train_saes(compose_config("train_sae", *small, *place, *overrides))
+
+    return run

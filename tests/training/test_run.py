@@ -20,35 +20,12 @@ from safetensors.torch import load_file
 from analogue.errors import UserError
 from analogue.training.checkpoints import newest_checkpoint
 from analogue.training.module import SAETraining
-from analogue.training.run import open_language_model, train_saes
+from analogue.training.run import open_language_model
 from analogue.training.stopping import SIGNALS
 from analogue.training.streams import open_streams
+from tests.training.conftest import SMALL
 
 TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
-SMALL = (
-    "n_tokens=8192",
-    "batch_tokens=256",
-    "buffer.tokens=2048",
-    "buffer.sequences_per_pass=4",
-    "data.seq_len=64",
-    "evaluation.n_tokens=512",
-    "evaluation.n_sequences=2",
-    "checkpoints.every_steps=5",
-    "logger=none",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-)
-
-
-@pytest.fixture
-def train(compose_config, tmp_path):
-    def run(*overrides):
-        given = {override.split("=")[0] for override in overrides}
-        small = [each for each in SMALL if each.split("=")[0] not in given]
-        place = () if "output_dir" in given else (f"output_dir={tmp_path}/saes",)
-        return train_saes(compose_config("train_sae", *small, *place, *overrides))
-
-    return run
 
 
 def start(*overrides, cwd):

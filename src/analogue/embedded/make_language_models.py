@@ -11,6 +11,7 @@ import argparse
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lightning as L
 import pyarrow.parquet as pq
@@ -40,6 +41,7 @@ class Recipe:
     hidden_dropout: float = 0.1
     weight_decay: float = 0.1
     warmup_steps: int = 100
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
 
 
 RECIPES = {
@@ -134,7 +136,7 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, output: Path) -> f
         best = ModelCheckpoint(folder, monitor="validation_loss")
         trainer = L.Trainer(
             accelerator="cpu",
-            precision="bf16-mixed",
+            precision=recipe.precision,
             max_epochs=recipe.max_epochs,
             gradient_clip_val=1.0,
             logger=False,

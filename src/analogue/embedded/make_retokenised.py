@@ -24,10 +24,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--epochs", type=int, default=MAX_EPOCHS)
+    parser.add_argument(
+        "--precision", choices=["bf16-mixed", "32-true"], default="bf16-mixed", help="32-true on CPUs without bfloat16"
+    )
     arguments = parser.parse_args()
     texts = pq.read_table(ASSETS / "stories" / "train.parquet")["text"].to_pylist()
     tokenizer = train_tokenizer(texts, VOCABULARY_SIZE)
-    recipe = replace(RECIPES["stories-6"], max_epochs=arguments.epochs)
+    recipe = replace(RECIPES["stories-6"], max_epochs=arguments.epochs, precision=arguments.precision)
     print(f"validation loss {train(recipe, tokenizer, arguments.output):.4f} nats per token")
 
 

@@ -60,10 +60,8 @@ class ActivationStream(IterableDataset[ActivationBatch]):
 
     def _refilled(self, left_over: ActivationBatch, refill: Refill) -> ActivationBatch:
         parts = [left_over, *(self.read(self.plan.passes[number]) for number in refill.passes)]
-        return {
-            layer: torch.cat([part[layer] for part in parts if part])[refill.order.to(parts[-1][layer].device)]
-            for layer in self.layers
-        }
+        order = sent(refill.order, parts[-1][self.layers[0]].device)
+        return {layer: torch.cat([part[layer] for part in parts if part])[order] for layer in self.layers}
 
     def _recalled(self, tokens: Int64[Tensor, "n_tokens 2"]) -> ActivationBatch:
         """What is left over in the buffer, from the very passes that it came from, so that no bit differs."""
@@ -77,3 +75,8 @@ class ActivationStream(IterableDataset[ActivationBatch]):
                 into = recalled.setdefault(layer, acts.new_empty((len(tokens), acts.shape[1])))
                 into[here] = acts[rows[here]]
         return recalled
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on a device; to a CUDA device from pinned memory, so that nobody waits for what is queued there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

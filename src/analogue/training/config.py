@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from analogue.config import ModelConfig
 
+MatmulPrecision = Enum("MatmulPrecision", {"highest": "highest", "high": "high", "medium": "medium"})
 Activations = Enum("Activations", {"live": "live", "cached": "cached"})
 
 
@@ -100,6 +101,7 @@ class TrainSAEConfig:
     dead_after_tokens: int = MISSING
     seed: int = MISSING
     ckpt_path: str | None = MISSING
+    float32_matmul_precision: MatmulPrecision = MISSING
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
     output_dir: str | None = MISSING

@@ -15,7 +15,7 @@ from torch import Tensor
 from analogue.atomic import whole
 from analogue.errors import UserError
 from analogue.models import ResidualStream
-from analogue.training.activations import ActivationBatch
+from analogue.training.activations import ActivationBatch, sent
 
 SEQUENCES_A_SHARD = 256
 
@@ -43,9 +43,10 @@ class FromModel:
 
     def __call__(self, sequences: Int64[Tensor, " n"]) -> ActivationBatch:
         device = next(self.model.parameters()).device
-        counted = self.counted[sequences].to(device)
-        resid = self.model(self.ids[sequences].to(device), self.mask[sequences].to(device), self.layers)
-        return {layer: acts[counted] for layer, acts in resid.items()}
+        places = self.counted[sequences].flatten().nonzero().squeeze(1)  # found on the CPU, the device need not wait
+        ids, mask, places = (sent(each, device) for each in (self.ids[sequences], self.mask[sequences], places))
+        resid = self.model(ids, mask, self.layers)
+        return {layer: acts.flatten(0, 1)[places] for layer, acts in resid.items()}
 
 
 @dataclass(frozen=True, eq=False)

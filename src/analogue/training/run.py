@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import lightning as L
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -131,6 +132,7 @@ def _fit(
         val_check_interval=min(config.evaluation.every_steps, config.n_tokens // config.batch_tokens),
     )
     check_ranks(config, trainer.world_size)
+    torch.set_float32_matmul_precision(config.float32_matmul_precision.value)
     trainer.fit(module, datamodule=streams, ckpt_path=resumed, weights_only=True)
     if stop.received is not None:
         if trainer.is_global_zero:

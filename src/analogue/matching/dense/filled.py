@@ -1,5 +1,6 @@
 """Sparse activations through the dense engine, for features that fire on a good part of the tokens."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -22,16 +23,20 @@ Features = Int64[np.ndarray, " n"]
 
 @dataclass(frozen=True, eq=False)
 class FilledChunks:
-    """Sparse rows (n_tokens, d_a) and (n_tokens, d_b) as chunks of dense float32 ones, any number of times."""
+    """Sparse rows (n_tokens, d_a) and (n_tokens, d_b) as chunks of dense float32 ones, any number of times.
+
+    On a CUDA device zeros are filled in there: the fewest bytes travel.
+    """
 
     rows_a: csr_array
     rows_b: csr_array
+    device: str
 
     def __iter__(self) -> Iterator[Chunk]:
         size = max(1, _CHUNK_ENTRIES // max(1, self.rows_a.shape[1], self.rows_b.shape[1]))
         for start in range(0, self.rows_a.shape[0], size):
             tokens = slice(start, start + size)
-            yield _filled(self.rows_a[tokens]), _filled(self.rows_b[tokens])
+            yield _filled(self.rows_a[tokens], self.device), _filled(self.rows_b[tokens], self.device)
 
 
 def best_partners_filled(
@@ -49,7 +54,7 @@ def best_partners_filled(
         ValueError: there is no token, or see `best_partners`.
     """
     (rows_a, own_a, place_a), (rows_b, own_b, place_b) = _columns(acts_a, subset_a), _columns(acts_b, subset_b)
-    chunks = FilledChunks(rows_a, rows_b)
+    chunks = FilledChunks(rows_a, rows_b, device)
     if direction == "both":
         a, b = best_partners_dense(chunks, k, direction="both", device=device, subset_a=place_a, subset_b=place_b)
         return _in_full_numbering(a, own_b), _in_full_numbering(b, own_a)
@@ -72,5 +77,10 @@ def _in_full_numbering(found: BestPartners, features: Features) -> BestPartners:
     return BestPartners(indices, found.correlations)
 
 
-def _filled(rows: csr_array) -> torch.Tensor:
-    return torch.from_numpy(rows.toarray())
+def _filled(rows: csr_array, device: str) -> torch.Tensor:
+    if torch.device(device).type == "cpu":
+        return torch.from_numpy(rows.toarray())
+    indptr, indices, values = (torch.from_numpy(each).to(device) for each in (rows.indptr, rows.indices, rows.data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(indptr, indices, values, rows.shape, check_invariants=False).to_dense()

@@ -14,7 +14,7 @@ from analogue.matching.dense.moments import Side, dense_moments, live_side
 from analogue.matching.dense.ranks import Ranks
 from analogue.matching.dense.scores import best_of, exact_correlations
 from analogue.matching.dense.stream import Chunk, Stream
-from analogue.matching.dense.tiles import candidate_pairs
+from analogue.matching.dense.tiles import candidate_pairs, default_tile_bytes
 from analogue.matching.partners import BestPartners, Direction, Subset, as_indices
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def best_partners_dense(
     direction: Direction = ...,
     precision: TilePrecision = ...,
     device: str | torch.device = ...,
-    tile_bytes: int = ...,
+    tile_bytes: int | None = ...,
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
     group: "ProcessGroup | None" = ...,
@@ -45,7 +45,7 @@ def best_partners_dense(
     direction: Literal["both"],
     precision: TilePrecision = ...,
     device: str | torch.device = ...,
-    tile_bytes: int = ...,
+    tile_bytes: int | None = ...,
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
     group: "ProcessGroup | None" = ...,
@@ -58,7 +58,7 @@ def best_partners_dense(
     direction: Literal["a_to_b", "b_to_a", "both"] = "a_to_b",
     precision: TilePrecision = "float32",
     device: str | torch.device = "cpu",
-    tile_bytes: int = 2**30,
+    tile_bytes: int | None = None,
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
     group: "ProcessGroup | None" = None,
@@ -96,7 +96,8 @@ def best_partners_dense(
         precision: of the tiles. "bf16" pays on hardware that multiplies it faster and where best partners stand out
             from the rest; "tf32" is float32 where the hardware has none.
         device: where to compute; chunks are moved there one at a time.
-        tile_bytes: memory for tiles, temporaries included.
+        tile_bytes: memory for tiles, temporaries included; 1 GiB on a CPU, a quarter of what is free on a CUDA device,
+            if None.
         subset_a: features of A to consider, on either end of a pair; all if None.
         subset_b: likewise for B.
         group: processes that share the tokens (`torch.distributed.group.WORLD`); None for this one alone. See above.
@@ -115,6 +116,7 @@ def best_partners_dense(
         >>> best_partners_dense(TokenChunks(acts, acts), subset_b=[1, 2]).indices.ravel().tolist()
         [1, 1, 2]
     """
+    tile_bytes = default_tile_bytes(torch.device(device)) if tile_bytes is None else tile_bytes
     _check_arguments(k, direction, precision, tile_bytes)
     stream = Stream(chunks, torch.device(device), Ranks(group))
     moments_a, moments_b, counts = dense_moments(stream)

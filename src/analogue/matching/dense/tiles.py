@@ -13,6 +13,12 @@ from analogue.matching.dense.stream import Stream
 
 # A candidate's exact correlation takes about as long as this many columns of a tile.
 _COLUMNS_A_CANDIDATE = 32
+_TILE_BYTES_CPU = 2**30
+
+
+def default_tile_bytes(device: torch.device) -> int:
+    """Memory for tiles: every tile costs a pass over the tokens."""
+    return _TILE_BYTES_CPU if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 4
 
 
 class _Near(NamedTuple):
