@@ -1,13 +1,12 @@
 """Exact moments of a matrix correlation under permutation, so that RSA has a z-score without sampling."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from jaxtyping import Shaped
 
 from analogue.significance.p_values import ROUNDING
-from analogue.similarity import MatrixCorrelation, Scorer
+from analogue.similarity import MatrixCorrelation, Scorer, kernels, namespace
 
 
 class MantelMoments(NamedTuple):
@@ -21,13 +20,11 @@ def exact_z(score: float, scorer: Scorer) -> float | None:
     """(score - mean) / sd over all permutations; None for a score that is no correlation of two matrices, or no sd."""
     if not isinstance(scorer, MatrixCorrelation):
         return None
-    from scipy.spatial.distance import squareform
-
-    mean, variance = mantel_moments(scorer.a, squareform(scorer.b, checks=False))
+    mean, variance = mantel_moments(scorer.a, kernels(scorer.b).condensed(scorer.b))
     return (score - mean) / math.sqrt(variance) if variance > ROUNDING else None
 
 
-def mantel_moments(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> MantelMoments:
+def mantel_moments(a: Shaped[Any, " n_distances"], b: Shaped[Any, " n_distances"]) -> MantelMoments:
     """Mean and variance of Pearson's r of two matrices over all permutations of the rows and columns of one.
 
     Pairs of entries fall into three kinds, by how many of their row and column indices they share; a permutation
@@ -35,6 +32,7 @@ def mantel_moments(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, 
 
     Args:
         a: upper triangle of a symmetric matrix, condensed (`pdist` order), for at least 3 rows; ranks for Spearman's.
+            A NumPy array or a tensor in float64.
         b: the other matrix.
 
     Returns:
@@ -63,16 +61,15 @@ def _n_rows(n_a: int, n_b: int) -> int:
     return n
 
 
-def _sums(triangle: Shaped[np.ndarray, " n_distances"], n: int) -> tuple[float, float, float]:
+def _sums(triangle: Shaped[Any, " n_distances"], n: int) -> tuple[float, float, float]:
     """Sums of products of two entries of a matrix that share both indices, one, and none; entries standardised."""
-    from scipy.spatial.distance import squareform
-
+    xp = namespace(triangle)
     deviations = triangle - triangle.mean()
-    norm = np.linalg.norm(deviations)
-    if not norm > 1e-12 * np.linalg.norm(triangle):
+    norm = xp.linalg.norm(deviations)
+    if not norm > 1e-12 * xp.linalg.norm(triangle):
         return math.nan, math.nan, math.nan
-    square = squareform(deviations / norm)
+    square = kernels(triangle).square(deviations / norm)
     both = 2.0
-    one = float(np.square(square.sum(axis=1)).sum()) - both
+    one = float(xp.square(square.sum(axis=1)).sum()) - both
     # Deviations sum to 0, so the products of all entries with all do: both twice, (i, j) and (j, i); one four times.
     return both, one, -2 * both - 4 * one

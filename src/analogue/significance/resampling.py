@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64, Int64
 from analogue.significance.result import SimilarityResult, results_of
 from analogue.significance.shuffle import Progress, as_metrics
 from analogue.significance.threads import blas_threads_for, map_over_threads
-from analogue.similarity import Metric
+from analogue.similarity import Metric, stays_in_place
 
 Features = Int64[np.ndarray, " n"]
 Draw = Callable[[np.random.Generator], tuple[Float[Any, "n_pairs d_a"], Float[Any, "n_pairs d_b"]]]
@@ -37,7 +37,7 @@ def random_subset(
     """Random features of either side, paired as the subspaces that are tested were (paper, section 3, Test 2).
 
     Args:
-        decoder_a: (d_sae_a, d_a) decoder rows of A.
+        decoder_a: (d_sae_a, d_a) decoder rows of A; NumPy array or torch tensor of any device.
         decoder_b: (d_sae_b, d_b) decoder rows of B.
         n_features_a: how many features of A to draw: as many as the subspace has, before pairing.
         n_features_b: likewise of B.
@@ -51,7 +51,7 @@ def random_subset(
     _check(n_features_a, features_a, "A")
     _check(n_features_b, features_b, "B")
 
-    def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(generator: np.random.Generator) -> tuple[Any, Any]:
         subset_a = np.sort(generator.choice(features_a, n_features_a, replace=False))
         subset_b = np.sort(generator.choice(features_b, n_features_b, replace=False))
         paired_a, paired_b = pair(subset_a, subset_b)
@@ -70,7 +70,7 @@ def random_pairs(
     """Random features of both whole spaces, paired at random, none twice.
 
     Args:
-        decoder_a: (d_sae_a, d_a) decoder rows of A.
+        decoder_a: (d_sae_a, d_a) decoder rows of A; NumPy array or torch tensor of any device.
         decoder_b: (d_sae_b, d_b) decoder rows of B.
         n_pairs: how many pairs to draw.
         features_a: features of A to draw from, each once.
@@ -82,7 +82,7 @@ def random_pairs(
     _check(n_pairs, features_a, "A")
     _check(n_pairs, features_b, "B")
 
-    def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(generator: np.random.Generator) -> tuple[Any, Any]:
         paired_a, paired_b = (generator.choice(side, n_pairs, replace=False) for side in (features_a, features_b))
         return decoder_a[paired_a], decoder_b[paired_b]
 
@@ -102,10 +102,10 @@ def score_against_draws(
     """Score paired rows with each metric and test each score against draws of other pairs.
 
     Args:
-        x: (n_pairs, d_a) decoder rows of the features of A.
+        x: (n_pairs, d_a) decoder rows of the features of A; NumPy array or torch tensor.
         y: (n_pairs, d_b) decoder rows of their partners.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
-        draw: one draw of the null.
+        draw: one draw of the null; it is scored on the device of its rows.
         null: its name, for the record: `random_subset` or `random_pairs`.
         n: number of draws, at least 1.
         seed: of the draws, and of metrics given by name that draw; draw i depends on the seed and i alone, not on
@@ -139,7 +139,7 @@ def draw_scores(
     if n < 1:
         raise ValueError(f"expected at least 1 draw, got {n}")
 
-    def draw_one(i: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw_one(i: int) -> tuple[Any, Any]:
         return draw(np.random.default_rng([seed, i]))
 
     def score_one(i: int) -> tuple[int, list[float]]:
@@ -147,7 +147,8 @@ def draw_scores(
         return len(x), [each(x, y) if len(x) >= each.minimum_pairs else math.nan for each in metrics]
 
     n_pairs, scores = np.empty(n, dtype=np.int64), np.empty((len(metrics), n))
-    worth_threads = len(draw_one(0)[0]) >= _WORTH_THREADS
+    first, _ = draw_one(0)
+    worth_threads = len(first) >= _WORTH_THREADS and not stays_in_place(first)
     for i, (size, scored) in enumerate(map_over_threads(score_one, range(n), worth_threads)):
         n_pairs[i], scores[:, i] = size, scored
         if progress is not None:

@@ -12,7 +12,7 @@ from analogue.significance.mantel import exact_z
 from analogue.significance.p_values import ROUNDING, p_value, p_value_published
 from analogue.significance.shuffle import Progress, as_metrics, draw_shuffles
 from analogue.significance.threads import blas_threads_for
-from analogue.similarity import Metric
+from analogue.similarity import Metric, stays_in_place
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def score_against_null(
     """Score paired rows with each metric and test each score against shuffled pairings.
 
     Args:
-        x: (n_pairs, d_a) decoder rows of the features of A.
+        x: (n_pairs, d_a) decoder rows of the features of A; NumPy array or torch tensor.
+            Draws are made on its device.
         y: (n_pairs, d_b) decoder rows of their partners.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
         n: number of shuffles, at least 1.
@@ -87,7 +88,8 @@ def score_against_null(
         scorers = {each.name: each.prepare(x, y) for each in chosen if len(x) >= each.minimum_pairs}
         scores = {name: scorer(np.arange(len(x))) for name, scorer in scorers.items()}
         defined = {name: scorer for name, scorer in scorers.items() if math.isfinite(scores[name])}
-        null = draw_shuffles(defined, len(x), n, seed, progress) if defined else {}
+        threads = not stays_in_place(x)
+        null = draw_shuffles(defined, len(x), n, seed, progress, threads) if defined else {}
         results = results_of(chosen, x, y, scores, null, seed, "shuffle")
         return [
             replace(each, z_exact=exact_z(scores[each.metric], scorers[each.metric])) if each.metric in null else each

@@ -15,7 +15,12 @@ _WORTH_THREADS = 1024
 
 
 def draw_shuffles(
-    scorers: Mapping[str, Scorer], n_pairs: int, n: int, seed: int, progress: Progress | None = None
+    scorers: Mapping[str, Scorer],
+    n_pairs: int,
+    n: int,
+    seed: int,
+    progress: Progress | None = None,
+    threads: bool = True,
 ) -> dict[str, Float64[np.ndarray, " n"]]:
     """Scores of `n` random pairings, the same pairings for every metric.
 
@@ -25,6 +30,7 @@ def draw_shuffles(
         n: number of draws, at least 1.
         seed: draw i depends on the seed, i and n_pairs alone, not on which metrics are asked for.
         progress: called with the number of draws done.
+        threads: whether large draws may run side by side; on a device they would only wait for each other there.
 
     Returns:
         By metric name, (n,) scores.
@@ -44,7 +50,8 @@ def draw_shuffles(
         return [scorer(permutation) for scorer in scorers.values()]
 
     scores = np.empty((len(scorers), n))
-    for draw, scored in enumerate(map_over_threads(score_all, permutations, worth_threads=n_pairs >= _WORTH_THREADS)):
+    worth_threads = threads and n_pairs >= _WORTH_THREADS
+    for draw, scored in enumerate(map_over_threads(score_all, permutations, worth_threads)):
         scores[:, draw] = scored
         if progress is not None:
             progress(draw + 1)

@@ -4,7 +4,7 @@ from analogue.similarity.cca import cca
 from analogue.similarity.cka import cka, cka_debiased, cka_rbf
 from analogue.similarity.cross_validated import svcca_cross_validated
 from analogue.similarity.dissimilarity import centred_ranks, dissimilarities
-from analogue.similarity.inputs import MINIMUM_PAIRS
+from analogue.similarity.inputs import MINIMUM_PAIRS, kernels, namespace, stays_in_place
 from analogue.similarity.metric import Metric, Permutation, Scorer
 from analogue.similarity.neighbours import mutual_knn
 from analogue.similarity.procrustes import procrustes
@@ -26,11 +26,14 @@ __all__ = [
     "cka_debiased",
     "cka_rbf",
     "dissimilarities",
+    "kernels",
     "metric",
     "mutual_knn",
+    "namespace",
     "procrustes",
     "pwcca",
     "rsa",
+    "stays_in_place",
     "svcca",
     "svcca_cross_validated",
     "svcca_pc1",

@@ -3,11 +3,10 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
 
 from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.inputs import as_pairs, namespace
 from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
 from analogue.similarity.svcca import mean_canonical_correlation, svcca_warnings
 
@@ -19,7 +18,7 @@ def cca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], squared: boo
     floor is higher still than SVCCA's: never report it without its null.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         squared: average the squared canonical correlations (R^2_CCA of Kornblith et al.).
 
@@ -45,9 +44,11 @@ def prepare_cca(x: Any, y: Any, squared: bool = False) -> Scorer:
     if k == 0:
         return undefined
 
+    square = namespace(u).square
+
     def score(permutation: Permutation) -> float:
         # The squared singular values of a matrix sum to its squared Frobenius norm: no decomposition is needed.
-        return min(float(np.square(u.T @ v[permutation]).sum()) / k, 1.0)
+        return min(float(square(u.T @ v[permutation]).sum()) / k, 1.0)
 
     return score
 

@@ -1,5 +1,6 @@
 """Centred kernel alignment: linear, debiased and with a Gaussian (RBF) kernel."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -7,16 +8,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from analogue.similarity.inputs import as_pairs, centred
+from analogue.similarity.inputs import Array, as_pairs, centred, fill_diagonal, kernels, namespace
 from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
-from analogue.similarity.permuted_dot import PermutedDot
 
 MINIMUM_DEBIASED_PAIRS = 4
 # A centred kernel this small beside the kernel is rounding.
 _ROUNDING = 1e-12
 
-Matrix = Float64[np.ndarray, "n d"]
-Kernel = Float64[np.ndarray, "n n"]
+Matrix = Float64[Array, "n d"]
+Kernel = Float64[Array, "n n"]
 
 
 def cka(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
@@ -26,7 +26,7 @@ def cka(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
     and many dimensions: see `cka_debiased`.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
 
     Returns:
@@ -47,7 +47,7 @@ def cka_debiased(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> 
     Invariant to rotation, translation and isotropic scaling of either side; symmetric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x; at least 4 pairs.
 
     Returns:
@@ -69,7 +69,7 @@ def cka_rbf(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], bandwidt
     Invariant to rotation, translation and isotropic scaling of either side; symmetric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         bandwidth: sigma in units of each side's median distance of two rows.
 
@@ -88,7 +88,8 @@ def cka_rbf(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], bandwidt
 def prepare_cka(x: Any, y: Any) -> Scorer:
     """The score of (x, y[permutation]): centring commutes with permuting, so kernels are centred here, once.
 
-    Memory: 12 n_pairs^2 bytes are kept and some 24 n_pairs^2 used on the way, whatever the kernel.
+    Memory: 12 n_pairs^2 bytes are kept and some 24 n_pairs^2 used on the way, whatever the kernel; on a device 16
+    n_pairs^2 are kept, and a draw takes 8 more.
     """
     return _alignment(*(_doubly_centred(linear_kernel(side)) for side in as_pairs(x, y)))
 
@@ -113,50 +114,50 @@ def linear_kernel(matrix: Matrix) -> Kernel:
 
 
 def rbf_kernel(matrix: Matrix, bandwidth: float = 1.0) -> Kernel:
-    """Gaussian kernel of every two rows; all NaN where the median distance is 0."""
-    from scipy.spatial.distance import pdist, squareform
-
-    distances = pdist(matrix)
-    sigma = bandwidth * np.median(distances)
-    if not sigma > 0:
-        return np.full((len(matrix), len(matrix)), np.nan)
-    kernel = squareform(np.exp(-0.5 * np.square(distances / sigma)))
-    np.fill_diagonal(kernel, 1.0)
+    """Gaussian kernel of every two rows; NaN off the diagonal where the median distance is 0."""
+    xp, twin = namespace(matrix), kernels(matrix)
+    distances = twin.distances(matrix)
+    sigma = bandwidth * twin.median(distances)
+    kernel = twin.square(xp.exp(-0.5 * xp.square(distances / (sigma if sigma > 0 else math.nan))))
+    fill_diagonal(kernel, 1.0)
     return kernel
 
 
 def _doubly_centred(kernel: Kernel) -> Kernel:
     """H K H, of norm 1: rows and columns sum to 0. All NaN where the kernel does not vary."""
     means = kernel.mean(axis=0)
-    return _unit(kernel - means - means[:, None] + means.mean(), np.linalg.norm(kernel))
+    return _unit(kernel - means - means[:, None] + means.mean(), _norm(kernel))
 
 
 def _u_centred(kernel: Kernel) -> Kernel:
     """The centring whose inner products are unbiased: zero diagonal, other entries of every row sum to 0; of norm 1."""
     n = len(kernel)
-    np.fill_diagonal(kernel, 0.0)
+    fill_diagonal(kernel, 0.0)
     sums = kernel.sum(axis=0)
     result = kernel - (sums + sums[:, None]) / (n - 2) + sums.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(result, 0.0)
-    return _unit(result, np.linalg.norm(kernel))
+    fill_diagonal(result, 0.0)
+    return _unit(result, _norm(kernel))
 
 
-def _unit(kernel: Kernel, scale: np.floating) -> Kernel:
-    norm = np.linalg.norm(kernel)
-    return kernel / norm if norm > _ROUNDING * scale else np.full_like(kernel, np.nan)
+def _unit(kernel: Kernel, scale: float) -> Kernel:
+    norm = _norm(kernel)
+    return kernel / (norm if norm > _ROUNDING * scale else math.nan)
+
+
+def _norm(kernel: Kernel) -> float:
+    return float(namespace(kernel).linalg.norm(kernel))
 
 
 def _alignment(a: Kernel, b: Kernel) -> Scorer:
     """Inner product of two kernels of norm 1."""
-    from scipy.spatial.distance import squareform
-
-    if np.isnan(a[0, 0]) or np.isnan(b[0, 0]):
+    if math.isnan(a[0, 0]) or math.isnan(b[0, 0]):
         return undefined
-    diagonal_a, diagonal_b = a.diagonal().copy(), b.diagonal().copy()
-    dot = PermutedDot(squareform(a, checks=False), b)
+    twin, diagonal = kernels(a), np.arange(len(a))
+    diagonal_a, diagonal_b = a[diagonal, diagonal], b[diagonal, diagonal]
+    dot = twin.PermutedDot(twin.condensed(a), b)
 
     def score(permutation: Permutation) -> float:
-        total = 2 * dot(permutation) + diagonal_a @ diagonal_b[permutation]
+        total = 2 * dot(permutation) + float(diagonal_a @ diagonal_b[permutation])
         return float(np.clip(total, -1.0, 1.0))
 
     return score

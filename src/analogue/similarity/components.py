@@ -5,20 +5,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from analogue.similarity.inputs import centred
+from analogue.similarity.inputs import EPSILON, Array, as_array, centred, namespace
 
 
 class Components(NamedTuple):
     """The leading k principal components of a matrix: centred matrix ~ (scores * singular_values) @ directions."""
 
-    scores: Float64[np.ndarray, "n k"]
+    scores: Float64[Array, "n k"]
     """Orthonormal, mean-free columns."""
-    singular_values: Float64[np.ndarray, " k"]
-    directions: Float64[np.ndarray, "k d"]
+    singular_values: Float64[Array, " k"]
+    directions: Float64[Array, "k d"]
 
 
 def principal_components(
-    matrix: Float64[np.ndarray, "n d"], variance: float = 1.0, n_components: int | None = None
+    matrix: Float64[Array, "n d"], variance: float = 1.0, n_components: int | None = None
 ) -> Components:
     """The fewest principal components that keep `variance` of the variance, or the `n_components` leading ones.
 
@@ -27,16 +27,16 @@ def principal_components(
     Raises:
         ValueError: `variance` outside (0, 1] or `n_components` below 1.
     """
-    scores, singular_values, directions = np.linalg.svd(centred(matrix), full_matrices=False)
+    scores, singular_values, directions = namespace(matrix).linalg.svd(centred(matrix), full_matrices=False)
     k = _n_kept(singular_values, matrix, variance, n_components)
     return Components(scores[:, :k], singular_values[:k], directions[:k])
 
 
 def n_principal_components(
-    matrix: Float64[np.ndarray, "n d"], variance: float = 1.0, n_components: int | None = None
+    matrix: Float64[Array, "n d"], variance: float = 1.0, n_components: int | None = None
 ) -> int:
     """How many components `principal_components` keeps, without their vectors: several times faster."""
-    singular_values = np.linalg.svd(centred(matrix), compute_uv=False)
+    singular_values = namespace(matrix).linalg.svdvals(centred(matrix))
     return _n_kept(singular_values, matrix, variance, n_components)
 
 
@@ -53,8 +53,8 @@ def floor_warnings(n_pairs: int, k_a: int, k_b: int) -> list[str]:
 
 
 def _n_kept(
-    singular_values: Float64[np.ndarray, " r"],
-    matrix: Float64[np.ndarray, "n d"],
+    singular_values: Float64[Array, " r"],
+    matrix: Float64[Array, "n d"],
     variance: float,
     n_components: int | None,
 ) -> int:
@@ -63,7 +63,8 @@ def _n_kept(
     if n_components is not None and n_components < 1:
         raise ValueError(f"expected n_components of at least 1, got {n_components}")
     # The matrix itself, not the centred one: subtracting large means leaves their rounding behind.
-    noise = max(matrix.shape) * np.finfo(np.float64).eps * np.linalg.norm(matrix)
+    noise = max(matrix.shape) * EPSILON * float(namespace(matrix).linalg.norm(matrix))
+    singular_values = as_array(singular_values)
     rank = int((singular_values > noise).sum())
     if n_components is not None or rank == 0:
         return min(n_components or 0, rank)

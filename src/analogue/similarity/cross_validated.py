@@ -1,5 +1,6 @@
 """SVCCA without the floor: canonical directions from one half of the pairs, correlations on the other."""
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.inputs import EPSILON, Array, as_pairs, namespace
 from analogue.similarity.metric import Metric, Permutation, Scorer
 from analogue.similarity.svcca import VARIANCE
 
@@ -21,9 +22,9 @@ Rows = Int64[np.ndarray, " n_half"]
 class Whitened(NamedTuple):
     """One side, whitened by the half that is fitted."""
 
-    fitted: Float64[np.ndarray, "n_fit k"]
+    fitted: Float64[Array, "n_fit k"]
     """Orthonormal, mean-free columns."""
-    held_out: Float64[np.ndarray, "n_held k"]
+    held_out: Float64[Array, "n_held k"]
 
 
 def svcca_cross_validated(
@@ -42,7 +43,7 @@ def svcca_cross_validated(
     translation and isotropic scaling of either side; symmetric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor; at least 6 pairs.
+        x: (n_pairs, d_a) NumPy array or torch tensor, computed on its device; at least 6 pairs.
         y: (n_pairs, d_b), row i paired with row i of x.
         variance: fraction of the variance to keep, in (0, 1].
         n_components: keep this many components a side instead, within the same limit.
@@ -80,7 +81,7 @@ def prepare_svcca_cross_validated(
 
 
 def _whiten(
-    matrix: Float64[np.ndarray, "n d"], fit: Rows, held_out: Rows, variance: float, n_components: int | None
+    matrix: Float64[Array, "n d"], fit: Rows, held_out: Rows, variance: float, n_components: int | None
 ) -> Whitened:
     fitted = matrix[fit]
     components = principal_components(fitted, variance, n_components)
@@ -92,13 +93,14 @@ def _whiten(
 def _held_out_correlation(x: Whitened, y: Whitened) -> float:
     if not x.fitted.shape[1] or not y.fitted.shape[1]:
         return float("nan")
-    rotation_x, _, rotation_y = np.linalg.svd(x.fitted.T @ y.fitted, full_matrices=False)
-    variates = (_standardised(side) for side in (x.held_out @ rotation_x, y.held_out @ rotation_y.T))
-    return float(np.mean(np.sum(np.prod(list(variates), axis=0), axis=0)))
+    rotation_x, _, rotation_y = namespace(x.fitted).linalg.svd(x.fitted.T @ y.fitted, full_matrices=False)
+    variates_x, variates_y = (_standardised(side) for side in (x.held_out @ rotation_x, y.held_out @ rotation_y.T))
+    return float((variates_x * variates_y).sum(axis=0).mean())
 
 
-def _standardised(columns: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, "n k"]:
+def _standardised(columns: Float64[Array, "n k"]) -> Float64[Array, "n k"]:
+    xp = namespace(columns)
     deviations = columns - columns.mean(axis=0)
-    norms = np.linalg.norm(deviations, axis=0)
-    varying = norms > len(columns) * np.finfo(np.float64).eps * np.linalg.norm(columns, axis=0)
-    return np.divide(deviations, norms, out=np.full_like(deviations, np.nan), where=varying)
+    norms = xp.linalg.norm(deviations, axis=0)
+    vary = norms > len(columns) * EPSILON * xp.linalg.norm(columns, axis=0)
+    return deviations / xp.where(vary, norms, math.nan)

@@ -1,11 +1,12 @@
 """Representational dissimilarity matrices (RDMs) and their ranks."""
 
+import math
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from analogue.similarity.inputs import centred
+from analogue.similarity.inputs import Array, centred, kernels, namespace
 
 Inner = Literal["euclidean", "correlation", "cosine"]
 INNER = ("euclidean", "correlation", "cosine")
@@ -13,9 +14,7 @@ INNER = ("euclidean", "correlation", "cosine")
 _ROUNDING = 1e-12
 
 
-def dissimilarities(
-    matrix: Float64[np.ndarray, "n d"], inner: Inner = "euclidean"
-) -> Float64[np.ndarray, " n_distances"]:
+def dissimilarities(matrix: Float64[Array, "n d"], inner: Inner = "euclidean") -> Float64[Array, " n_distances"]:
     """Distance of every two rows, condensed (`pdist` order: the upper triangle row by row).
 
     Returns:
@@ -25,23 +24,21 @@ def dissimilarities(
     Raises:
         ValueError: unknown `inner`.
     """
-    from scipy.spatial.distance import pdist
-
     if inner not in INNER:
         raise ValueError(f"expected inner in {INNER}, got {inner!r}")
     if inner == "euclidean":
-        return pdist(matrix)
+        return kernels(matrix).distances(matrix)
+    xp = namespace(matrix)
     rows = centred(matrix.T).T if inner == "correlation" else matrix
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = xp.linalg.norm(rows, axis=1, keepdims=True)
     # A row without a direction has no angle with any other.
-    directions = np.divide(rows, norms, out=np.full_like(rows, np.nan), where=norms > 0)
-    return pdist(directions, "cosine")
+    return kernels(matrix).angles(rows / xp.where(norms > 0, norms, math.nan))
 
 
-def vary(distances: Float64[np.ndarray, " n_distances"], inner: Inner = "euclidean") -> bool:
+def vary(distances: Float64[Array, " n_distances"], inner: Inner = "euclidean") -> bool:
     """Whether distances are all defined and differ by more than rounding."""
     scale = distances.max() if inner == "euclidean" else 1.0
-    return bool(np.ptp(distances) > _ROUNDING * scale)
+    return bool(distances.max() - distances.min() > _ROUNDING * scale)
 
 
 def centred_ranks(values: Float64[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:

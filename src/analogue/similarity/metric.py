@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from analogue.similarity.inputs import MINIMUM_PAIRS, as_pairs
+from analogue.similarity.inputs import MINIMUM_PAIRS, as_array, as_pairs
 
 Permutation = Int64[np.ndarray, " n_pairs"]
 Scorer = Callable[[Permutation], float]
@@ -34,8 +34,9 @@ class Metric:
 
     Attributes:
         name: what tables and records call it.
-        prepare: takes x (n_pairs, d_a) and y (n_pairs, d_b), computes once what a permutation of y's rows does not
-            change, and returns the score of (x, y[permutation]) as a function of the permutation.
+        prepare: takes x (n_pairs, d_a) and y (n_pairs, d_b), arrays or tensors of any device, computes once what a
+            permutation of y's rows does not change, and returns the score of (x, y[permutation]) as a function of the
+            permutation, a NumPy array.
         warnings: what a reader of the score of (x, y) should be told.
         minimum_pairs: fewer pairs than this have no score.
         takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
@@ -66,10 +67,13 @@ class Metric:
     def from_function(
         cls, name: str, function: Callable[[Any, Any], float], minimum_pairs: int = MINIMUM_PAIRS
     ) -> "Metric":
-        """A metric without a quick form: `function(x, y[permutation])` from the beginning for every draw."""
+        """A metric without a quick form: `function(x, y[permutation])` from the beginning for every draw.
+
+        The function is given NumPy arrays of float64, also where x and y are tensors on a device.
+        """
 
         def prepare(x: Any, y: Any) -> Scorer:
-            x, y = as_pairs(x, y, minimum_pairs)
+            x, y = (as_array(side) for side in as_pairs(x, y, minimum_pairs))
             return lambda permutation: float(function(x, y[permutation]))
 
         return cls(name, prepare, minimum_pairs=minimum_pairs)

@@ -1,12 +1,12 @@
 """Mutual nearest neighbours: do paired rows have the same rows around them?"""
 
+import math
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.inputs import Array, as_pairs, fill_diagonal, kernels, namespace, varying
 from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
 
 K = 10
@@ -23,7 +23,7 @@ def mutual_knn(
     that no order of rows is preferred. Invariant to rotation, translation and isotropic scaling; symmetric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         k: neighbours a row; lowered to (n_pairs - 1) // 2 where there are fewer, for with all rows as neighbours
             every pairing agrees.
@@ -46,31 +46,32 @@ def prepare_mutual_knn(x: Any, y: Any, k: int = K, agreement: Agreement = "overl
     if k < 1 or agreement not in AGREEMENT:
         raise ValueError(f"expected k of at least 1 and agreement in {AGREEMENT}, got {k} and {agreement!r}")
     x, y = as_pairs(x, y)
-    if not (np.ptp(x, axis=0).any() and np.ptp(y, axis=0).any()):
+    if not (varying(x).any() and varying(y).any()):
         return undefined
     k = _possible(k, len(x))
     shares_x, shares_y = (neighbour_shares(side, k) for side in (x, y))
-    rows, columns = np.nonzero(shares_x)
+    xp = namespace(x)
+    rows, columns = xp.where(shares_x)
     in_x = shares_x[rows, columns]
     del shares_x
 
     def score(permutation: Permutation) -> float:
-        in_both = np.minimum(in_x, shares_y[permutation[rows], permutation[columns]])
+        order = xp.asarray(permutation, device=rows.device)
+        in_both = xp.minimum(in_x, shares_y[order[rows], order[columns]])
         return _agreement(in_both, rows, k, len(permutation), agreement)
 
     return score
 
 
-def neighbour_shares(matrix: Float64[np.ndarray, "n d"], k: int) -> Float64[np.ndarray, "n n"]:
+def neighbour_shares(matrix: Float64[Array, "n d"], k: int) -> Float64[Array, "n n"]:
     """(i, j): how far row j is one of the k nearest neighbours of row i; 1 or 0, or between for ties at the border."""
-    from scipy.spatial.distance import pdist, squareform
-
-    distances = squareform(pdist(matrix))
-    np.fill_diagonal(distances, np.inf)
-    border = np.partition(distances, k - 1, axis=1)[:, [k - 1]]
+    xp, twin = namespace(matrix), kernels(matrix)
+    distances = twin.square(twin.distances(matrix))
+    fill_diagonal(distances, math.inf)
+    border = twin.kth_smallest(distances, k)
     closer, tied = distances < border, distances == border
     places_left = k - closer.sum(axis=1, keepdims=True)
-    return np.where(tied, places_left / tied.sum(axis=1, keepdims=True), closer)
+    return xp.where(tied, places_left / tied.sum(axis=1, keepdims=True, dtype=xp.float64), closer)
 
 
 def neighbour_warnings(x: Any, y: Any, k: int = K) -> list[str]:
@@ -84,11 +85,11 @@ def _possible(k: int, n: int) -> int:
 
 
 def _agreement(
-    in_both: Float64[np.ndarray, " n_entries"],
-    rows: Int64[np.ndarray, " n_entries"],
+    in_both: Float64[Array, " n_entries"],
+    rows: Int64[Array, " n_entries"],
     k: int,
     n: int,
     agreement: Agreement,
 ) -> float:
-    common = np.bincount(rows, weights=in_both, minlength=n)
-    return float(np.mean(common / k if agreement == "overlap" else common / (2 * k - common)))
+    common = kernels(in_both).row_sums(in_both, rows, n)
+    return float((common / k if agreement == "overlap" else common / (2 * k - common)).mean())

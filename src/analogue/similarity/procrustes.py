@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
 
 from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.inputs import as_pairs, kernels, namespace
 from analogue.similarity.metric import Metric, Scorer, undefined
-from analogue.similarity.nuclear_norm import nuclear_norm
 
 
 def procrustes(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
@@ -18,7 +16,7 @@ def procrustes(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> fl
     translation and isotropic scaling of either side; symmetric; 1 only for a rotation.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x; the narrower side is padded with zeros, in effect.
 
     Returns:
@@ -40,5 +38,6 @@ def prepare_procrustes(x: Any, y: Any) -> Scorer:
     if not all(len(side.singular_values) for side in sides):
         return undefined
     # Component scores are a rotation of the centred rows, and narrower where there are fewer rows than columns.
-    a, b = (side.scores * (side.singular_values / np.linalg.norm(side.singular_values)) for side in sides)
+    norm, nuclear_norm = namespace(x).linalg.norm, kernels(x).nuclear_norm
+    a, b = (side.scores * (side.singular_values / norm(side.singular_values)) for side in sides)
     return lambda permutation: min(nuclear_norm(a.T @ b[permutation]), 1.0)

@@ -8,20 +8,20 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from analogue.similarity.components import Components, principal_components
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.inputs import Array, as_array, as_pairs, namespace, varying
 from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
 
 Weights = Literal["published", "canonical"]
 WEIGHTS = ("published", "canonical")
 # The weight of each canonical direction, given the rotation (k_a, k) from component scores to canonical variates.
-Weigh = Callable[[Float64[np.ndarray, "k_a k"]], Float64[np.ndarray, " k"]]
+Weigh = Callable[[Float64[Array, "k_a k"]], Float64[Array, " k"]]
 
 
 def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: Weights = "published") -> float:
     """Canonical correlations averaged with the weight that each direction has in one of the two matrices.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         weights: `canonical`, the paper's formula: sum over columns j of |<h_i, x_j>|, h_i the i-th canonical variate
             of x and x_j centred. Invariant to isotropic scaling and translation of x and to any invertible affine map
@@ -45,7 +45,10 @@ def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: W
 
 
 def prepare_pwcca(x: Any, y: Any, weights: Weights = "published") -> Scorer:
-    """The score of (x, y[permutation]) as a function of the permutation."""
+    """The score of (x, y[permutation]) as a function of the permutation.
+
+    Of `published` weights, each draw on a device hands its (k_a, k_b) product to the CPU.
+    """
     if weights not in WEIGHTS:
         raise ValueError(f"expected weights in {WEIGHTS}, got {weights!r}")
     x, y = as_pairs(x, y)
@@ -56,10 +59,10 @@ def prepare_pwcca(x: Any, y: Any, weights: Weights = "published") -> Scorer:
     return _weighted_mean(x, y, weights)
 
 
-def _weighted_mean(x: Float64[np.ndarray, "n d_a"], y: Float64[np.ndarray, "n d_b"], weights: Weights) -> Scorer:
+def _weighted_mean(x: Float64[Array, "n d_a"], y: Float64[Array, "n d_b"], weights: Weights) -> Scorer:
     """The score with weights from x."""
-    x = x[:, np.ptp(x, axis=0) > 0]
-    if not x.size:
+    x = x[:, varying(x)]
+    if not x.shape[1]:
         return undefined
     a, b = principal_components(x), principal_components(y)
     k = min(len(a.singular_values), len(b.singular_values))
@@ -68,20 +71,25 @@ def _weighted_mean(x: Float64[np.ndarray, "n d_a"], y: Float64[np.ndarray, "n d_
     if max(len(a.singular_values), len(b.singular_values)) == len(x) - 1:
         # One side spans all that centred pairs can: every canonical correlation is 1, whatever weight it gets.
         return lambda permutation: 1.0
-    weigh = _canonical(a) if weights == "canonical" else _published(a, x.mean(axis=0), len(x))
+    # The published weights hang on signs that LAPACK alone gives singular vectors, so these are found on the CPU.
+    moved = as_array if weights == "published" else lambda array: array
+    a, b = (Components(side.scores, *map(moved, side[1:])) for side in (a, b))
+    weigh = _canonical(a) if weights == "canonical" else _published(a, moved(x.mean(axis=0)), len(x))
+    xp = namespace(a.directions)
 
     def score(permutation: Permutation) -> float:
-        # In the basis of the columns, not of the components: the published weights hang on the signs found here.
-        correlation = a.directions.T @ (a.scores.T @ b.scores[permutation]) @ b.directions
-        left, correlations, _ = np.linalg.svd(correlation, full_matrices=False)
-        return float(np.average(np.minimum(correlations[:k], 1.0), weights=weigh(a.directions @ left[:, :k])))
+        # In the basis of the columns, not of the components, for the sake of those signs.
+        correlation = a.directions.T @ moved(a.scores.T @ b.scores[permutation]) @ b.directions
+        left, correlations, _ = xp.linalg.svd(correlation, full_matrices=False)
+        weight = weigh(a.directions @ left[:, :k])
+        return float((xp.clip(correlations[:k], None, 1.0) * weight).sum() / weight.sum())
 
     return score
 
 
 def _canonical(components: Components) -> Weigh:
     projections = components.singular_values[:, None] * components.directions
-    return lambda rotation: np.abs(rotation.T @ projections).sum(axis=1)
+    return lambda rotation: abs(rotation.T @ projections).sum(axis=1)
 
 
 def _published(components: Components, means: Float64[np.ndarray, " d"], n: int) -> Weigh:

@@ -7,10 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
-from analogue.similarity.dissimilarity import Inner, centred_ranks, dissimilarities, vary
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.dissimilarity import Inner, dissimilarities, vary
+from analogue.similarity.inputs import Array, as_array, as_pairs, is_tensor, kernels, namespace
 from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
-from analogue.similarity.permuted_dot import PermutedDot
 
 Outer = Literal["spearman", "pearson", "kendall"]
 OUTER = ("spearman", "pearson", "kendall")
@@ -31,10 +30,10 @@ def rsa(
     but not to rotation in general), with Euclidean distance also to translation; symmetric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         inner: distance of two rows: `euclidean` (the paper's text), `correlation` (the published code) or `cosine`.
-        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b).
+        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, which the CPU always counts).
 
     Returns:
         A score in [-1, 1]; NaN where all distances of a side are equal or one is undefined.
@@ -56,12 +55,11 @@ class MatrixCorrelation:
         b: (n_distances,) of the matrix whose rows and columns are permuted, likewise.
     """
 
-    def __init__(self, a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> None:
-        from scipy.spatial.distance import squareform
-
-        self.a, self.b = a, squareform(b)
-        self._norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-        self._dot = PermutedDot(self.a, self.b)
+    def __init__(self, a: Shaped[Array, " n_distances"], b: Shaped[Array, " n_distances"]) -> None:
+        norm, twin = namespace(a).linalg.norm, kernels(a)
+        self.a, self.b = a, twin.square(b)
+        self._norms = float(norm(a) * norm(b))
+        self._dot = twin.PermutedDot(self.a, self.b)
 
     def __call__(self, permutation: Permutation) -> float:
         return float(np.clip(self._dot(permutation) / self._norms, -1.0, 1.0))
@@ -72,29 +70,30 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
 
     A permutation of the rows only moves the entries of an RDM: distances, ranks and norms are computed here, once, and
     a draw is one sum over the upper triangle (Kendall's tau: one sort of it). Memory: for `spearman` 6 n_pairs^2 bytes
-    are kept and some 32 n_pairs^2 used on the way.
+    are kept and some 32 n_pairs^2 used on the way; on a device 20 n_pairs^2, and 8 more by a draw.
     """
     if outer not in OUTER:
         raise ValueError(f"expected outer in {OUTER}, got {outer!r}")
     compared = partial(_compared, inner=inner, outer=outer)
+    x, y = as_pairs(x, y)
     with ThreadPoolExecutor(2) as pool:  # distances and sorting leave Python's lock
-        a, b = (pool.map if len(x) >= _WORTH_THREADS else map)(compared, as_pairs(x, y))
+        a, b = (map if is_tensor(x) or len(x) < _WORTH_THREADS else pool.map)(compared, (x, y))
     if a is None or b is None:
         return undefined
-    return _kendall(a, b) if outer == "kendall" else MatrixCorrelation(a, b)
+    return _kendall(as_array(a), as_array(b)) if outer == "kendall" else MatrixCorrelation(a, b)
 
 
-def _compared(matrix: Float64[np.ndarray, "n d"], inner: Inner, outer: Outer) -> np.ndarray | None:
+def _compared(matrix: Float64[Array, "n d"], inner: Inner, outer: Outer) -> Array | None:
     """The upper triangle as it is correlated; None where it does not vary."""
     distances = dissimilarities(matrix, inner)
     if not vary(distances, inner):
         return None
-    return _unit(distances) if outer == "pearson" else centred_ranks(distances)
+    return _unit(distances) if outer == "pearson" else kernels(distances).centred_ranks(distances)
 
 
-def _unit(distances: Float64[np.ndarray, " n_distances"]) -> Float64[np.ndarray, " n_distances"]:
+def _unit(distances: Float64[Array, " n_distances"]) -> Float64[Array, " n_distances"]:
     deviations = distances - distances.mean()
-    return deviations / np.linalg.norm(deviations)
+    return deviations / namespace(deviations).linalg.norm(deviations)
 
 
 def _kendall(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> Scorer:

@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from analogue.similarity.components import floor_warnings, n_principal_components, principal_components
-from analogue.similarity.inputs import as_pairs
+from analogue.similarity.inputs import Array, as_pairs, is_tensor, kernels
 from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
-from analogue.similarity.nuclear_norm import nuclear_norm
 
 VARIANCE = 0.99
 # Up to here products take no time to speak of.
@@ -30,7 +29,7 @@ def svcca(
     correlations are 1 whatever the pairing, so never report it without its null.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         variance: fraction of the variance to keep, in (0, 1].
         n_components: keep this many components a side instead (fewer where the rank is lower).
@@ -54,7 +53,7 @@ def svcca_pc1(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> flo
     rotation, translation and isotropic scaling of either side; symmetric.
 
     Args:
-        x: (n_pairs, d_a) NumPy array or torch tensor.
+        x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
 
     Returns:
@@ -82,16 +81,19 @@ def svcca_warnings(x: Any, y: Any, variance: float = VARIANCE) -> list[str]:
     return floor_warnings(len(x), *(n_principal_components(side, variance) for side in (x, y)))
 
 
-def mean_canonical_correlation(u: Float64[np.ndarray, "n k_a"], v: Float64[np.ndarray, "n k_b"]) -> Scorer:
+def mean_canonical_correlation(u: Float64[Array, "n k_a"], v: Float64[Array, "n k_b"]) -> Scorer:
     """Mean singular value of u^T v[permutation], u and v having orthonormal, mean-free columns.
 
-    Large products of shuffled rows are taken in single precision, which moves a draw by some 1e-9; everything else,
-    the score of the pairs as they are included, in double.
+    On the CPU, large products of shuffled rows are taken in single precision, which moves a draw by some 1e-9;
+    everything else, the score of the pairs as they are included, in double.
     """
     (n, k_a), k_b = u.shape, v.shape[1]
     k = min(k_a, k_b)
     if k == 0:
         return undefined
+    nuclear_norm = kernels(u).nuclear_norm
+    if is_tensor(u):
+        return lambda permutation: min(nuclear_norm(u.T @ v[permutation]) / k, 1.0)
     # Where correlations are 1 whatever the pairing, draws may tie with the score, and a tie must stay one.
     single = k > _SMALL and k_a + k_b < n
     u_drawn, v_drawn = (u.astype(np.float32), v.astype(np.float32)) if single else (u, v)

@@ -1,0 +1,59 @@
+"""The steps that have a twin in `on_device`, for NumPy arrays."""
+
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped
+from scipy.spatial.distance import pdist, squareform
+
+from analogue.similarity.dissimilarity import centred_ranks
+from analogue.similarity.nuclear_norm import nuclear_norm
+from analogue.similarity.permuted_dot import PermutedDot
+
+__all__ = [
+    "PermutedDot",
+    "angles",
+    "centred_ranks",
+    "condensed",
+    "distances",
+    "kth_smallest",
+    "median",
+    "nuclear_norm",
+    "row_sums",
+    "square",
+]
+
+
+def distances(matrix: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " n_distances"]:
+    """Euclidean distance of every two rows, condensed (`pdist` order: the upper triangle row by row)."""
+    return pdist(matrix)
+
+
+def angles(directions: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " n_distances"]:
+    """1 - cosine of every two rows of unit norm, condensed."""
+    return pdist(directions, "cosine")
+
+
+def square(triangle: Shaped[np.ndarray, " n_entries"]) -> Shaped[np.ndarray, "n n"]:
+    """The symmetric matrix of a condensed upper triangle, its diagonal 0."""
+    return squareform(triangle)
+
+
+def condensed(matrix: Shaped[np.ndarray, "n n"]) -> Shaped[np.ndarray, " n_entries"]:
+    """The upper triangle of a symmetric matrix."""
+    return squareform(matrix, checks=False)
+
+
+def median(values: Float64[np.ndarray, " n"]) -> np.floating:
+    """The middle value, or the mean of the two."""
+    return np.median(values)
+
+
+def kth_smallest(matrix: Float64[np.ndarray, "n m"], k: int) -> Float64[np.ndarray, "n 1"]:
+    """The k-th smallest entry of every row, counted from 1."""
+    return np.partition(matrix, k - 1, axis=1)[:, [k - 1]]
+
+
+def row_sums(
+    values: Float64[np.ndarray, " n_entries"], rows: Int64[np.ndarray, " n_entries"], n: int
+) -> Float64[np.ndarray, " n"]:
+    """Sums of the values of each of n rows."""
+    return np.bincount(rows, weights=values, minlength=n)
