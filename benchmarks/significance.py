@@ -1,16 +1,18 @@
 """Shuffled-pairing nulls: seconds a draw of the naive loop and of the prepared metrics, in one run.
 
 The naive loop recomputes SVD, distances and ranks for every draw; its draws are timed, and scaled like the others to
-the number of shuffles of the paper's concept tests. Run it with `python -m benchmarks.significance`.
+the number of shuffles of the paper's concept tests. Where there is a GPU, the same shuffles are drawn there too, and
+held to the same naive loop on the CPU. Run it with `python -m benchmarks.significance`.
 """
 
 import argparse
 import resource
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.spatial.distance import pdist
@@ -55,23 +57,43 @@ def naive_rsa(x: np.ndarray, y: np.ndarray) -> float:
 NAIVE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"svcca": naive_svcca, "rsa": naive_rsa}
 
 
-def measure(name: str, x: np.ndarray, y: np.ndarray, n_draws: int, seed: int) -> tuple[float, float, float, float]:
+class Row(NamedTuple):
     """Seconds of a naive draw, of preparing and of a prepared draw, and the largest difference of scores."""
+
+    naive: float
+    preparing: float
+    drawn: float
+    difference: float
+
+
+def measure(name: str, x: np.ndarray, y: np.ndarray, n_draws: int, seed: int, devices: list[str]) -> dict[str, Row]:
+    """A row for each device, beside one naive loop on the CPU."""
     r = np.random.default_rng(seed)
-    permutations = [r.permutation(len(x)) for _ in range(NAIVE_DRAWS)]
-    with blas_threads_for(len(x)):
-        preparing, scorer = timed(lambda: METRICS[name].prepare(x, y))
-    scorer(permutations[0])  # the first call compiles
-    seconds, null = timed(lambda: draw_shuffles({name: scorer}, len(x), n_draws, seed)[name])
-    naive = [timed(lambda p=p: NAIVE[name](x, y[p])) for p in permutations]
-    difference = max(abs(a - b) for (_, a), b in zip(naive, null, strict=False))
-    return float(np.median([each for each, _ in naive])), preparing, seconds / n_draws, difference
+    naive = [timed(lambda p=p: NAIVE[name](x, y[p])) for p in (r.permutation(len(x)) for _ in range(NAIVE_DRAWS))]
+    naive_seconds = float(np.median([seconds for seconds, _ in naive]))
+    rows = {}
+    for device in devices:
+        sides = (x, y) if device == "cpu" else [torch.tensor(side, device=device) for side in (x, y)]
+        with blas_threads_for(len(x)):
+            METRICS[name].prepare(*(side[:200] for side in sides))(np.arange(200))  # the first call compiles
+            preparing, scorer = timed(lambda sides=sides: METRICS[name].prepare(*sides))
+        scorer(r.permutation(len(x)))
+        seconds, null = timed(
+            lambda scorer=scorer, device=device: draw_shuffles(
+                {name: scorer}, len(x), n_draws, seed, threads=device == "cpu"
+            )[name]
+        )
+        difference = max(abs(score - draw) for (_, score), draw in zip(naive, null, strict=False))
+        rows[device] = Row(naive_seconds, preparing, seconds / n_draws, difference)
+    return rows
 
 
 def timed(call: Callable[[], T]) -> tuple[float, T]:
-    """Seconds and answer of a call."""
+    """Seconds and answer of a call, a GPU's work included."""
     start = time.perf_counter()
     answer = call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - start, answer
 
 
@@ -85,19 +107,24 @@ def main() -> None:
     if arguments.draws < 1 or arguments.n_pairs < 3:
         parser.error("expected --draws of at least 1 and --n-pairs of at least 3")
     x, y = decoder_rows(arguments.n_pairs, arguments.seed)
-    rows = {name: measure(name, x, y, arguments.draws, arguments.seed) for name in NAIVE}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    Console().print(results_table(rows, arguments.n_pairs, f"Peak memory of the process {peak:.1f} GB."))
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    measured = {name: measure(name, x, y, arguments.draws, arguments.seed, devices) for name in NAIVE}
+    peak = f"Peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB"
+    if torch.cuda.is_available():
+        peak += f", of {torch.cuda.get_device_name()} {torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
+    for device in devices:
+        rows = {name: of_metric[device] for name, of_metric in measured.items()}
+        Console().print(results_table(rows, arguments.n_pairs, device, f"{peak}."))
 
 
-def results_table(rows: dict[str, tuple[float, float, float, float]], n_pairs: int, caption: str) -> Table:
+def results_table(rows: dict[str, Row], n_pairs: int, device: str, caption: str) -> Table:
     """A row a metric, and their sum."""
     caption = f"Seconds of a draw, naive and quick; all: {SHUFFLES} draws. Largest difference of scores. {caption}"
-    table = Table(title=f"Shuffles of {n_pairs:,} pairs, d = {D_A} and {D_B}", caption=caption)
+    table = Table(title=f"Shuffles of {n_pairs:,} pairs, d = {D_A} and {D_B}, on {device}", caption=caption)
     headings = ("metric", "naive s", "prepare s", "draw s", "all, naive", "all, quick", "ratio")
     for heading in (*headings, "difference"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    total = (*np.sum(list(rows.values()), axis=0)[:3], max(row[3] for row in rows.values()))
+    total = Row(*np.sum(list(rows.values()), axis=0)[:3], max(row.difference for row in rows.values()))
     for name, (naive, preparing, drawn, difference) in (rows | {"together": total}).items():
         slow, fast = naive * SHUFFLES, preparing + drawn * SHUFFLES
         cells = f"{naive:.2f}", f"{preparing:.2f}", f"{drawn:.4f}", f"{slow:,.0f} s", f"{fast:.1f} s"

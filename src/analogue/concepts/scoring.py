@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -24,7 +24,7 @@ Keep = Literal["best", "first", "strict"]
 class FeatureSpace:
     """One side of a comparison: activations (n_tokens, d_sae), top tokens, and decoder rows (d_sae, d_model).
 
-    Decoder rows may stay in the SAE's own precision: metrics compute in float64.
+    Decoder rows may stay in the SAE's own precision, and be a tensor on a device: metrics compute there, in float64.
 
     Raises:
         ValueError: the three are not of as many features.
@@ -32,7 +32,7 @@ class FeatureSpace:
 
     acts: FeatureActivations
     top: TopTokens
-    decoder: Float[np.ndarray, "d_sae d_model"]
+    decoder: Float[Any, "d_sae d_model"]
 
     def __post_init__(self) -> None:
         n_features = self.acts.d_sae, len(self.top), len(self.decoder)

@@ -1,11 +1,12 @@
 """Principal components: the subspaces that canonical correlations compare."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
-from analogue.similarity.inputs import EPSILON, Array, as_array, centred, namespace
+from analogue.similarity.inputs import EPSILON, Array, as_array, centred, kernels, namespace
 
 
 class Components(NamedTuple):
@@ -27,9 +28,8 @@ def principal_components(
     Raises:
         ValueError: `variance` outside (0, 1] or `n_components` below 1.
     """
-    scores, singular_values, directions = namespace(matrix).linalg.svd(centred(matrix), full_matrices=False)
-    k = _n_kept(singular_values, matrix, variance, n_components)
-    return Components(scores[:, :k], singular_values[:k], directions[:k])
+    n_kept = partial(_n_kept, matrix=matrix, variance=variance, n_components=n_components)
+    return Components(*kernels(matrix).leading_svd(centred(matrix), n_kept))
 
 
 def n_principal_components(

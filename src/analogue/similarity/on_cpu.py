@@ -1,5 +1,7 @@
 """The steps that have a twin in `on_device`, for NumPy arrays."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 from scipy.spatial.distance import pdist, squareform
@@ -15,6 +17,7 @@ __all__ = [
     "condensed",
     "distances",
     "kth_smallest",
+    "leading_svd",
     "median",
     "nuclear_norm",
     "row_sums",
@@ -50,6 +53,15 @@ def median(values: Float64[np.ndarray, " n"]) -> np.floating:
 def kth_smallest(matrix: Float64[np.ndarray, "n m"], k: int) -> Float64[np.ndarray, "n 1"]:
     """The k-th smallest entry of every row, counted from 1."""
     return np.partition(matrix, k - 1, axis=1)[:, [k - 1]]
+
+
+def leading_svd(
+    matrix: Float64[np.ndarray, "n d"], n_kept: Callable[[Float64[np.ndarray, " r"]], int]
+) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, " k"], Float64[np.ndarray, "k d"]]:
+    """As many leading singular triples as are kept of the singular values."""
+    left, singular_values, right = np.linalg.svd(matrix, full_matrices=False)
+    k = n_kept(singular_values)
+    return left[:, :k], singular_values[:k], right[:k]
 
 
 def row_sums(
