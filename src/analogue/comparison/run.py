@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
@@ -46,7 +47,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     reading = read_corpus(config, a, b)
     stopwatch.lap("open")
     rule = configured_rule(config.matching, a, b)
-    gathered, is_global_zero = gather_activations(config, [a, b], reading)
+    gathered, is_global_zero, device = gather_activations(config, [a, b], reading)
     stopwatch.lap("activations")
     with Console().status("pairing features"):
         acts = {label: reading.on_units(label, each.activations) for label, each in gathered.activations.items()}
@@ -57,7 +58,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
         space_a, space_b = (feature_space(side, acts[side.label], units, config) for side in (a, b))
         pairing = filter_pairs(config, [a, b], claims, space_a, space_b)
     stopwatch.lap("pairing")
-    scores = score_pairs(config, space_a, space_b, pairing.pairs)
+    scores = score_pairs(config, space_a, space_b, pairing.pairs, device)
     stopwatch.lap("scores")
     concepts: list[ConceptResult] = []
     if config.concepts.keywords:
@@ -71,8 +72,10 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     return result
 
 
-def gather_activations(config: CompareConfig, sides: list[Side], reading: Reading) -> tuple[Gathered, bool]:
-    """Run the evaluation loop; returns what it gathered, and whether this is rank 0."""
+def gather_activations(
+    config: CompareConfig, sides: list[Side], reading: Reading
+) -> tuple[Gathered, bool, torch.device]:
+    """Run the evaluation loop; returns what it gathered, whether this is rank 0, and the rank's device."""
     trainer = open_trainer(config.trainer, logger=False)
     store = _open_store(config.cache)
     companions = partial(open_companions, config=config)
@@ -82,7 +85,7 @@ def gather_activations(config: CompareConfig, sides: list[Side], reading: Readin
         gathered = module.gathered()
     finally:
         module.release()
-    return gathered, trainer.is_global_zero
+    return gathered, trainer.is_global_zero, trainer.strategy.root_device
 
 
 def report(cfg: DictConfig, result: ComparisonResult, pairs: pa.Table, nulls: pa.Table) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.utils import instantiate
 from jaxtyping import Float64
 from rich.progress import Progress
@@ -25,6 +26,9 @@ from analogue.significance import (
 from analogue.similarity import METRICS, Metric, metric
 
 Advance = Callable[[int], None]
+CPU = torch.device("cpu")
+# Fewer pairs are drawn by the CPU before a GPU has started.
+_WORTH_GPU = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +59,14 @@ def configured_metrics(entries: Sequence[Any], seed: int) -> list[Metric]:
     return metrics
 
 
-def score_pairs(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: FeaturePairs) -> Scores:
-    """Score the kept pairs with every metric against every null that is asked for."""
+def score_pairs(
+    config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: FeaturePairs, device: torch.device = CPU
+) -> Scores:
+    """Score the kept pairs with every metric against every null that is asked for, many of them on a GPU given."""
     kept = pairs.kept_pairs()
     metrics = configured_metrics(config.metrics, config.seed)
+    if device.type == "cuda" and len(kept) >= _WORTH_GPU:
+        a, b = (replace(side, decoder=torch.as_tensor(side.decoder, device=device)) for side in (a, b))
     x, y = a.decoder[kept.feature_a], b.decoder[kept.feature_b]
     kinds = [kind.value for kind in config.null.kinds]
     similarity: list[SimilarityResult] = []
