@@ -29,6 +29,8 @@ Advance = Callable[[int], None]
 CPU = torch.device("cpu")
 # Fewer pairs are drawn by the CPU before a GPU has started.
 _WORTH_GPU = 1024
+# For every two pairs: the matrices that all metrics together keep on a GPU, and what they take on the way.
+_GPU_BYTES = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +64,10 @@ def configured_metrics(entries: Sequence[Any], seed: int) -> list[Metric]:
 def score_pairs(
     config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: FeaturePairs, device: torch.device = CPU
 ) -> Scores:
-    """Score the kept pairs with every metric against every null that is asked for, many of them on a GPU given."""
+    """Score the kept pairs with every metric against every null that is asked for; many of them on the GPU, if given."""
     kept = pairs.kept_pairs()
     metrics = configured_metrics(config.metrics, config.seed)
-    if device.type == "cuda" and len(kept) >= _WORTH_GPU:
+    if _scores_on(device, len(kept)):
         a, b = (replace(side, decoder=torch.as_tensor(side.decoder, device=device)) for side in (a, b))
     x, y = a.decoder[kept.feature_a], b.decoder[kept.feature_b]
     kinds = [kind.value for kind in config.null.kinds]
@@ -102,6 +104,14 @@ def score_subspaces(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, tex
             keep,
             lambda name: progress.advance(task),
         )
+
+
+def _scores_on(device: torch.device, n_pairs: int) -> bool:
+    """Whether this is a GPU that is worth its while and has the memory."""
+    if device.type != "cuda" or n_pairs < _WORTH_GPU:
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return _GPU_BYTES * n_pairs**2 <= free
 
 
 def _metric(entry: Any, seed: int) -> Metric:
