@@ -64,7 +64,7 @@ def configured_metrics(entries: Sequence[Any], seed: int) -> list[Metric]:
 def score_pairs(
     config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: FeaturePairs, device: torch.device = CPU
 ) -> Scores:
-    """Score the kept pairs with every metric against every null that is asked for; many of them on the GPU, if given."""
+    """Score the kept pairs with every metric against every null that is asked for; many of them on a GPU given."""
     kept = pairs.kept_pairs()
     metrics = configured_metrics(config.metrics, config.seed)
     if _scores_on(device, len(kept)):
