@@ -1,7 +1,8 @@
 """Time and memory of the correlation engines: `python -m benchmarks.matching [--large] [--only sparse|dense]`.
 
 Sparse cases draw two sides whose feature frequencies follow rank^-0.7. Ratios are to the plain dense method (z-score,
-product, argmax), timed in the same run. Memory is what a call adds to the process at its peak (Linux only).
+product, argmax), timed in the same run on the CPU. Memory is what a call adds to the process at its peak (Linux only);
+where it computes on a CUDA device, what it takes there.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from benchmarks.matching_cases import (
     Case,
     draw_activations,
     draw_dense,
+    plain_dense_on_device,
     plain_dense_seconds,
 )
 
@@ -42,24 +44,29 @@ class Measured(NamedTuple):
     peak_bytes: int | None
 
 
-def measure(call: Callable[[], object], repeats: int) -> Measured:
-    """Median time, and peak memory beyond what the process held, of a call after one that warms up."""
-    if repeats > 1:
+def measure(call: Callable[[], object], repeats: int, device: str = "cpu") -> Measured:
+    """Median time, and peak memory beyond what there was, of a call after one that warms up."""
+    if repeats > 1 or device == "cuda":
         call()
     seconds, peaks = [], []
     for _ in range(repeats):
-        before = _start_peak()
+        before = _start_peak(device)
         start = time.perf_counter()
         call()
         if CUDA:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-        peaks.append(_status_bytes("VmHWM") - before)
-    return Measured(statistics.median(seconds), max(peaks) if _status_bytes("VmHWM") else None)
+        peak = torch.cuda.max_memory_allocated() if device == "cuda" else _status_bytes("VmHWM")
+        peaks.append(peak - before)
+    known = device == "cuda" or _status_bytes("VmHWM")
+    return Measured(statistics.median(seconds), max(peaks) if known else None)
 
 
-def _start_peak() -> int:
-    """Let the process's peak memory start from what it holds now, and return that."""
+def _start_peak(device: str) -> int:
+    """Let the peak start from what the process, or the device, holds now, and return that."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:  # the allocator keeps what earlier calls freed
         trim(0)
@@ -83,7 +90,7 @@ def add_row(table: Table, case: Case, engine: str, measured: Measured, dense: fl
         f"{case.d_sae:,}",
         f"{case.l0:,}",
         engine,
-        f"{seconds:.2f}",
+        f"{seconds:.2f}" if seconds > 0.1 else f"{seconds:.3f}",
         "" if peak is None else f"{peak / 1e9:.2f}",
         f"{dense / seconds:,.1f}" if dense < 100 * seconds else f"{dense / seconds:,.0f}",
         "" if gemm is None else f"{seconds / gemm:.2f}",
@@ -95,12 +102,15 @@ def measure_sparse(case: Case, table: Table, seed: int, repeats: int) -> None:
     rng = np.random.default_rng(seed)
     acts_a, acts_b = draw_activations(case, rng), draw_activations(case, rng)
     dense = plain_dense_seconds(case, rng)
-    for engine in ("walk", "tiles") if CUDA else ("walk",):
+    for engine, device in (("walk", "cpu"), ("tiles", "cuda")) if CUDA else (("walk", "cpu"),):
         for direction, k in CALLS:
-            run = _bound(best_partners, acts_a, acts_b, k, direction, engine=engine)
-            where = "walk" if engine == "walk" else "tiles on cuda"
-            add_row(table, case, f"{where}, {direction}, k={k}", measure(run, repeats), dense)
+            run = _bound(best_partners, acts_a, acts_b, k, direction, engine=engine, device=device)
+            found = measure(run, repeats, device)
+            add_row(table, case, f"{engine} on {device}, {direction}, k={k}", found, dense)
     table.add_row(f"{case.n_tokens:,}", f"{case.d_sae:,}", "", "plain dense", f"{dense:,.0f}", "", "1", "")
+    if CUDA:
+        on_device = Measured(plain_dense_on_device(case), None)
+        add_row(table, case, "plain dense on cuda", on_device, dense)
     table.add_section()
 
 
@@ -113,13 +123,13 @@ def measure_dense(case: Case, table: Table, seed: int, repeats: int, device: str
         kind = "partners at r = 0.5" if related else "no partners"
         for precision, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
             a, b = chunks.acts_a.to(dtype), chunks.acts_b.to(dtype)
-            gemm = measure(_bound(torch.matmul, a.T, b), repeats)
+            gemm = measure(_bound(torch.matmul, a.T, b), repeats, device)
             del a, b
             if related:
                 add_row(table, case, f"{device}: {precision} GEMM alone", gemm, dense)
             for direction in ("a_to_b", "both") if related else ("a_to_b",):
                 run = _bound(best_partners_dense, chunks, 1, direction, precision, device)
-                found = measure(run, repeats)
+                found = measure(run, repeats, device)
                 add_row(table, case, f"{device}: {precision}, {direction}, {kind}", found, dense, gemm.seconds)
     table.add_row(f"{case.n_tokens:,}", f"{case.d_sae:,}", f"{case.l0:,}", "plain dense", f"{dense:,.1f}", "", "1", "")
     table.add_section()

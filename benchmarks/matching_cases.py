@@ -1,6 +1,7 @@
 """What `benchmarks.matching` measures: its cases, and the plain dense method they are compared with."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from analogue.features import FeatureActivations
 
 FREQUENCY_EXPONENT = -0.7
-DENSE_WIDTH, DENSE_TOKENS = 2048, 30_000
+DENSE_WIDTH, DEVICE_WIDTH, DENSE_TOKENS = 2048, 32_768, 30_000
 N_CAUSES = 512
 
 
@@ -65,6 +66,25 @@ def plain_dense_seconds(case: Case, rng: np.random.Generator) -> float:
     end = time.perf_counter()
     ratio = case.d_sae / width
     return ((scored - start) * ratio + (end - scored) * ratio**2) * case.n_tokens / n_tokens
+
+
+def plain_dense_on_device(case: Case) -> float:
+    """The same on a CUDA device, in float32 torch, timed on at most `DEVICE_WIDTH` features and scaled likewise."""
+    width, n_tokens = min(case.d_sae, DEVICE_WIDTH), min(case.n_tokens, DENSE_TOKENS)
+    a, b = (torch.rand((n_tokens, width), device="cuda") for _ in range(2))
+    _device_seconds(lambda: (a[:, :512].T @ b[:, :512]).argmax(dim=1))  # the first call loads kernels
+    scored = _device_seconds(lambda: [side.sub_(side.mean(0)).div_(side.std(0, correction=0)) for side in (a, b)])
+    multiplied = _device_seconds(lambda: (a.T @ b / n_tokens).argmax(dim=1))
+    ratio = case.d_sae / width
+    return (scored * ratio + multiplied * ratio**2) * case.n_tokens / n_tokens
+
+
+def _device_seconds(call: Callable[[], object]) -> float:
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def _z_score(acts: np.ndarray) -> np.ndarray:

@@ -34,14 +34,17 @@ def test_the_share_of_products_counts_features_that_ever_fire() -> None:
 
 def test_the_engine_is_chosen_by_density_and_device_and_can_be_forced() -> None:
     sparse, dense, mixed = activations(0.05, 0.05), activations(0.5, 0.5), activations(0.01, 0.9)
-    for acts in (sparse, dense, mixed):
+    sparser = activations(0.003, 0.003, n=1000, d=200)
+    for acts in (sparser, sparse, dense, mixed):
         for engine in ("walk", "tiles", "dense"):
             assert chosen_engine(*acts, engine, None) == chosen_engine(*acts, engine, "cuda") == engine
     assert chosen_engine(*dense, "auto", "cpu") == chosen_engine(*dense, "auto", "cuda:1") == "dense"
     for acts in (sparse, mixed):
         assert chosen_engine(*acts, "auto", "cpu") == "walk"
-        assert chosen_engine(*acts, "auto", "cuda:1") == "tiles"
-        assert chosen_engine(*acts, "auto", None) == ("tiles" if torch.cuda.is_available() else "walk")
+        assert chosen_engine(*acts, "auto", "cuda:1") == "dense"
+    assert chosen_engine(*sparser, "auto", "cpu") == "walk"
+    assert chosen_engine(*sparser, "auto", "cuda:1") == "tiles"
+    assert chosen_engine(*sparser, "auto", None) == ("tiles" if torch.cuda.is_available() else "walk")
     with pytest.raises(ValueError, match="'dense', got 'gpu'"):
         best_partners(*sparse, engine="gpu")  # type: ignore[call-overload]
 

@@ -10,6 +10,9 @@ from analogue.training.standard import can_step_directly, standard_step
 from analogue.training.topk import can_step_sparsely, topk_step
 from tests.training.conftest import sae_of
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
+
 
 def shaken(sae, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -19,7 +22,8 @@ def shaken(sae, seed):
     return sae, generator
 
 
-def assert_same_step(sae, quick, step):
+def assert_same_step(sae, quick, sae_in, coefficients, dead, device):
+    sae, step = sae.to(device), TrainStepInput(sae_in.to(device), coefficients, dead.to(device), 0, False)
     other = copy.deepcopy(sae)
     expected, found = sae.training_forward_pass(step), quick(other, step)
     expected.loss.backward()
@@ -34,24 +38,25 @@ def assert_same_step(sae, quick, step):
         torch.testing.assert_close(one.grad, reference.grad, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("n_dead", [0, 3, 30])
 @pytest.mark.parametrize("rescale", [True, False])
 @pytest.mark.parametrize("centred", [True, False])
-def test_sparse_topk(n_dead, rescale, centred):
+def test_sparse_topk(n_dead, rescale, centred, device):
     made = sae_of("topk", k=5, rescale_acts_by_decoder_norm=rescale, apply_b_dec_to_input=centred)
     sae, generator = shaken(made, n_dead)
     dead = torch.zeros(48, dtype=torch.bool)
     dead[torch.randperm(48, generator=generator)[:n_dead]] = True
-    assert_same_step(sae, topk_step, TrainStepInput(torch.randn(40, 12, generator=generator), {}, dead, 0, False))
+    assert_same_step(sae, topk_step, torch.randn(40, 12, generator=generator), {}, dead, device)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("coefficient", [0.0, 0.7])
 @pytest.mark.parametrize("centred", [True, False])
-def test_direct_standard(coefficient, centred):
+def test_direct_standard(coefficient, centred, device):
     sae, generator = shaken(sae_of("standard", apply_b_dec_to_input=centred), 1)
     dead = torch.zeros(48, dtype=torch.bool)
-    step = TrainStepInput(torch.randn(40, 12, generator=generator), {"l1": coefficient}, dead, 0, False)
-    assert_same_step(sae, standard_step, step)
+    assert_same_step(sae, standard_step, torch.randn(40, 12, generator=generator), {"l1": coefficient}, dead, device)
 
 
 def test_other_saes_take_their_own_step():

@@ -9,8 +9,10 @@ from analogue.features import FeatureActivations
 
 Engine = Literal["auto", "walk", "tiles", "dense"]
 ENGINES = ("auto", "walk", "tiles", "dense")
-# A sparse product costs as much as this many dense ones (docs/performance.md: `python -m benchmarks.matching_density`).
-SPARSE_PRODUCT = 25
+# A product of the walk costs as much as this many dense ones; so does one of the tiles on a CUDA device. The dense
+# engine overtakes the one where both sides' features fire on a fifth of the tokens, the other where they do on 0.7 %
+# (docs/performance.md: `python -m benchmarks.matching_density`).
+SPARSE_PRODUCT_CPU, SPARSE_PRODUCT_DEVICE = 25, 20_000
 
 
 def default_device() -> str:
@@ -32,9 +34,10 @@ def chosen_engine(
         raise ValueError(f"expected engine {', '.join(map(repr, ENGINES))}, got {engine!r}")
     if engine != "auto":
         return engine
-    if SPARSE_PRODUCT * share_of_products(acts_a, acts_b) > 1:
+    on_cpu = torch.device(device or default_device()).type == "cpu"
+    if share_of_products(acts_a, acts_b) * (SPARSE_PRODUCT_CPU if on_cpu else SPARSE_PRODUCT_DEVICE) > 1:
         return "dense"
-    return "walk" if (device or default_device()) == "cpu" else "tiles"
+    return "walk" if on_cpu else "tiles"
 
 
 def share_of_products(acts_a: FeatureActivations, acts_b: FeatureActivations) -> float:

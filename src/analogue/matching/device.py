@@ -1,8 +1,8 @@
 """The sparse problem in tiles on a torch device: every feature of A by as many of B as fit in memory.
 
 One tile is a sparse matrix times a dense one: A's activations (n_live_a, n_tokens) by those of some features of B,
-zeros filled in. A product of two dense matrices is faster only where more than about a tenth of the entries are active
-(see docs/performance.md); of an SAE's it is a thousandth.
+zeros filled in. Of an SAE's activations a thousandth are active; where more than some 0.7 % are, the dense engine is
+faster (see docs/performance.md).
 """
 
 import warnings

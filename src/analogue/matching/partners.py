@@ -92,8 +92,8 @@ def best_partners(
         n_threads: of the walk; defaults to the cores this process may use. The answer does not depend on it.
         engine: "walk" is compiled for the CPU, "tiles" and "dense" run on any torch device; they agree to 1e-11.
             "auto" takes the dense one where more than a 25th of all products of two activations are not zero (both
-            sides' features fire on a fifth of the tokens: pre-activations), else the tiles where there is a CUDA
-            device (or `device` names another than the CPU), else the walk.
+            sides' features fire on a fifth of the tokens: pre-activations), on a CUDA device (the current one, or that
+            of `device`) more than a 20,000th (0.7 % of the tokens); else the tiles on a device, and the walk on a CPU.
         device: where tiles are computed; the current CUDA device, or the CPU without one, if None.
 
     Returns:

@@ -13,13 +13,10 @@ Rows = Float[Tensor, "batch d_in"]
 
 
 def can_step_sparsely(sae: Any) -> bool:
-    """Whether `topk_step` stands in for this SAE's own forward pass: TopK in float32, not autocast, on a CPU.
-
-    On a GPU dense products are the faster ones at the widths in use.
-    """
+    """Whether `topk_step` stands in for this SAE's own forward pass: TopK in float32, not autocast."""
     plain = type(sae) is TopKTrainingSAE and sae.cfg.normalize_activations in ("none", "expected_average_only_in")
-    on_cpu = sae.W_dec.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    return plain and sae.W_dec.dtype is torch.float32 and on_cpu
+    exact = sae.W_dec.dtype is torch.float32 and not torch.is_autocast_enabled(sae.W_dec.device.type)
+    return plain and exact
 
 
 def topk_step(sae: TopKTrainingSAE, step: TrainStepInput) -> TrainStepOutput:

@@ -1,9 +1,10 @@
 """Sparse activations through the dense engine, for features that fire on a good part of the tokens."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,11 +55,19 @@ def best_partners_filled(
         ValueError: there is no token, or see `best_partners`.
     """
     (rows_a, own_a, place_a), (rows_b, own_b, place_b) = _columns(acts_a, subset_a), _columns(acts_b, subset_b)
-    chunks = FilledChunks(rows_a, rows_b, device)
+    find: Callable[..., Any] = partial(
+        best_partners_dense,
+        FilledChunks(rows_a, rows_b, device),
+        k,
+        precision="float32" if torch.device(device).type == "cpu" else "tf32",
+        device=device,
+        subset_a=place_a,
+        subset_b=place_b,
+    )
     if direction == "both":
-        a, b = best_partners_dense(chunks, k, direction="both", device=device, subset_a=place_a, subset_b=place_b)
+        a, b = find(direction="both")
         return _in_full_numbering(a, own_b), _in_full_numbering(b, own_a)
-    found = best_partners_dense(chunks, k, direction, device=device, subset_a=place_a, subset_b=place_b)
+    found: BestPartners = find(direction=direction)
     return _in_full_numbering(found, own_b if direction == "a_to_b" else own_a)
 
 
