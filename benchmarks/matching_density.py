@@ -1,12 +1,11 @@
-"""Where the dense engine overtakes the walk: `python -m benchmarks.matching_density`.
+"""Where the dense engine overtakes the sparse ones: `python -m benchmarks.matching_density [--device cuda]`.
 
-Both pair the same activations, of which a growing share is not zero; each feature of B's first half follows one of A.
-Seconds are those of the CPU, of all threads together, so that other work on the machine does not count.
+All pair the same activations, of which a growing share is not zero; each feature of B's first half follows one of A. On
+the CPU, seconds are those of all threads together, so that other work on the machine does not count.
 """
 
 import argparse
 import time
-from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -14,9 +13,10 @@ from rich.table import Table
 
 from analogue.features import FeatureActivations
 from analogue.matching import best_partners
-from analogue.matching.choice import chosen_engine, share_of_products
+from analogue.matching.choice import Engine, chosen_engine, share_of_products
 
-ACTIVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+ACTIVE = {"cpu": (0.05, 0.1, 0.15, 0.2, 0.3, 0.5), "cuda": (0.003, 0.01, 0.03, 0.1, 0.3)}
+ENGINES: dict[str, tuple[Engine, ...]] = {"cpu": ("walk", "dense"), "cuda": ("walk", "tiles", "dense")}
 
 
 def draw(n_tokens: int, d_sae: int, active: float, rng: np.random.Generator) -> list[FeatureActivations]:
@@ -31,32 +31,34 @@ def draw(n_tokens: int, d_sae: int, active: float, rng: np.random.Generator) -> 
     return [FeatureActivations.from_dense(side) for side in sides]
 
 
-def cpu_seconds(acts: list[FeatureActivations], engine: Literal["walk", "dense"]) -> float:
-    """Of one call, on the CPU."""
-    start = time.process_time()
-    best_partners(*acts, engine=engine, device="cpu")
-    return time.process_time() - start
+def seconds(acts: list[FeatureActivations], engine: Engine, device: str) -> float:
+    """Of one call."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    best_partners(*acts, engine=engine, device=device)
+    return clock() - start
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=tuple(ACTIVE), default="cpu")
     parser.add_argument("--n-tokens", type=int, default=2000)
     parser.add_argument("--d-sae", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    device, engines = arguments.device, ENGINES[arguments.device]
     rng = np.random.default_rng(arguments.seed)
     warm_up = draw(50, 64, 0.3, rng)  # compiles
-    cpu_seconds(warm_up, "walk"), cpu_seconds(warm_up, "dense")
-    table = Table(title=f"Best partners of {arguments.d_sae:,} features, {arguments.n_tokens:,} tokens, on the CPU")
-    for name in ("active", "products", "walk, s", "dense, s", "walk / dense", "auto takes"):
+    for engine in engines:
+        seconds(warm_up, engine, device)
+    table = Table(title=f"Best partners of {arguments.d_sae:,} features, {arguments.n_tokens:,} tokens, on {device}")
+    for name in ("active", "products", *(f"{engine}, s" for engine in engines), "auto takes"):
         table.add_column(name, justify="right")
-    for active in ACTIVE:
+    for active in ACTIVE[device]:
         acts = draw(arguments.n_tokens, arguments.d_sae, active, rng)
-        walk, dense = cpu_seconds(acts, "walk"), cpu_seconds(acts, "dense")
-        chosen = chosen_engine(*acts, "auto", "cpu")
-        numbers = (f"{share_of_products(*acts):.2%}", f"{walk:.1f}", f"{dense:.1f}", f"{walk / dense:.2f}")
-        table.add_row(f"{active:.0%}", *numbers, chosen)
+        found = (f"{seconds(acts, engine, device):.2f}" for engine in engines)
+        table.add_row(f"{active:.1%}", f"{share_of_products(*acts):.3%}", *found, chosen_engine(*acts, "auto", device))
     Console().print(table)
 
 

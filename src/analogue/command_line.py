@@ -112,6 +112,7 @@ def quieten() -> None:
         ".*TreeSpec.*",
         ".*torch.jit.*",
         ".*Sparse CSR tensor support.*",
+        ".*Sparse invariant checks.*",
         ".*your dataloader is not resumable.*",  # training's streams are, by the module that opens them
         ".*dirpath has changed.*",
         ".*Checkpoint directory .* exists and is not empty.*",

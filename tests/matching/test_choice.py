@@ -32,7 +32,8 @@ def test_the_share_of_products_counts_features_that_ever_fire() -> None:
         assert share_of_products(*[FeatureActivations.from_dense(nothing)] * 2) == 0
 
 
-def test_the_engine_is_chosen_by_density_and_device_and_can_be_forced() -> None:
+def test_the_engine_is_chosen_by_density_and_device_and_can_be_forced(monkeypatch) -> None:
+    monkeypatch.setattr("analogue.matching.choice.usable_cores", lambda: 2)
     sparse, dense, mixed = activations(0.05, 0.05), activations(0.5, 0.5), activations(0.01, 0.9)
     sparser = activations(0.003, 0.003, n=1000, d=200)
     for acts in (sparser, sparse, dense, mixed):
@@ -44,6 +45,7 @@ def test_the_engine_is_chosen_by_density_and_device_and_can_be_forced() -> None:
         assert chosen_engine(*acts, "auto", "cuda:1") == "dense"
     assert chosen_engine(*sparser, "auto", "cpu") == "walk"
     assert chosen_engine(*sparser, "auto", "cuda:1") == "tiles"
+    assert chosen_engine(*sparser, "auto", "cuda:1", n_threads=8) == "walk"
     assert chosen_engine(*sparser, "auto", None) == ("tiles" if torch.cuda.is_available() else "walk")
     with pytest.raises(ValueError, match="'dense', got 'gpu'"):
         best_partners(*sparse, engine="gpu")  # type: ignore[call-overload]

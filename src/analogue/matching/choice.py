@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from analogue.cores import usable_cores
 from analogue.features import FeatureActivations
 
 Engine = Literal["auto", "walk", "tiles", "dense"]
@@ -13,6 +14,8 @@ ENGINES = ("auto", "walk", "tiles", "dense")
 # engine overtakes the one where both sides' features fire on a fifth of the tokens, the other where they do on 0.7 %
 # (docs/performance.md: `python -m benchmarks.matching_density`).
 SPARSE_PRODUCT_CPU, SPARSE_PRODUCT_DEVICE = 25, 20_000
+# On so many cores the walk takes as long as the tiles on a GPU.
+CORES_OF_A_DEVICE = 8
 
 
 def default_device() -> str:
@@ -21,11 +24,16 @@ def default_device() -> str:
 
 
 def chosen_engine(
-    acts_a: FeatureActivations, acts_b: FeatureActivations, engine: Engine, device: str | None
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    engine: Engine,
+    device: str | None,
+    n_threads: int | None = None,
 ) -> Literal["walk", "tiles", "dense"]:
-    """What "auto" stands for: the dense engine for dense activations, else tiles on a device and the walk on a CPU.
+    """What "auto" stands for: the dense engine for dense activations, else the walk, or tiles where cores are few.
 
-    It depends on the activations of both whole sides alone, so that ranks that pair shares of them agree.
+    Whether it is the dense engine, which shares features out otherwise, depends on the activations of both whole sides
+    and the kind of device alone: ranks that pair shares of them agree.
 
     Raises:
         ValueError: the engine is none of the four.
@@ -37,7 +45,7 @@ def chosen_engine(
     on_cpu = torch.device(device or default_device()).type == "cpu"
     if share_of_products(acts_a, acts_b) * (SPARSE_PRODUCT_CPU if on_cpu else SPARSE_PRODUCT_DEVICE) > 1:
         return "dense"
-    return "walk" if on_cpu else "tiles"
+    return "walk" if on_cpu or (n_threads or usable_cores()) >= CORES_OF_A_DEVICE else "tiles"
 
 
 def share_of_products(acts_a: FeatureActivations, acts_b: FeatureActivations) -> float:

@@ -54,7 +54,7 @@ def _rank(a: Operand, b: Operand, k: int, device: str, tile_bytes: int | None, b
     own, other = _by_feature(a, device), _by_feature(b, device)
     forward, reverse = _nobody(a.n_live, k, device), _nobody(b.n_live, k, device)
     if a.n_live and b.n_live:
-        rows = _sparse(own.acts, device)
+        rows = sparse_on(device, own.acts)
         width = _width(a.n_live, len(a.indptr) - 1, device, tile_bytes)
         for start in range(0, b.n_live, width):
             block = slice(start, start + width)
@@ -103,11 +103,12 @@ def _by_feature(operand: Operand, device: str) -> _Features:
     return _Features(order, acts, _on(device, operand.features[order]), _on(device, operand.mean_over_sd[order]))
 
 
-def _sparse(acts: csr_array, device: str) -> Tensor:
+def sparse_on(device: str, acts: csr_array) -> Tensor:
+    """A sparse matrix on a device."""
     index = np.int32 if acts.nnz <= np.iinfo(np.int32).max else np.int64
     indptr, indices = _on(device, acts.indptr.astype(index)), _on(device, acts.indices.astype(index))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse (CSR tensor support|invariant checks)")
         return torch.sparse_csr_tensor(indptr, indices, _on(device, acts.data), acts.shape, check_invariants=False)
 
 

@@ -93,7 +93,8 @@ def best_partners(
         engine: "walk" is compiled for the CPU, "tiles" and "dense" run on any torch device; they agree to 1e-11.
             "auto" takes the dense one where more than a 25th of all products of two activations are not zero (both
             sides' features fire on a fifth of the tokens: pre-activations), on a CUDA device (the current one, or that
-            of `device`) more than a 20,000th (0.7 % of the tokens); else the tiles on a device, and the walk on a CPU.
+            of `device`) more than a 20,000th (0.7 % of the tokens); else the walk, which 8 cores take as fast as a GPU
+            its tiles, or the tiles where there is a GPU and fewer cores.
         device: where tiles are computed; the current CUDA device, or the CPU without one, if None.
 
     Returns:
@@ -113,7 +114,7 @@ def best_partners(
     """
     check_arguments(acts_a, acts_b, k, direction, n_threads)
     subset_a, subset_b = as_indices(subset_a, acts_a.d_sae, "subset_a"), as_indices(subset_b, acts_b.d_sae, "subset_b")
-    engine = chosen_engine(acts_a, acts_b, engine, device)
+    engine = chosen_engine(acts_a, acts_b, engine, device, n_threads)
     if engine == "dense":
         from analogue.matching.dense.filled import best_partners_filled
 

@@ -77,7 +77,7 @@ def best_partners_of_slice(
     if direction not in ("a_to_b", "b_to_a"):
         raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")
     check_arguments(acts_a, acts_b, k, direction, n_threads)
-    engine = chosen_engine(acts_a, acts_b, engine, device)
+    engine = chosen_engine(acts_a, acts_b, engine, device, n_threads)
     claiming, other = (acts_a, acts_b) if direction == "a_to_b" else (acts_b, acts_a)
     if engine == "dense":
         share = np.array_split(np.arange(claiming.d_sae), n_ranks)[rank]

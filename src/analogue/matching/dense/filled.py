@@ -1,6 +1,5 @@
 """Sparse activations through the dense engine, for features that fire on a good part of the tokens."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -89,7 +88,6 @@ def _in_full_numbering(found: BestPartners, features: Features) -> BestPartners:
 def _filled(rows: csr_array, device: str) -> torch.Tensor:
     if torch.device(device).type == "cpu":
         return torch.from_numpy(rows.toarray())
-    indptr, indices, values = (torch.from_numpy(each).to(device) for each in (rows.indptr, rows.indices, rows.data))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(indptr, indices, values, rows.shape, check_invariants=False).to_dense()
+    from analogue.matching.device import sparse_on
+
+    return sparse_on(device, rows).to_dense()
