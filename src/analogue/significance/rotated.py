@@ -11,12 +11,16 @@ from analogue.features import FeatureActivations
 from analogue.matching import Standardised
 from analogue.significance.result import SimilarityResult, against_null
 from analogue.significance.shuffle import Progress
+from analogue.significance.threads import map_over_threads
 
 # Directions looked along at a time: with 30,000 tokens, 250 MB.
 _BLOCK = 1024
 # The largest rotation that is drawn whole: a decomposition of seconds. In more dimensions random directions are as good
 # as orthogonal.
 _LARGEST_ROTATION = 4096
+# Rotations up to here are drawn side by side, on one thread each: several threads of one small decomposition wait for
+# each other, on a machine with other work for 16 times as long as it takes. Larger ones would need too much memory.
+_SIDE_BY_SIDE = 2048
 # Of B's summed squares, what a direction may have by rounding alone.
 _ROUNDING = 1e-12
 
@@ -69,9 +73,15 @@ def correlations_against_rotations(
         raise ValueError(f"expected both sides on the same tokens, got {acts.n_tokens} and {other.n_tokens}")
     b = other.to_scipy().astype(np.float64)
     highest = _highest_along(Standardised.of(acts).take(features), b)
+    d_b = b.shape[1]
+
+    def draw_one(i: int) -> Float64[np.ndarray, " n_features"]:
+        return highest(random_directions(d_b, d_b, [seed, i]))
+
     draws = np.empty((n, len(features)))
-    for i in range(n):
-        draws[i] = highest(random_directions(b.shape[1], b.shape[1], [seed, i]))
+    side_by_side = map_over_threads(draw_one, range(n), worth_threads=True)
+    for i, drawn in enumerate(side_by_side if d_b <= _SIDE_BY_SIDE else map(draw_one, range(n))):
+        draws[i] = drawn
         if progress is not None:
             progress(i + 1)
     baseline, score = draws.mean(axis=0), float(correlation.mean())
