@@ -31,15 +31,15 @@ class Pairing:
     funnel: list[tuple[str, int]]
 
 
-def configured_rule(config: MatchingConfig, a: Side, b: Side) -> PairingRule:
-    """The pairing rule; ranks share its work.
+def configured_rule(config: MatchingConfig, a: Side, b: Side, device: str | None = None) -> PairingRule:
+    """The pairing rule; ranks share its work, and do it on the device, or where it is done soonest.
 
     Raises:
         UserError: decoder rows are to be compared that have no common basis.
     """
     rule = pairing_rule(config.rule.value)
     if config.rule is not Rule.cosine:
-        return partial(rule, find=best_partners_on_ranks)
+        return partial(rule, find=partial(best_partners_on_ranks, device=device))
     if a.model.d_model != b.model.d_model:
         problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
         raise UserError("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")

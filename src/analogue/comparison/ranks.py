@@ -19,6 +19,7 @@ def best_partners_on_ranks(
     direction: str = "a_to_b",
     subset_a: Sized | None = None,
     subset_b: Sized | None = None,
+    device: str | None = None,
 ) -> Any:
     """`best_partners`, each rank correlating a slice of the claiming features; every rank gets the whole result.
 
@@ -27,10 +28,11 @@ def best_partners_on_ranks(
     """
     n_ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if n_ranks == 1 or _is_part(subset_a, acts_a) or _is_part(subset_b, acts_b):
-        return best_partners(acts_a, acts_b, k, direction, subset_a=subset_a, subset_b=subset_b)  # type: ignore
+        return best_partners(acts_a, acts_b, k, direction, subset_a, subset_b, device=device)  # type: ignore
     if direction == "both":
-        return tuple(best_partners_on_ranks(acts_a, acts_b, k, each) for each in ("a_to_b", "b_to_a"))
-    share = best_partners_of_slice(acts_a, acts_b, dist.get_rank(), n_ranks, k, direction)  # type: ignore[arg-type]
+        both = ("a_to_b", "b_to_a")
+        return tuple(best_partners_on_ranks(acts_a, acts_b, k, each, device=device) for each in both)
+    share = best_partners_of_slice(acts_a, acts_b, dist.get_rank(), n_ranks, k, direction, device=device)  # type: ignore
     ranks = Ranks(dist.group.WORLD)
     return BestPartners(*(ranks.concatenate(_as_tensor(column)).cpu().numpy() for column in share))
 

@@ -46,7 +46,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     b = open_side("b", config.model_b, config.sae_b, config.layer_b)
     reading = read_corpus(config, a, b)
     stopwatch.lap("open")
-    rule = configured_rule(config.matching, a, b)
+    rule = configured_rule(config.matching, a, b, "cpu" if config.trainer.get("accelerator") == "cpu" else None)
     gathered, is_global_zero, device = gather_activations(config, [a, b], reading)
     stopwatch.lap("activations")
     with Console().status("pairing features"):
