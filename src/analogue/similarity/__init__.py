@@ -3,9 +3,10 @@
 from analogue.similarity.cca import cca
 from analogue.similarity.cka import cka, cka_debiased, cka_rbf
 from analogue.similarity.cross_validated import svcca_cross_validated
-from analogue.similarity.dissimilarity import centred_ranks, dissimilarities
-from analogue.similarity.inputs import MINIMUM_PAIRS, kernels, namespace, stays_in_place
-from analogue.similarity.metric import Metric, Permutation, Scorer
+from analogue.similarity.dissimilarity import dissimilarities
+from analogue.similarity.inputs import MINIMUM_PAIRS, Permutation, namespace, stays_in_place
+from analogue.similarity.kernels import kernels
+from analogue.similarity.metric import Metric, Scorer
 from analogue.similarity.neighbours import mutual_knn
 from analogue.similarity.procrustes import procrustes
 from analogue.similarity.pwcca import pwcca
@@ -21,7 +22,6 @@ __all__ = [
     "Permutation",
     "Scorer",
     "cca",
-    "centred_ranks",
     "cka",
     "cka_debiased",
     "cka_rbf",

@@ -6,8 +6,8 @@ from typing import Any
 from jaxtyping import Float
 
 from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import as_pairs, namespace
-from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.inputs import Permutation, as_pairs, namespace
+from analogue.similarity.metric import Metric, Scorer, undefined
 from analogue.similarity.svcca import mean_canonical_correlation, svcca_warnings
 
 

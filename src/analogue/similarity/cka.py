@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from analogue.similarity.inputs import Array, as_pairs, centred, fill_diagonal, kernels, namespace
-from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.inputs import Array, Permutation, as_pairs, centred, fill_diagonal, namespace
+from analogue.similarity.kernels import kernels
+from analogue.similarity.metric import Metric, Scorer, undefined
 
 MINIMUM_DEBIASED_PAIRS = 4
 # A centred kernel this small beside the kernel is rounding.

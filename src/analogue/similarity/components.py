@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from analogue.similarity.inputs import EPSILON, Array, as_array, centred, kernels, namespace
+from analogue.similarity.inputs import EPSILON, Array, as_array, centred, namespace
+from analogue.similarity.kernels import kernels
 
 
 class Components(NamedTuple):

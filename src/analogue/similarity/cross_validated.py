@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import EPSILON, Array, as_pairs, namespace
-from analogue.similarity.metric import Metric, Permutation, Scorer
+from analogue.similarity.inputs import EPSILON, Array, Permutation, as_pairs, namespace
+from analogue.similarity.metric import Metric, Scorer
 from analogue.similarity.svcca import VARIANCE
 
 # Three pairs a half: with two, every correlation is 1 or -1.

@@ -1,12 +1,12 @@
-"""Representational dissimilarity matrices (RDMs) and their ranks."""
+"""Representational dissimilarity matrices (RDMs)."""
 
 import math
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float64
 
-from analogue.similarity.inputs import Array, centred, kernels, namespace
+from analogue.similarity.inputs import Array, centred, namespace
+from analogue.similarity.kernels import kernels
 
 Inner = Literal["euclidean", "correlation", "cosine"]
 INNER = ("euclidean", "correlation", "cosine")
@@ -39,17 +39,3 @@ def vary(distances: Float64[Array, " n_distances"], inner: Inner = "euclidean") 
     """Whether distances are all defined and differ by more than rounding."""
     scale = distances.max() if inner == "euclidean" else 1.0
     return bool(distances.max() - distances.min() > _ROUNDING * scale)
-
-
-def centred_ranks(values: Float64[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    """Twice the ranks, average ranks for ties, less twice their mean: integers, so exact in 4 bytes."""
-    n = len(values)
-    order = np.argsort(values)
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    ends = np.append(starts[1:], n)
-    dtype = np.int32 if n < 2**31 else np.int64
-    ranks = np.empty(n, dtype=dtype)
-    # Ties hold the ranks start + 1 to end: twice their mean is start + 1 + end, and n + 1 twice the mean of all.
-    ranks[order] = np.repeat((starts + ends - n).astype(dtype), ends - starts)
-    return ranks

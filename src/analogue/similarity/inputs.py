@@ -4,12 +4,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 
 MINIMUM_PAIRS = 3
 EPSILON = float(np.finfo(np.float64).eps)
 Array = Any
 """A NumPy array, or a torch tensor on a device: formulas are written in the words that NumPy and torch share."""
+Permutation = Int64[np.ndarray, " n_pairs"]
 
 
 def as_pairs(
@@ -59,17 +60,6 @@ def namespace(matrix: Array) -> ModuleType:
     import torch
 
     return torch
-
-
-def kernels(matrix: Array) -> ModuleType:
-    """`on_cpu` or `on_device`: the steps for which NumPy and torch have no common name, or no common fast way."""
-    if is_tensor(matrix):
-        from analogue.similarity import on_device
-
-        return on_device
-    from analogue.similarity import on_cpu
-
-    return on_cpu
 
 
 def centred(matrix: Float64[Array, "n d"]) -> Float64[Array, "n d"]:

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 
-from analogue.similarity.inputs import MINIMUM_PAIRS, as_array, as_pairs
+from analogue.similarity.inputs import MINIMUM_PAIRS, Permutation, as_array, as_pairs
 
-Permutation = Int64[np.ndarray, " n_pairs"]
 Scorer = Callable[[Permutation], float]
 
 

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from jaxtyping import Float, Float64, Int64
 
-from analogue.similarity.inputs import Array, as_pairs, fill_diagonal, kernels, namespace, varying
-from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.inputs import Array, Permutation, as_pairs, fill_diagonal, namespace, varying
+from analogue.similarity.kernels import kernels
+from analogue.similarity.metric import Metric, Scorer, undefined
 
 K = 10
 Agreement = Literal["overlap", "jaccard"]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from analogue.similarity.metric import Permutation
+from analogue.similarity.inputs import Permutation
 
 # Of the largest eigenvalue, what eigenvectors of a Gram matrix must have to be orthonormal singular vectors to 1e-11.
 _PRECISE = 1e-5

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from analogue.cores import usable_cores
-from analogue.similarity.metric import Permutation
+from analogue.similarity.inputs import Permutation
 
 # Below, a draw takes less than starting a thread on it is worth.
 _WORTH_THREADS = 1024

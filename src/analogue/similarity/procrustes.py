@@ -5,7 +5,8 @@ from typing import Any
 from jaxtyping import Float
 
 from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import as_pairs, kernels, namespace
+from analogue.similarity.inputs import as_pairs, namespace
+from analogue.similarity.kernels import kernels
 from analogue.similarity.metric import Metric, Scorer, undefined
 
 

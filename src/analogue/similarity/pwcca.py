@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from analogue.similarity.components import Components, principal_components
-from analogue.similarity.inputs import Array, as_array, as_pairs, namespace, varying
-from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.inputs import Array, Permutation, as_array, as_pairs, namespace, varying
+from analogue.similarity.metric import Metric, Scorer, undefined
 
 Weights = Literal["published", "canonical"]
 WEIGHTS = ("published", "canonical")

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
 from analogue.similarity.dissimilarity import Inner, dissimilarities, vary
-from analogue.similarity.inputs import Array, as_array, as_pairs, is_tensor, kernels, namespace
-from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.inputs import Array, Permutation, as_array, as_pairs, is_tensor, namespace
+from analogue.similarity.kernels import kernels
+from analogue.similarity.metric import Metric, Scorer, undefined
 
 Outer = Literal["spearman", "pearson", "kendall"]
 OUTER = ("spearman", "pearson", "kendall")

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from analogue.similarity.components import floor_warnings, n_principal_components, principal_components
-from analogue.similarity.inputs import Array, as_pairs, is_tensor, kernels
-from analogue.similarity.metric import Metric, Permutation, Scorer, undefined
+from analogue.similarity.inputs import Array, Permutation, as_pairs, is_tensor
+from analogue.similarity.kernels import kernels
+from analogue.similarity.metric import Metric, Scorer, undefined
 
 VARIANCE = 0.99
 # Up to here products take no time to speak of.
