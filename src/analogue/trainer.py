@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import RichProgressBar
 
 from analogue.cores import usable_cores
@@ -18,14 +18,20 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
     """A trainer from the `trainer` section of a configuration, and what no configuration may change.
 
     Raises:
-        UserError: Lightning refuses the settings, or the machine has too few cores for them.
+        UserError: Lightning refuses the settings, they ask for a device without float64, or the machine has too few
+            cores for them.
     """
+    if settings.get("accelerator", "auto") == "auto" and MPSAccelerator.is_available():
+        settings = {**settings, "accelerator": "cpu"}
     bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:
         # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
         trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise _refused(settings, first_line(error)) from error
+    if isinstance(trainer.accelerator, MPSAccelerator):
+        problem = "is a device without float64, in which statistics are summed; use cpu, or a CUDA device"
+        raise UserError("trainer.accelerator", settings.get("accelerator"), problem)
     most = RANKS_PER_CORE * usable_cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
         raise UserError("trainer.devices", trainer.num_devices, f"this machine's cores serve at most {most} processes")

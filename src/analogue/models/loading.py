@@ -60,6 +60,9 @@ class LanguageModel:
     def load(self, dtype: str = "float32", with_head: bool = False) -> ResidualStream:
         """Read the weights, for inference, in `dtype`; from the hub if they are not in its cache.
 
+        Files are mapped into memory: where they hold another dtype, their pages add to the process's memory until they
+        are wanted elsewhere.
+
         Args:
             dtype: of the weights.
             with_head: whether the stream's `model` can predict tokens, too.
