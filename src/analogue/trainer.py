@@ -21,21 +21,27 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         UserError: Lightning refuses the settings, they ask for a device without float64, or the machine has too few
             cores for them.
     """
-    if settings.get("accelerator", "auto") == "auto" and MPSAccelerator.is_available():
-        settings = {**settings, "accelerator": "cpu"}
+    settings = _with_float64(settings)
     bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:
         # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
         trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise _refused(settings, first_line(error)) from error
-    if isinstance(trainer.accelerator, MPSAccelerator):
-        problem = "is a device without float64, in which statistics are summed; use cpu, or a CUDA device"
-        raise UserError("trainer.accelerator", settings.get("accelerator"), problem)
     most = RANKS_PER_CORE * usable_cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
         raise UserError("trainer.devices", trainer.num_devices, f"this machine's cores serve at most {most} processes")
     return trainer
+
+
+def _with_float64(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings that do without an Apple GPU, which has no float64 for sums over many tokens."""
+    accelerator = settings.get("accelerator", "auto")
+    if not MPSAccelerator.is_available():
+        return settings
+    if accelerator in ("gpu", "mps"):
+        raise UserError("trainer.accelerator", accelerator, "is a device without float64 here; use cpu")
+    return {**settings, "accelerator": "cpu"} if accelerator == "auto" else settings
 
 
 def _refused(settings: Mapping[str, Any], reason: str) -> UserError:
