@@ -24,6 +24,7 @@ from analogue.comparison.run import compare, feature_space, filter_pairs, gather
 from analogue.comparison.scoring import score_pairs
 from analogue.comparison.side import open_side
 from analogue.composition import typed
+from analogue.trainer import open_trainer
 
 CONF = Path(__file__).parent.parent / "conf"
 METRICS = {"SVCCA": "svcca", "one component": "svcca_pc1", "RSA": "rsa", "mean r": "mean_correlation"}
@@ -80,7 +81,7 @@ def compared_on_spans_of(direction: str, *other: str) -> tuple[list[int], list[S
     assert aligned is not None
     spans_of_b = replace(aligned, a=aligned.b, span_a=aligned.span_b)
     reading = Reading({"a": aligned.b, "b": aligned.b}, spans_of_b, spanned.alignment.aggregation.value)
-    activations = gather_activations(plain, [a, b], reading)[0].activations
+    activations = gather_activations(plain, open_trainer(plain.trainer, logger=False), [a, b], reading).activations
     acts = [reading.on_units(side.label, activations[side.label].activations) for side in (a, b)]
     spaces = [feature_space(side, each, reading.units(side), plain) for side, each in zip((a, b), acts, strict=True)]
     claims = configured_rule(plain.matching, a, b)(*acts, plain.matching.direction.value)

@@ -122,6 +122,7 @@ class ComparisonModule(L.LightningModule):
         self._reservation.close()
         self._modules.clear()
         self.sides, self.passes, self.evidence = {}, [], {}
+        torch.cuda.empty_cache()  # pairing and nulls look for what is free
 
     def _pass_of(self, side: Side) -> tuple[str, str]:
         """Sides with the same one share a model's pass over their tokens."""

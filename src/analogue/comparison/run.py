@@ -4,8 +4,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import lightning as L
 import pyarrow as pa
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
@@ -47,18 +47,19 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     reading = read_corpus(config, a, b)
     stopwatch.lap("open")
     rule = configured_rule(config.matching, a, b, "cpu" if config.trainer.get("accelerator") == "cpu" else None)
-    gathered, is_global_zero, device = gather_activations(config, [a, b], reading)
+    trainer = open_trainer(config.trainer, logger=False)
+    gathered = gather_activations(config, trainer, [a, b], reading)
     stopwatch.lap("activations")
     with Console().status("pairing features"):
         acts = {label: reading.on_units(label, each.activations) for label, each in gathered.activations.items()}
         claims = rule(acts["a"], acts["b"], config.matching.direction.value)  # each rank does a share
-        if not is_global_zero:
+        if not trainer.is_global_zero:
             return None
         units = reading.units(a)
         space_a, space_b = (feature_space(side, acts[side.label], units, config) for side in (a, b))
         pairing = filter_pairs(config, [a, b], claims, space_a, space_b)
     stopwatch.lap("pairing")
-    scores = score_pairs(config, space_a, space_b, pairing.pairs, device)
+    scores = score_pairs(config, space_a, space_b, pairing.pairs, trainer.strategy.root_device)
     stopwatch.lap("scores")
     concepts: list[ConceptResult] = []
     if config.concepts.keywords:
@@ -72,20 +73,16 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     return result
 
 
-def gather_activations(
-    config: CompareConfig, sides: list[Side], reading: Reading
-) -> tuple[Gathered, bool, torch.device]:
-    """Run the evaluation loop; returns what it gathered, whether this is rank 0, and the rank's device."""
-    trainer = open_trainer(config.trainer, logger=False)
+def gather_activations(config: CompareConfig, trainer: L.Trainer, sides: list[Side], reading: Reading) -> Gathered:
+    """Run the evaluation loop; returns what it gathered."""
     store = _open_store(config.cache)
     companions = partial(open_companions, config=config)
     module = ComparisonModule(sides, reading.fingerprints(), str(trainer.precision), store, companions)
     try:
         trainer.test(module, TokenDataModule(reading.streams(), config.data.batch_size), verbose=False)
-        gathered = module.gathered()
+        return module.gathered()
     finally:
         module.release()
-    return gathered, trainer.is_global_zero, trainer.strategy.root_device
 
 
 def report(cfg: DictConfig, result: ComparisonResult, pairs: pa.Table, nulls: pa.Table) -> None:
