@@ -8,7 +8,6 @@ where it computes on a CUDA device, what it takes there.
 import argparse
 import ctypes
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analogue.matching import TokenChunks, best_partners, best_partners_dense
+from benchmarks.clock import now
 from benchmarks.matching_cases import (
     DENSE,
     DENSE_TOKENS,
@@ -51,11 +51,9 @@ def measure(call: Callable[[], object], repeats: int, device: str = "cpu") -> Me
     seconds, peaks = [], []
     for _ in range(repeats):
         before = _start_peak(device)
-        start = time.perf_counter()
+        start = now()
         call()
-        if CUDA:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
         peak = torch.cuda.max_memory_allocated() if device == "cuda" else _status_bytes("VmHWM")
         peaks.append(peak - before)
     known = device == "cuda" or _status_bytes("VmHWM")

@@ -5,13 +5,14 @@ the activations are too dense for `best_partners`, and better off with `best_par
 """
 
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.clock import now
 
 N_TOKENS, N_ROWS, N_COLUMNS = 8192, 2048, 1024
 DENSITIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
@@ -21,11 +22,9 @@ def median_seconds(call: Callable[[], object], repeats: int = 5) -> float:
     """Median time of a call, after one that warms up."""
     seconds = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start = now()
         call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return statistics.median(seconds[1:])
 
 

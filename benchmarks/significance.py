@@ -7,7 +7,6 @@ held to the same naive loop on the CPU. Run it with `python -m benchmarks.signif
 
 import argparse
 import resource
-import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +20,7 @@ from scipy.stats import rankdata
 from analogue.significance import draw_shuffles
 from analogue.significance.threads import blas_threads_for
 from analogue.similarity import METRICS
+from benchmarks.clock import now
 
 D_A, D_B = 512, 768
 SHUFFLES = 1000
@@ -90,11 +90,9 @@ def measure(name: str, x: np.ndarray, y: np.ndarray, n_draws: int, seed: int, de
 
 def timed(call: Callable[[], T]) -> tuple[float, T]:
     """Seconds and answer of a call, a GPU's work included."""
-    start = time.perf_counter()
+    start = now()
     answer = call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, answer
+    return now() - start, answer
 
 
 def main() -> None:

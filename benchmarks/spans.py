@@ -28,7 +28,6 @@ from analogue.trainer import open_trainer
 
 CONF = Path(__file__).parent.parent / "conf"
 METRICS = {"SVCCA": "svcca", "one component": "svcca_pc1", "RSA": "rsa", "mean r": "mean_correlation"}
-B_TO_A = "matching.direction=b_to_a"
 RANDOM = "model_a.randomize=weights"
 Score = dict[str, Any]
 """As it stands in a record."""
@@ -45,7 +44,7 @@ def main() -> None:
     quieten()
     print(f"| A | compared on | pairs through the filters | {' | '.join(f'{name} (null, p)' for name in METRICS)} |")
     print(f"|{' --- |' * (3 + len(METRICS))}")
-    for direction in ("matching.direction=a_to_b", B_TO_A):
+    for direction in ("matching.direction=a_to_b", "matching.direction=b_to_a"):
         print_row(f"`stories-6`, {direction[-6:]}", "tokens", *compared(direction))
         print_row("`stories-6`", "the spans below", *compared_on_spans_of(direction, *other))
         print_row("retokenised", "spans", *compared(direction, *other))
@@ -81,10 +80,11 @@ def compared_on_spans_of(direction: str, *other: str) -> tuple[list[int], list[S
     assert aligned is not None
     spans_of_b = replace(aligned, a=aligned.b, span_a=aligned.span_b)
     reading = Reading({"a": aligned.b, "b": aligned.b}, spans_of_b, spanned.alignment.aggregation.value)
-    activations = gather_activations(plain, open_trainer(plain.trainer, logger=False), [a, b], reading).activations
+    trainer = open_trainer(plain.trainer, logger=False)
+    activations = gather_activations(plain, trainer, [a, b], reading).activations
     acts = [reading.on_units(side.label, activations[side.label].activations) for side in (a, b)]
     spaces = [feature_space(side, each, reading.units(side), plain) for side, each in zip((a, b), acts, strict=True)]
-    claims = configured_rule(plain.matching, a, b)(*acts, plain.matching.direction.value)
+    claims = configured_rule(plain.matching, a, b, trainer.strategy.root_device)(*acts, plain.matching.direction.value)
     pairing = filter_pairs(plain, [a, b], claims, *spaces)
     scores = score_pairs(plain, *spaces, pairing.pairs)
     return [n_pairs for _, n_pairs in pairing.funnel], [asdict(each) for each in scores.similarity]

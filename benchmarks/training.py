@@ -8,7 +8,6 @@ device, see also benchmarks.training_cuda.
 
 import argparse
 import statistics
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
@@ -32,6 +31,7 @@ from analogue.training.mixing import MixingPlan
 from analogue.training.module import SAETraining
 from analogue.training.reading import FromModel
 from analogue.training.under_training import SAEUnderTraining
+from benchmarks.clock import now
 
 SETTINGS = {"standard": {"l1_coefficient": 5.0}, "topk": {"k": 32}}
 WARM_UP = 5  # steps before the clock starts
@@ -50,13 +50,6 @@ class Size(NamedTuple):
 
 
 ON_CPU = Size(128, 2048, 2048)
-
-
-def now() -> float:
-    """When all work queued so far is done."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 class Clock(L.Callback):

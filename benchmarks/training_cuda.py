@@ -25,7 +25,8 @@ from analogue.training.activations import ActivationBatch, ActivationStream
 from analogue.training.mixing import MixingPlan
 from analogue.training.prefetch import Prefetched
 from analogue.training.reading import FromModel
-from benchmarks.training import LAYER, WARM_UP, Batches, Size, now, seconds_of_ours, seconds_of_saelens
+from benchmarks.clock import now
+from benchmarks.training import LAYER, WARM_UP, Batches, Size, seconds_of_ours, seconds_of_saelens
 
 TF32, BF16 = (Size(1024, 16384, 4096, "cuda", precision) for precision in ("32-true", "bf16-mixed"))
 NAMES = {TF32: "tf32", BF16: "bf16"}

@@ -3,9 +3,10 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+from tests.devices import needs_cuda
+
+pytestmark = needs_cuda
 
 
 @pytest.mark.parametrize("overrides", [(), ("sae_a.before_topk=true", "sae_b.before_topk=true")], ids=["topk", "dense"])

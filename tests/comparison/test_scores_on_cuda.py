@@ -6,8 +6,9 @@ import torch
 
 from analogue.comparison import scoring
 from analogue.similarity import METRICS
+from tests.devices import needs_cuda
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = needs_cuda
 
 
 @pytest.mark.parametrize(("worth_gpu", "kind"), [(0, torch.Tensor), (10**6, np.ndarray)], ids=["many", "few"])

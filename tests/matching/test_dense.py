@@ -11,6 +11,7 @@ from analogue.matching.dense.moments import dense_moments, live_side
 from analogue.matching.dense.scores import _add_on_cpu, _add_on_device
 from analogue.matching.dense.stream import Stream
 from analogue.matching.dense.tiles import candidate_pairs, correlation_tile
+from tests.devices import needs_cuda
 from tests.matching.test_best_partners import assert_best, dense_correlations
 
 SHAPES = [(1, 3, 4), (2, 5, 5), (7, 1, 6), (40, 30, 1), (90, 70, 50), (300, 40, 130)]
@@ -233,7 +234,7 @@ def test_passes_must_give_the_same_tokens() -> None:
         best_partners_dense(Shrinking())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_cuda(precision) -> None:
     a, b = (side.astype(np.float32) for side in related_activations(np.random.default_rng(11), 500, 300, 200))

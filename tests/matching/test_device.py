@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from analogue.features import FeatureActivations
 from analogue.matching import BestPartners, best_partners
 from analogue.matching.device import rank_both_in_tiles, rank_partners_in_tiles
 from analogue.matching.operands import prepare
+from tests.devices import DEVICES
 from tests.matching.test_best_partners import SHAPES, assert_best, dense_correlations, random_activations
-
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 
 
 def draw(shape: tuple[int, int, int], density: float, dtype: type) -> list[np.ndarray]:

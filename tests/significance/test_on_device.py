@@ -12,7 +12,8 @@ from analogue.significance import (
     score_against_null,
 )
 from analogue.similarity import METRICS
-from tests.similarity.on_device import DEVICES, keep_in_place, placed
+from tests.devices import DEVICES
+from tests.similarity.on_device import keep_in_place, placed
 from tests.similarity.planted import planted_pair, random_pair
 
 PAIR = tuple(side[:, :9] for side in planted_pair())

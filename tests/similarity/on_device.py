@@ -6,9 +6,6 @@ import torch
 
 from analogue.similarity import inputs
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
-
 
 def keep_in_place(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """Tensors of this device stay tensors, the CPU's too."""

@@ -10,7 +10,8 @@ from scipy.spatial.distance import pdist, squareform
 from analogue.similarity import METRICS, Metric, cka_rbf, inputs, mutual_knn, on_cpu, on_device, svcca
 from analogue.similarity.dissimilarity import INNER
 from analogue.similarity.rsa import OUTER, prepare_rsa
-from tests.similarity.on_device import DEVICES, keep_in_place, placed
+from tests.devices import DEVICES
+from tests.similarity.on_device import keep_in_place, placed
 from tests.similarity.planted import awkward_pair, planted_pair, random_pair
 
 RSA = {f"rsa_{inner}_{outer}": partial(prepare_rsa, inner=inner, outer=outer) for inner in INNER for outer in OUTER}

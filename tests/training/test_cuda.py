@@ -9,10 +9,11 @@ from analogue.training.activations import ActivationStream
 from analogue.training.mixing import MixingPlan
 from analogue.training.prefetch import Prefetched
 from analogue.training.reading import FromModel
+from tests.devices import needs_cuda
 from tests.training.test_run import assert_equal_weights, weights_under
 from tests.training.test_stream import ids_and_mask
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = needs_cuda
 CUDA = torch.device("cuda")
 ON_GPU = ("trainer.accelerator=gpu", "float32_matmul_precision=highest", "seeds=[0]", "expansion_factor=[4]")
 

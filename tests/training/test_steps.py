@@ -8,10 +8,8 @@ from sae_lens.saes.sae import TrainStepInput
 
 from analogue.training.standard import can_step_directly, standard_step
 from analogue.training.topk import can_step_sparsely, topk_step
+from tests.devices import DEVICES
 from tests.training.conftest import sae_of
-
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 
 
 def shaken(sae, seed):

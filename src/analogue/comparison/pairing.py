@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
+
 from analogue.comparison.config import FiltersConfig, MatchingConfig, Rule
 from analogue.comparison.ranks import best_partners_on_ranks
 from analogue.comparison.side import Side
@@ -31,15 +33,16 @@ class Pairing:
     funnel: list[tuple[str, int]]
 
 
-def configured_rule(config: MatchingConfig, a: Side, b: Side, device: str | None = None) -> PairingRule:
-    """The pairing rule; ranks share its work, and do it on the device, or where it is done soonest.
+def configured_rule(config: MatchingConfig, a: Side, b: Side, device: torch.device) -> PairingRule:
+    """The pairing rule; ranks share its work, which a GPU given may take.
 
     Raises:
         UserError: decoder rows are to be compared that have no common basis.
     """
     rule = pairing_rule(config.rule.value)
     if config.rule is not Rule.cosine:
-        return partial(rule, find=partial(best_partners_on_ranks, device=device))
+        where = str(device) if device.type == "cuda" else "cpu"
+        return partial(rule, find=partial(best_partners_on_ranks, device=where))
     if a.model.d_model != b.model.d_model:
         problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
         raise UserError("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")

@@ -46,8 +46,9 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
     b = open_side("b", config.model_b, config.sae_b, config.layer_b)
     reading = read_corpus(config, a, b)
     stopwatch.lap("open")
-    rule = configured_rule(config.matching, a, b, "cpu" if config.trainer.get("accelerator") == "cpu" else None)
     trainer = open_trainer(config.trainer, logger=False)
+    device = trainer.strategy.root_device
+    rule = configured_rule(config.matching, a, b, device)
     gathered = gather_activations(config, trainer, [a, b], reading)
     stopwatch.lap("activations")
     with Console().status("pairing features"):
@@ -59,7 +60,7 @@ def compare(cfg: DictConfig) -> ComparisonResult | None:
         space_a, space_b = (feature_space(side, acts[side.label], units, config) for side in (a, b))
         pairing = filter_pairs(config, [a, b], claims, space_a, space_b)
     stopwatch.lap("pairing")
-    scores = score_pairs(config, space_a, space_b, pairing.pairs, trainer.strategy.root_device)
+    scores = score_pairs(config, space_a, space_b, pairing.pairs, device)
     stopwatch.lap("scores")
     concepts: list[ConceptResult] = []
     if config.concepts.keywords:

@@ -8,14 +8,14 @@ from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 from sae_lens.saes.standard_sae import StandardTrainingSAE
 from torch import Tensor
 
+from analogue.training.quick import is_plain
+
 Rows = Float[Tensor, "batch d_in"]
 
 
 def can_step_directly(sae: Any) -> bool:
     """Whether `standard_step` stands in for this SAE's own forward pass: L1 norm, in float32."""
-    plain = type(sae) is StandardTrainingSAE and sae.cfg.normalize_activations in ("none", "expected_average_only_in")
-    exact = sae.W_dec.dtype is torch.float32 and not torch.is_autocast_enabled(sae.W_dec.device.type)
-    return plain and sae.cfg.lp_norm == 1.0 and exact
+    return is_plain(sae, StandardTrainingSAE) and sae.cfg.lp_norm == 1.0
 
 
 def standard_step(sae: StandardTrainingSAE, step: TrainStepInput) -> TrainStepOutput:

@@ -9,14 +9,14 @@ from sae_lens.saes.topk_sae import TopKTrainingSAE
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from analogue.training.quick import is_plain
+
 Rows = Float[Tensor, "batch d_in"]
 
 
 def can_step_sparsely(sae: Any) -> bool:
     """Whether `topk_step` stands in for this SAE's own forward pass: TopK in float32, not autocast."""
-    plain = type(sae) is TopKTrainingSAE and sae.cfg.normalize_activations in ("none", "expected_average_only_in")
-    exact = sae.W_dec.dtype is torch.float32 and not torch.is_autocast_enabled(sae.W_dec.device.type)
-    return plain and exact
+    return is_plain(sae, TopKTrainingSAE)
 
 
 def topk_step(sae: TopKTrainingSAE, step: TrainStepInput) -> TrainStepOutput:
