@@ -17,9 +17,10 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "cores": set(),
     "errors": set(),
     "hub": {"errors"},
+    "options": set(),
     "trainer": {"cores", "errors"},
 }
-FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub"}
+FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub", "options"}
 ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM
     "corpus": {"embedded"},
     "models": {"embedded"},

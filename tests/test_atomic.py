@@ -1,13 +1,13 @@
 import pytest
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 
 
 def test_a_file_and_a_folder_appear_when_the_body_has_filled_them(tmp_path):
-    with whole(tmp_path / "file") as temporary:
+    with atomic_write(tmp_path / "file") as temporary:
         temporary.write_text("all")
         assert not (tmp_path / "file").exists()
-    with whole(tmp_path / "folder") as temporary:
+    with atomic_write(tmp_path / "folder") as temporary:
         temporary.mkdir()
         (temporary / "inside").touch()
     assert (tmp_path / "file").read_text() == "all"
@@ -16,7 +16,7 @@ def test_a_file_and_a_folder_appear_when_the_body_has_filled_them(tmp_path):
 
 
 def write_half(path, is_folder):
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.mkdir() if is_folder else temporary.write_text("half")
         1 / 0  # noqa: B018
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` for the body to fill, as a file or a folder; it becomes `path` when that succeeds.
 
     Names are drawn, so that processes on several machines can share a file system. A folder that is there already

@@ -1,8 +1,65 @@
-"""The one exception for what a user can put right."""
+"""Errors that a caller can put right; each names the argument, its value, what is wrong and what would work."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+
+class ArgumentError(Exception):
+    """An argument that cannot work. The subclasses are ordinary `ValueError`s, `LookupError`s and `OSError`s.
+
+    Attributes:
+        argument: the name of the argument; `a.layer` is `layer` of the argument `a`.
+        value: what was given.
+        problem: what is wrong and what would work. Other arguments that it mentions stand in backticks: `seq_len`.
+    """
+
+    def __init__(self, argument: str, value: object, problem: str) -> None:
+        super().__init__(f"{argument}={value}: {problem}")
+        self.argument = argument
+        self.value = value
+        self.problem = problem
+
+    def renamed(self, names: dict[str, str]) -> Self:
+        """The same error under other names of its arguments; names that are not in the table stay."""
+        problem = re.sub(r"`([\w.]+)`", lambda found: f"`{names.get(found[1], found[1])}`", self.problem)
+        return type(self)(names.get(self.argument, self.argument), self.value, problem)
+
+
+class InvalidArgument(ArgumentError, ValueError):
+    """A value that cannot work."""
+
+
+class NotFound(ArgumentError, LookupError):
+    """A name that belongs to nothing: no such model, SAE, file, column or release."""
+
+
+class Unavailable(ArgumentError, OSError):
+    """A file, download or disk that fails."""
+
+
+class AnalogueWarning(UserWarning):
+    """Something that a user should know of a computation that goes on."""
+
+
+@contextmanager
+def renamed_arguments(**names: str) -> Iterator[None]:
+    """Let errors name the caller's own arguments: `with renamed_arguments(path="a.sae"): load(path)`."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise error.renamed(names) from (error.__cause__ or error)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message; its type if the message is empty."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
 
 
 class UserError(Exception):
-    """Something a user can change: which key, its value, what is wrong and what would work.
+    """A configuration key that a user can change: its value, what is wrong and what would work.
 
     Entry points print it as one sentence, without a traceback, and exit with code 1.
     """
@@ -11,9 +68,3 @@ class UserError(Exception):
         super().__init__(f"{key}={value}: {problem}")
         self.key = key
         self.value = value
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an exception says; its kind, where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 from analogue.features._entry import DamagedEntryError, StoredActivations, read_entry, write_entry
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class ActivationStore:
     def put(self, key: str, stored: StoredActivations) -> None:
         """Write an entry; a reader never sees a part of it."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with whole(self._path(key)) as temporary:
+        with atomic_write(self._path(key)) as temporary:
             write_entry(temporary, stored)
         self._make_room(keep=key)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 from analogue.reporting.grids import LayerGrid, protocol
 from analogue.reporting.panels import SIGNIFICANT, Panel
 
@@ -39,7 +39,7 @@ def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
         corner = width * column + LEFT, height * (n_rows - 1 - row) + BOTTOM
         _draw(figure, grid, panel, (*corner, width - SIDES, height - ENDS))
     for kind in FORMATS:
-        with whole(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+        with atomic_write(stem.with_name(f"{stem.name}.{kind}")) as temporary:
             _save(figure, kind, temporary)
 
 

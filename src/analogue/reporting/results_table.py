@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 from analogue.reporting.files import write_table
 from analogue.reporting.grids import LayerGrid, pair, scores_of
 from analogue.reporting.record import label
@@ -45,7 +45,7 @@ def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
 def save_results(table: pa.Table, directory: Path) -> None:
     """Write `results.parquet` and `results.csv`."""
     write_table(table, directory / "results.parquet")
-    with whole(directory / "results.csv") as temporary:
+    with atomic_write(directory / "results.csv") as temporary:
         pyarrow.csv.write_csv(table, temporary)
 
 

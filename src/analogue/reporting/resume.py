@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 from analogue.errors import UserError
 from analogue.reporting.files import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 from analogue.reporting.jobs import clear, identity, read_jobs
@@ -33,7 +33,7 @@ def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) ->
     directory.mkdir(parents=True, exist_ok=True)
     for name in (PAIRS_FILE, NULLS_FILE, RESULT_FILE):
         if (found / name).is_file():
-            with whole(directory / name) as temporary:
+            with atomic_write(directory / name) as temporary:
                 shutil.copy2(found / name, temporary)
     return True
 

@@ -10,7 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import OmegaConf
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 from analogue.errors import UserError
 from analogue.reporting.grids import flat
 from analogue.training.config import TrainSAEConfig
@@ -33,7 +33,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         buffer = io.BytesIO()  # torch tells a full disk by an error of its own; a plain write by one that names it
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with whole(Path(path)) as temporary:
+        with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from analogue.atomic import whole
+from analogue.atomic import atomic_write
 from analogue.errors import UserError
 from analogue.models import ResidualStream
 from analogue.training.activations import ActivationBatch, sent
@@ -81,7 +81,7 @@ def store_activations(source: FromModel, directory: Path) -> FromDisk:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(directory.with_name(f"{directory.name}.lock")):
             if not directory.is_dir():
-                with whole(directory) as temporary:
+                with atomic_write(directory) as temporary:
                     temporary.mkdir()
                     _write_shards(source, temporary)
     except (OSError, SafetensorError) as error:
