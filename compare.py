@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
-from analogue.command_line import finished_before, run
-from analogue.comparison.config import CompareConfig
+from analogue.cli.run import finished_before, run
+from analogue.cli.schema import CompareConfig
 
 
 def compare(cfg: DictConfig) -> None:

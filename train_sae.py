@@ -4,8 +4,8 @@ import gc
 
 from omegaconf import DictConfig
 
-from analogue.command_line import run
-from analogue.training.config import TrainSAEConfig
+from analogue.cli.run import run
+from analogue.cli.schema import TrainSAEConfig
 
 
 def train(cfg: DictConfig) -> None:

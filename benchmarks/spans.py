@@ -15,16 +15,16 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-import analogue.comparison.config  # noqa: F401
-from analogue.command_line import quieten
-from analogue.comparison.config import CompareConfig
+import analogue.cli.schema  # noqa: F401
+from analogue.cli.composition import typed
+from analogue.cli.run import quieten
+from analogue.cli.schema import CompareConfig
+from analogue.cli.trainer import open_trainer
 from analogue.comparison.pairing import configured_rule
 from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.run import compare, feature_space, filter_pairs, gather_activations
 from analogue.comparison.scoring import score_pairs
 from analogue.comparison.side import open_side
-from analogue.composition import typed
-from analogue.trainer import open_trainer
 
 CONF = Path(__file__).parent.parent / "conf"
 METRICS = {"SVCCA": "svcca", "one component": "svcca_pc1", "RSA": "rsa", "mean r": "mean_correlation"}

@@ -21,12 +21,12 @@ from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 from torch.utils.data import DataLoader, IterableDataset
 
-from analogue.command_line import quieten
+from analogue.cli.run import quieten
+from analogue.cli.schema import ArchitectureConfig
 from analogue.corpus import read_texts, tokenise
 from analogue.models import open_model
 from analogue.training.activations import ActivationBatch, ActivationStream
 from analogue.training.build import new_sae
-from analogue.training.config import ArchitectureConfig
 from analogue.training.mixing import MixingPlan
 from analogue.training.module import SAETraining
 from analogue.training.reading import FromModel

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import GPTNeoXConfig, GPTNeoXModel
 
-from analogue.command_line import quieten
+from analogue.cli.run import quieten
 from analogue.models import ResidualStream
 from analogue.training.activations import ActivationBatch, ActivationStream
 from analogue.training.mixing import MixingPlan

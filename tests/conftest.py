@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-import analogue.comparison.config
-import analogue.training.config  # noqa: F401
-
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores

@@ -11,14 +11,10 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"
 AT_THE_TOP = {  # what a plain module may import of the package
     "atomic": set(),
-    "command_line": {"composition", "errors", "reporting"},
-    "composition": {"errors"},
-    "config": {"errors"},
     "cores": set(),
     "errors": set(),
     "hub": {"errors"},
     "options": set(),
-    "trainer": {"cores", "errors"},
 }
 FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub", "options"}
 ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM
@@ -33,12 +29,12 @@ ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR
     "reporting": {"significance"},
     "embedded": set(),
 }
-FOR_CONDUCTORS = {"composition", "config", "trainer", *ROOMS_BELOW} - {"embedded"}
+FOR_CONDUCTORS = {"cli", *ROOMS_BELOW} - {"embedded"}
 CONDUCTORS = {
     "comparison": FOR_CONDUCTORS,
     "training": FOR_CONDUCTORS - {"matching", "similarity", "significance", "concepts"},
 }
-MAY_IMPORT = ROOMS_BELOW | CONDUCTORS
+MAY_IMPORT = ROOMS_BELOW | CONDUCTORS | {"cli": {"reporting", *CONDUCTORS}}
 
 MATHEMATICS = {"similarity", "significance", "matching", "concepts"}
 LIBRARIES_OF_MATHEMATICS = {"jaxtyping", "numba", "numpy", "scipy", "threadpoolctl", "torch"}
@@ -46,10 +42,10 @@ FILES_AND_PROCESSES = {"io", "os", "pathlib", "shutil", "subprocess", "tempfile"
 WRITING = {"open", "save", "savez", "tofile", "write", "write_bytes", "write_text"}
 KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
     "datasets": {"corpus"},
-    "hydra": {"command_line", "composition", "comparison", "training", "reporting"},
-    "lightning": {"corpus", "comparison", "training", "reporting", "embedded", "trainer"},
+    "hydra": {"cli", "comparison", "training", "reporting"},
+    "lightning": {"corpus", "comparison", "training", "reporting", "embedded", "cli"},
     "matplotlib": {"reporting"},
-    "omegaconf": {"command_line", "composition", "config", "comparison", "training", "reporting"},
+    "omegaconf": {"cli", "comparison", "training", "reporting"},
     "plotly": {"reporting"},
     "sae_lens": {"saes", "training"},
     "scipy": MATHEMATICS | {"features"},

@@ -2,10 +2,9 @@
 
 import pytest
 
-from analogue.comparison.config import CompareConfig
-from analogue.composition import composition_error, typed
+from analogue.cli.composition import composition_error, typed
+from analogue.cli.schema import CompareConfig, TrainSAEConfig
 from analogue.errors import UserError
-from analogue.training.config import TrainSAEConfig
 
 SCHEMAS = {"compare": CompareConfig, "train_sae": TrainSAEConfig}
 

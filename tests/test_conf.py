@@ -14,14 +14,13 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf, open_dict
 
+from analogue.cli.composition import typed
+from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.cli.trainer import open_trainer
 from analogue.comparison.checks import check_settings as check_comparison
-from analogue.comparison.config import CompareConfig
-from analogue.composition import typed
 from analogue.reporting.tracking import wandb_logger
-from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checks import check_settings as check_training
-from analogue.training.config import TrainSAEConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 COMPARE, TRAIN_SAE = "compare", "train_sae"

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from analogue.comparison.config import CompareConfig
-from analogue.composition import keys_of
+from analogue.cli.composition import keys_of
+from analogue.cli.schema import CompareConfig, TrainSAEConfig
 from analogue.embedded import ASSETS
 from analogue.features import FeatureActivations
-from analogue.training.config import TrainSAEConfig
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analogue.comparison.config import Rule
+from analogue.cli.schema import Rule
 from analogue.errors import UserError
 from analogue.matching import RULES
 

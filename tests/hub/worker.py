@@ -13,9 +13,7 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-import analogue.comparison.config
-import analogue.training.config  # noqa: F401
-from analogue.command_line import quieten
+from analogue.cli.run import quieten
 from analogue.comparison.run import compare
 from analogue.saes import load
 from analogue.training.run import train_saes

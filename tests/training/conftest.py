@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from analogue.cli.schema import ArchitectureConfig
 from analogue.training.build import new_sae
-from analogue.training.config import ArchitectureConfig
 from analogue.training.module import SAETraining
 from analogue.training.run import train_saes
 from analogue.training.under_training import SAEUnderTraining

@@ -1,9 +1,9 @@
 """Settings that no type can check, refused before any work is done."""
 
-from analogue.comparison.config import CompareConfig
+from analogue.cli.checks import check_minima, check_precisions
+from analogue.cli.schema import CompareConfig
 from analogue.comparison.grid_layers import ALL
 from analogue.comparison.scoring import configured_metrics
-from analogue.config import check_minima, check_precisions
 from analogue.errors import UserError
 
 

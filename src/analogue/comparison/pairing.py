@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from analogue.comparison.config import FiltersConfig, MatchingConfig, Rule
+from analogue.cli.schema import FiltersConfig, MatchingConfig, Rule
 from analogue.comparison.ranks import best_partners_on_ranks
 from analogue.comparison.side import Side
 from analogue.errors import UserError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from analogue.comparison.config import Alignment, CompareConfig, DataConfig
+from analogue.cli.schema import CompareConfig, DataConfig
 from analogue.comparison.side import Side, same_tokenizer
 from analogue.corpus import (
     AlignedSequences,
@@ -17,7 +17,8 @@ from analogue.corpus import (
     without_bos,
 )
 from analogue.errors import UserError
-from analogue.features import Aggregation, FeatureActivations, aggregate_spans
+from analogue.features import FeatureActivations, aggregate_spans
+from analogue.options import Aggregation, Alignment
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_corpus(config: CompareConfig, a: Side, b: Side) -> Reading:
         UserError: a model cannot read sequences so long; tokenizers differ and features are to be compared on tokens,
             or cannot be compared on spans.
     """
-    aggregation: Aggregation = config.alignment.aggregation.value
+    aggregation = config.alignment.aggregation
     for side in (a, b):
         side.model.check_seq_len(config.data.seq_len)
     if not same_tokenizer(a, b):

@@ -10,15 +10,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
+from analogue.cli.composition import typed
+from analogue.cli.schema import CacheConfig, CompareConfig
+from analogue.cli.trainer import open_trainer
 from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
 from analogue.comparison.checks import check_settings
-from analogue.comparison.config import CacheConfig, CompareConfig
 from analogue.comparison.module import ComparisonModule, Gathered
 from analogue.comparison.pairing import Pairing, configured_filters, configured_rule
 from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.scoring import score_pairs, score_subspaces
 from analogue.comparison.side import Side, open_companions, open_side
-from analogue.composition import typed
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText
 from analogue.corpus import TextUnits, TokenDataModule
 from analogue.errors import UserError
@@ -27,7 +28,6 @@ from analogue.matching import FeaturePairs, apply_filters
 from analogue.reporting import ComparisonResult, write_result
 from analogue.reporting.tables import comparison_tables
 from analogue.reporting.tracking import log_comparison, log_or_warn
-from analogue.trainer import open_trainer
 
 
 def compare(cfg: DictConfig) -> ComparisonResult | None:

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from jaxtyping import Float64
 from rich.progress import Progress
 
-from analogue.comparison.config import CompareConfig
+from analogue.cli.schema import CompareConfig
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
 from analogue.errors import UserError, first_line
 from analogue.matching import FeaturePairs, Standardised

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from analogue.comparison.config import CompareConfig, SAEConfig
+from analogue.cli.schema import CompareConfig, ModelConfig, SAEConfig
 from analogue.comparison.grid_layers import layers_of_pass
-from analogue.config import ModelConfig
 from analogue.errors import UserError
 from analogue.features import content_key
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint

@@ -3,14 +3,13 @@
 from analogue.features._entry import StoredActivations
 from analogue.features.activations import FeatureActivations
 from analogue.features.collector import ActivationCollector
-from analogue.features.spans import Aggregation, aggregate_spans
+from analogue.features.spans import aggregate_spans
 from analogue.features.store import ActivationStore, content_key
 from analogue.features.top_tokens import TopTokens, top_positions, top_tokens
 
 __all__ = [
     "ActivationCollector",
     "ActivationStore",
-    "Aggregation",
     "FeatureActivations",
     "StoredActivations",
     "TopTokens",

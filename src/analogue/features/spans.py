@@ -1,18 +1,15 @@
 """Activations on tokens to activations on spans of text."""
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Int64
 from scipy.sparse import csr_array
 
 from analogue.features.activations import FeatureActivations
-
-Aggregation = Literal["max", "mean", "last"]
+from analogue.options import Aggregation
 
 
 def aggregate_spans(
-    acts: FeatureActivations, span: Int64[np.ndarray, " n_tokens"], n_spans: int, how: Aggregation = "max"
+    acts: FeatureActivations, span: Int64[np.ndarray, " n_tokens"], n_spans: int, how: str = Aggregation.max
 ) -> FeatureActivations:
     """Carry activations from tokens to the spans they lie in, a row a span.
 
@@ -33,7 +30,7 @@ def aggregate_spans(
         >>> aggregate_spans(two_tokens, np.array([0, 0]), 1, "mean").to_scipy().toarray().tolist()
         [[2.0, 1.0]]
     """
-    if how not in ("max", "mean", "last"):
+    if how not in [*Aggregation]:
         raise ValueError(f"expected how 'max', 'mean' or 'last', got {how!r}")
     if len(span) != acts.n_tokens:
         raise ValueError(f"expected a span for each of {acts.n_tokens} tokens, got {len(span)}")

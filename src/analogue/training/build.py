@@ -9,8 +9,8 @@ import torch
 from sae_lens import TrainingSAE
 from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 
+from analogue.cli.schema import ArchitectureConfig
 from analogue.errors import UserError
-from analogue.training.config import ArchitectureConfig
 from analogue.training.sae_settings import checked_settings
 
 CONFIG = "cfg.json"  # of SAELens

@@ -11,9 +11,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import OmegaConf
 
 from analogue.atomic import atomic_write
+from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import UserError
 from analogue.reporting.grids import flat
-from analogue.training.config import TrainSAEConfig
 
 LAST = "last"
 SETTINGS = "train_sae_settings"

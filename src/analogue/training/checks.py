@@ -2,9 +2,9 @@
 
 from math import isfinite
 
-from analogue.config import check_minima, check_precisions
+from analogue.cli.checks import check_minima, check_precisions
+from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import UserError
-from analogue.training.config import TrainSAEConfig
 
 LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
 DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict another key

@@ -10,11 +10,11 @@ from hydra.types import RunMode
 from rich.table import Table
 from safetensors import SafetensorError
 
+from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import UserError
 from analogue.saes import misfit_warnings
 from analogue.training.build import save_sae
 from analogue.training.checkpoints import newest_checkpoint
-from analogue.training.config import TrainSAEConfig
 from analogue.training.module import SAETraining
 from analogue.training.variants import Variant
 

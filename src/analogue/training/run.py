@@ -9,10 +9,11 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from analogue.composition import typed
+from analogue.cli.composition import typed
+from analogue.cli.schema import TrainSAEConfig
+from analogue.cli.trainer import open_trainer
 from analogue.models import LanguageModel, open_model
 from analogue.reporting.tracking import log_or_warn
-from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checkpoints import (
     RecordSettings,
@@ -22,7 +23,6 @@ from analogue.training.checkpoints import (
     settings_of_weights,
 )
 from analogue.training.checks import check_ranks, check_settings
-from analogue.training.config import TrainSAEConfig
 from analogue.training.datamodule import ActivationDataModule
 from analogue.training.module import SAETraining
 from analogue.training.outputs import (

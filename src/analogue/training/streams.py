@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from platformdirs import user_cache_path
 
+from analogue.cli.schema import ActivationSource, TrainSAEConfig
 from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
 from analogue.errors import UserError
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
 from analogue.training.activations import ActivationStream
-from analogue.training.config import Activations, TrainSAEConfig
 from analogue.training.datamodule import ActivationDataModule, share_of
 from analogue.training.held_out import HeldOutText
 from analogue.training.mixing import MixingPlan
@@ -53,7 +53,7 @@ class Shares:
     def training_stream(self, rank: int, n_ranks: int) -> ActivationStream:
         """All batches of training; activations from the model, or from disk."""
         config, source = self.config, self._source(self.training, rank, n_ranks)
-        cached = config.data.activations is Activations.cached
+        cached = config.data.activations is ActivationSource.cached
         read = store_activations(source, self._directory(rank, n_ranks)) if cached else source
         n_batches = config.n_tokens // config.batch_tokens
         return ActivationStream(

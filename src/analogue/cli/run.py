@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.composition import composition_error
+from analogue.cli.composition import composition_error
 from analogue.errors import UserError
 
 # Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this

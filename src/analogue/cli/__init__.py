@@ -1,0 +1,1 @@
+"""The shell: everything that knows Hydra, OmegaConf or a configuration key."""

@@ -1,0 +1,254 @@
+"""The typed shape of `conf/compare.yaml` and `conf/training/train_sae.yaml`; every default stands in the YAML."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from analogue.options import Aggregation, Alignment, Direction, Hook, Keep, NullKind, Redrawn
+
+
+@dataclass
+class ModelConfig:
+    """A language model: hub id, local directory or `embedded:` name."""
+
+    name: str = MISSING
+    revision: str | None = MISSING
+    dtype: str = MISSING
+    hook: Hook = MISSING
+    randomize: Redrawn | None = MISSING
+    randomize_seed: int = MISSING
+    device_map: str | None = MISSING
+
+
+class Rule(StrEnum):
+    """The pairing rules of `analogue.matching.RULES`, spelled out: to import those takes seconds."""
+
+    max_correlation = "max_correlation"
+    mutual = "mutual"
+    greedy = "greedy"
+    hungarian = "hungarian"
+    optimal_transport = "optimal_transport"
+    cosine = "cosine"
+
+
+@dataclass
+class SAEConfig:
+    """An SAE: directory, `RELEASE:ID` or `OWNER/REPOSITORY:FOLDER`; `{layer}` stands for the layer compared."""
+
+    path: str = MISSING
+    dtype: str = MISSING
+    before_topk: bool = MISSING
+
+
+@dataclass
+class DataConfig:
+    """The text that both models read: a file, or a data set of the hub."""
+
+    path: str = MISSING
+    subset: str | None = MISSING
+    split: str = MISSING
+    column: str = MISSING
+    shuffle_seed: int | None = MISSING
+    n_sequences: int = MISSING
+    seq_len: int = MISSING
+    batch_size: int = MISSING
+    packing: bool = MISSING
+    count_padding: bool = MISSING
+    exclude_bos: bool = MISSING
+
+
+@dataclass
+class AlignmentConfig:
+    """What features are compared on: tokens, or the common spans of two tokenisations and how they are aggregated."""
+
+    name: Alignment = MISSING
+    aggregation: Aggregation = MISSING
+
+
+@dataclass
+class MatchingConfig:
+    """How features are paired."""
+
+    rule: Rule = MISSING
+    direction: Direction = MISSING
+
+
+@dataclass
+class FiltersConfig:
+    """Which pairs count; null or false switches a filter off."""
+
+    top_tokens: int = MISSING
+    concept_tokens: bool = MISSING
+    non_concept_tokens: list[str] = MISSING
+    shared_token: bool = MISSING
+    minimum_firing_count: int | None = MISSING
+    kept_claim: Keep = MISSING
+    one_to_one: Keep | None = MISSING
+    minimum_correlation: float | None = MISSING
+
+
+@dataclass
+class NullConfig:
+    """The null distributions of the scores of the whole spaces: draws, and what is drawn."""
+
+    n: int = MISSING
+    kinds: list[NullKind] = MISSING
+
+
+@dataclass
+class ConceptsConfig:
+    """Semantic subspaces: the keywords of each by its name, and the draws of their two tests."""
+
+    name: str = MISSING
+    n: int = MISSING
+    keywords: dict[str, list[str]] = MISSING
+
+
+@dataclass
+class CacheConfig:
+    """The activation store."""
+
+    enabled: bool = MISSING
+    dir: str | None = MISSING
+    max_gb: float = MISSING
+
+
+@dataclass
+class SweepConfig:
+    """Where a multirun writes, the earlier one whose finished jobs it takes over, and the layers of its grid."""
+
+    dir: str = MISSING
+    resume: str | None = MISSING
+    layers_a: list[int] = MISSING
+    layers_b: list[int] = MISSING
+
+
+@dataclass
+class CompareConfig:
+    """Everything that one comparison depends on."""
+
+    model_a: ModelConfig = MISSING
+    model_b: ModelConfig = MISSING
+    sae_a: SAEConfig = MISSING
+    sae_b: SAEConfig = MISSING
+    layer_a: int = MISSING
+    layer_b: int = MISSING
+    data: DataConfig = MISSING
+    alignment: AlignmentConfig = MISSING
+    matching: MatchingConfig = MISSING
+    filters: FiltersConfig = MISSING
+    metrics: list[Any] = MISSING  # names, or mappings with _target_
+    concepts: ConceptsConfig = MISSING
+    null: NullConfig = MISSING
+    seed: int = MISSING
+    cache: CacheConfig = MISSING
+    layers_per_pass: int | str = MISSING  # or `all`
+    trainer: dict[str, Any] = MISSING
+    logger: dict[str, Any] = MISSING
+    sweep: SweepConfig = MISSING
+    output_dir: str = MISSING
+
+
+MatmulPrecision = Enum("MatmulPrecision", {"highest": "highest", "high": "high", "medium": "medium"})
+ActivationSource = Enum("ActivationSource", {"live": "live", "cached": "cached"})
+
+
+@dataclass
+class ArchitectureConfig:
+    """An SAE to train. `settings` are fields of SAELens's training configuration for that architecture."""
+
+    architecture: str = MISSING
+    settings: dict[str, Any] = MISSING
+
+
+@dataclass
+class TrainingDataConfig:
+    """Training text, and text for the held-out evaluation that no SAE trains on."""
+
+    path: str = MISSING
+    held_out_path: str = MISSING
+    subset: str | None = MISSING
+    split: str = MISSING
+    held_out_split: str = MISSING
+    column: str = MISSING
+    shuffle_seed: int | None = MISSING
+    seq_len: int = MISSING
+    packing: bool = MISSING
+    exclude_bos: bool = MISSING
+    activations: ActivationSource = MISSING
+    cache_dir: str | None = MISSING
+
+
+@dataclass
+class BufferConfig:
+    """The shuffle buffer between model and SAE."""
+
+    tokens: int = MISSING
+    sequences_per_pass: int = MISSING
+
+
+@dataclass
+class OptimiserConfig:
+    """Adam; linear warm-up and final linear decay, and the warm-up of the sparsity loss, as fractions of all steps."""
+
+    learning_rate: float = MISSING
+    warm_up_fraction: float = MISSING
+    decay_fraction: float = MISSING
+    sparsity_warm_up_fraction: float = MISSING
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured on held-out text, and how often."""
+
+    every_steps: int = MISSING
+    n_tokens: int = MISSING
+    n_sequences: int = MISSING
+
+
+@dataclass
+class CheckpointConfig:
+    """Checkpoints to resume from: steps between two, and how many of the newest are kept."""
+
+    every_steps: int = MISSING
+    keep: int = MISSING
+
+
+@dataclass
+class UploadConfig:
+    """The hub repository that finished SAEs are pushed to; null for none."""
+
+    repository: str | None = MISSING
+
+
+@dataclass
+class TrainSAEConfig:
+    """Everything that a training run depends on."""
+
+    model: ModelConfig = MISSING
+    layers: list[int] = MISSING
+    seeds: list[int] = MISSING
+    expansion_factor: list[int] = MISSING
+    sae: ArchitectureConfig = MISSING
+    data: TrainingDataConfig = MISSING
+    buffer: BufferConfig = MISSING
+    optimiser: OptimiserConfig = MISSING
+    evaluation: EvaluationConfig = MISSING
+    checkpoints: CheckpointConfig = MISSING
+    upload: UploadConfig = MISSING
+    n_tokens: int = MISSING
+    batch_tokens: int = MISSING
+    dead_after_tokens: int = MISSING
+    seed: int = MISSING
+    ckpt_path: str | None = MISSING
+    float32_matmul_precision: MatmulPrecision = MISSING
+    trainer: dict[str, Any] = MISSING
+    logger: dict[str, Any] = MISSING
+    output_dir: str | None = MISSING
+
+
+ConfigStore.instance().store("compare_schema", CompareConfig)
+ConfigStore.instance().store("train_sae_schema", TrainSAEConfig)
