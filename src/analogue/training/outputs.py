@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from rich.table import Table
 from safetensors import SafetensorError
 
+from analogue.cli.checks import named_by_keys
 from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import UserError
 from analogue.saes import misfit_warnings
@@ -93,11 +94,10 @@ def quality_warnings(config: TrainSAEConfig, chosen: list[Variant], module: SAET
     """What speaks against SAEs that explain little of the held-out text."""
     suspects = "too few tokens (n_tokens), or a wrong optimiser.learning_rate or sae.settings"
     return [
-        warning
+        f"{each.name} {named_by_keys(misfit)}"
         for each in chosen
-        for warning in misfit_warnings(
+        for misfit in misfit_warnings(
             module.held_out[each.name].explained_variance,
-            each.name,
             f"layer {each.layer} of {config.model.name}",
             first_tokens_count=not config.data.exclude_bos,
             suspects=suspects,

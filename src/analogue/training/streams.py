@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from platformdirs import user_cache_path
 
+from analogue.cli.checks import user_errors
 from analogue.cli.schema import ActivationSource, TrainSAEConfig
 from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
 from analogue.errors import UserError
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 def open_streams(config: TrainSAEConfig, language_model: LanguageModel) -> ActivationDataModule:
     """The training stream, a shorter one of held-out text, and that text itself, over one model."""
     data = config.data
-    language_model.check_seq_len(data.seq_len)
+    with user_errors(model="model.name"):
+        language_model.check_seq_len(data.seq_len)
     training = _sequences(config, language_model, data.path, "data.path", data.split, config.n_tokens)
     held_out = _sequences(
         config,
@@ -36,7 +38,9 @@ def open_streams(config: TrainSAEConfig, language_model: LanguageModel) -> Activ
         config.evaluation.n_tokens,
     )
     _warn_of_repetition(config, training)
-    shares = Shares(config, language_model, language_model.load(config.model.dtype, with_head=True), training, held_out)
+    with user_errors(model="model.name", device_map="model.device_map"):
+        model = language_model.load(config.model.dtype, with_head=True)
+    shares = Shares(config, language_model, model, training, held_out)
     return ActivationDataModule(shares.training_stream, shares.evaluation_stream, shares.held_out_text())
 
 
@@ -104,10 +108,11 @@ def _sequences(
     config: TrainSAEConfig, language_model: LanguageModel, path: str, key: str, split: str, n_tokens: int
 ) -> TokenSequences:
     data = config.data
-    texts = read_texts(path, key, data.column, data.subset, split, data.shuffle_seed)
     enough = n_tokens // data.seq_len + 1 if data.packing else n_tokens
-    sequences = tokenise(texts, language_model.tokenizer, enough, data.seq_len, data.packing)
-    language_model.check_token_ids(int(sequences.ids.max()))
+    with user_errors(path=key, model="model.name"):
+        texts = read_texts(path, data.column, data.subset, split, data.shuffle_seed)
+        sequences = tokenise(texts, language_model.tokenizer, enough, data.seq_len, data.packing)
+        language_model.check_token_ids(int(sequences.ids.max()))
     sequences = without_bos(sequences, language_model.tokenizer) if data.exclude_bos else sequences
     if not sequences.n_tokens:
         raise UserError(key, path, "holds no token that counts (data.exclude_bos leaves out the first of each text)")

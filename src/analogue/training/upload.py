@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from analogue.cli.checks import user_errors
 from analogue.errors import UserError
 from analogue.hub import hub_errors
 
@@ -42,7 +43,7 @@ def _upload_errors(repository: str) -> Iterator[None]:
     from huggingface_hub import errors
 
     try:
-        with hub_errors(KEY, repository):
+        with user_errors(repository=KEY), hub_errors("repository", repository):
             yield
     except UserError as error:
         cause = error.__cause__
