@@ -4,6 +4,7 @@ import gc
 
 from omegaconf import DictConfig
 
+from analogue.cli.conf import TRAINING
 from analogue.cli.run import run
 from analogue.cli.schema import TrainSAEConfig
 
@@ -16,4 +17,4 @@ def train(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(train, config_path="conf/training", config_name="train_sae", schema=TrainSAEConfig)
+    run(train, TRAINING, "train_sae", TrainSAEConfig)

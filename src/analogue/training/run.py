@@ -12,9 +12,9 @@ from rich.console import Console
 from analogue.cli.checks import user_errors
 from analogue.cli.composition import typed
 from analogue.cli.schema import TrainSAEConfig
-from analogue.trainer import open_trainer
 from analogue.models import LanguageModel, open_model
 from analogue.reporting.tracking import log_or_warn
+from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checkpoints import (
     RecordSettings,
