@@ -4,9 +4,8 @@ import gc
 
 from omegaconf import DictConfig
 
-from analogue.cli.conf import TRAINING
+from analogue.cli.conf import TRAIN_SAE
 from analogue.cli.run import run
-from analogue.cli.schema import TrainSAEConfig
 
 
 def train(cfg: DictConfig) -> None:
@@ -17,4 +16,4 @@ def train(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(train, TRAINING, "train_sae", TrainSAEConfig)
+    run(train, TRAIN_SAE)

@@ -26,7 +26,7 @@ ALL = "all"
 
 def main(*subcommand: str) -> NoReturn:
     """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
-    run(compare_job, COMPARE, "compare", CompareConfig, subcommand)
+    run(compare_job, COMPARE, subcommand)
 
 
 def compare_job(cfg: DictConfig) -> None:

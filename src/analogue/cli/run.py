@@ -18,7 +18,7 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import composition_error, listed_values
-from analogue.cli.conf import conf_directory, shared_groups
+from analogue.cli.conf import Program
 from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
 
@@ -30,29 +30,25 @@ RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C has ended
 
 
-def run(
-    task: Callable[[DictConfig], Any], folder: str, config_name: str, schema: type, subcommand: Sequence[str] = ()
-) -> NoReturn:
-    """Run `task` with the configuration of `schema` that the command line composes, and end the process.
+def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequence[str] = ()) -> NoReturn:
+    """Run `task` with the configuration that the command line composes, and end the process.
 
     Exit codes: 0, 1 if a job failed or the configuration cannot be composed, 130 after Ctrl-C.
 
     Args:
         task: one job.
-        folder: of the configuration, see `analogue.cli.conf`.
-        config_name: the file there.
-        schema: its typed shape.
+        program: whose configuration it is.
         subcommand: what stood between the program and the arguments: `compare`.
     """
     command = sys.argv
-    sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), schema)]
+    sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), program.schema)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
     job = outcome.reported(task, subcommand)
-    config_path = str(conf_directory() / folder)
+    composed = hydra.main(config_path=str(program.directory), config_name=program.config_name, version_base="1.3")
     try:
-        with shared_groups(folder):
-            hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(job)()
+        with program.shared_groups():
+            composed(job)()
     except (KeyboardInterrupt, SystemExit) as error:
         if not _by_ctrl_c(error):
             raise
@@ -61,8 +57,7 @@ def run(
     except Exception as error:
         if outcome.n_started:
             raise
-        with shared_groups(folder):
-            message = composition_error(error, schema, config_path, config_name, sys.argv[1:])
+        message = composition_error(error, program, sys.argv[1:])
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)

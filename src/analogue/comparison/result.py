@@ -249,14 +249,14 @@ def _warnings(
     for side, record in zip(sides, records, strict=True):
         of_what = f"layer {side.layer} of {side.model.name}"
         misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
-        warnings += [f"`{side.label}.sae` {warning}" for warning in misfits]
+        warnings += [f"SAE {side.label} {warning}" for warning in misfits]
     return warnings
 
 
 def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
     fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
     trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
-    return [] if corpus.exclude_bos else [f"`{label}.sae` {fix}" for label in trained_without]
+    return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-COMPARE = Path(__file__).parent.parent / "compare.py"
+COMPARE = Path(__file__).parents[2] / "compare.py"
 SMALL = (
     "data.n_sequences=7",
     "data.seq_len=64",

@@ -3,11 +3,9 @@
 import copy
 import inspect
 from itertools import zip_longest
-from pathlib import Path
 
 import pytest
 import wandb
-from analogue.comparison.checks import check_settings as check_comparison
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,16 +13,17 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf, open_dict
 
+from analogue.cli.compare import light_arguments
 from analogue.cli.composition import typed
+from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
 from analogue.reporting.tracking import wandb_logger
 from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checks import check_settings as check_training
 
-CONF = Path(__file__).parent.parent / "conf"
-COMPARE, TRAIN_SAE = "compare", "train_sae"
-ROOTS = {COMPARE: CONF, TRAIN_SAE: CONF / "training"}
+CONF = COMPARE.directory
+PROGRAMS = (COMPARE, TRAIN_SAE)
 PRESETS = ("experiment", "protocol", "sweep", "layer_grid", "seeds")
 MUST_BE_GIVEN = {
     "model.name": "some/model",
@@ -43,10 +42,10 @@ def composed(tmp_path, monkeypatch):
     """Compose a configuration as Hydra hands it to an entry point, with what only a run or a user can tell."""
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
 
-    def compose_as_in_a_run(name, *overrides):
+    def compose_as_in_a_run(program, *overrides):
         run = (f"hydra.runtime.output_dir={tmp_path}", "hydra.job.name=job")
-        with initialize_config_dir(str(ROOTS[name]), version_base="1.3"):
-            cfg = compose(name, overrides=[*run, *overrides], return_hydra_config=True)
+        with program.shared_groups(), initialize_config_dir(str(program.directory), version_base="1.3"):
+            cfg = compose(program.config_name, overrides=[*run, *overrides], return_hydra_config=True)
         for key, value in MUST_BE_GIVEN.items():
             section, _, field = key.partition(".")
             if section in cfg and OmegaConf.is_missing(cfg[section], field):
@@ -61,9 +60,10 @@ def options(folder):
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def combinations(root, *excepted):
+def combinations(program, *excepted):
     """As few command lines as choose every option of every group, those of presets excepted."""
-    found = {folder.name: options(folder) for folder in sorted(root.iterdir()) if folder.is_dir()}
+    found = {folder.name: options(folder) for folder in sorted(program.directory.iterdir()) if folder.is_dir()}
+    found |= {group: options(ROOT / folder) for group, folder in program.shared.items() if "/" not in group}
     choices = {group: names for group, names in found.items() if names and group not in excepted}
     for row in zip_longest(*choices.values()):
         yield tuple(f"{group}={option or choices[group][0]}" for group, option in zip(choices, row, strict=True))
@@ -88,7 +88,7 @@ def fits(cfg, schema, check_settings):
 @pytest.mark.parametrize(
     "overrides",
     [
-        *combinations(CONF, *PRESETS, "training", "model"),
+        *combinations(COMPARE, *PRESETS, "training"),
         *((f"experiment={name}", "protocol=published") for name in options(CONF / "experiment")),
         *((f"seeds={name}",) for name in options(CONF / "seeds")),
         *((f"hydra/launcher={name}",) for name in options(CONF / "hydra" / "launcher")),
@@ -96,13 +96,13 @@ def fits(cfg, schema, check_settings):
     ids=",".join,
 )
 def test_configurations_of_compare_fit(composed, overrides):
-    fits(composed(COMPARE, *overrides), CompareConfig, check_comparison)
+    fits(composed(COMPARE, *overrides), CompareConfig, light_arguments)
 
 
 @pytest.mark.parametrize(
     "overrides",
     [
-        *combinations(CONF / "training", "experiment"),
+        *combinations(TRAIN_SAE, "experiment"),
         *((f"experiment={name}",) for name in options(CONF / "training" / "experiment")),
     ],
     ids=",".join,
@@ -123,7 +123,7 @@ def test_the_jobs_of_a_preset_s_grid_fit(composed, preset):
     swept = {override.key_or_group: _values(override) for override in grid}
     for place in (0, -1):
         job = [f"{key}={values[place]}" for key, values in swept.items()]
-        fits(composed(COMPARE, *chosen, *job), CompareConfig, check_comparison)
+        fits(composed(COMPARE, *chosen, *job), CompareConfig, light_arguments)
 
 
 def _values(override):
@@ -141,7 +141,7 @@ def test_what_the_wandb_logger_hands_on_is_an_argument_there(composed):
 
 def test_no_folder_of_the_configuration_is_left_out():
     tested = {"experiment", "protocol", "sweep", "layer_grid", "seeds", "launcher", "callbacks", "help"}
-    tested |= {line.partition("=")[0] for root in ROOTS.values() for row in combinations(root) for line in row}
+    tested |= {line.partition("=")[0] for program in PROGRAMS for row in combinations(program) for line in row}
     assert {path.parent.name for path in CONF.rglob("*.yaml")} - {"conf", "training"} <= tested
     assert options(CONF / "protocol") == ["published"]
     assert options(CONF / "sweep") == ["paper"]
