@@ -1,5 +1,6 @@
 """The two programs that Hydra runs: where their configuration lies, and which folders of options they share."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ class Program:
         schema: its typed shape.
         directory: where it lies.
         shared: by the name of a group, the folder below `conf/` whose files are its options, too.
+        hidden: folders beside its groups that are none of its own, or that only other options choose from.
     """
 
     config_name: str
     schema: type
     directory: Path
     shared: Mapping[str, str]
+    hidden: tuple[str, ...] = ()
 
     @contextmanager
     def shared_groups(self) -> Iterator[None]:
@@ -49,6 +52,11 @@ class Program:
                     options = options[part]
                 del options[file.name]
 
+    def of_its_own(self, text: str) -> str:
+        """What Hydra says of groups, in --help and to shell completion, without those that are hidden."""
+        hidden = "|".join(map(re.escape, self.hidden))
+        return re.sub(rf"^(?:{hidden})[:/].*\n|(?<!\S)(?:{hidden})(?:[=/]\S*|(?=\s)) ?", "", text, flags=re.MULTILINE)
+
     def compose(self, *overrides: str) -> DictConfig:
         """The configuration of a command line, without running it."""
         from hydra import compose, initialize_config_dir
@@ -59,7 +67,7 @@ class Program:
             return compose(self.config_name, overrides=list(overrides))
 
 
-COMPARE = Program("compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"})
+COMPARE = Program("compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "layer_grid"))
 TRAIN_SAE = Program(
     "train_sae",
     TrainSAEConfig,

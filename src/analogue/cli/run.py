@@ -1,6 +1,7 @@
 """How an entry point runs and ends: errors as one sentence, exit code 1, and the rest of a multirun still runs."""
 
 import functools
+import io
 import logging
 import os
 import re
@@ -8,7 +9,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,7 +48,7 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
     job = outcome.reported(task, subcommand)
     composed = hydra.main(config_path=str(program.directory), config_name=program.config_name, version_base="1.3")
     try:
-        with program.shared_groups():
+        with program.shared_groups(), _only_own_groups(program):
             composed(job)()
     except (KeyboardInterrupt, SystemExit) as error:
         if not _by_ctrl_c(error):
@@ -97,6 +98,20 @@ class Outcome:
                 return None
 
         return run
+
+
+@contextmanager
+def _only_own_groups(program: Program) -> Iterator[None]:
+    """Leave out of --help and shell completion what is no group of this program."""
+    if not program.hidden or not {"--help", "-h", "-sc", "--shell-completion"} & {*sys.argv}:
+        yield
+        return
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        print(program.of_its_own(said.getvalue()), end="")
 
 
 def in_multirun() -> bool:
