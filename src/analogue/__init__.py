@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analogue.comparison.pipeline import compare
     from analogue.comparison.result import Comparison
-    from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side
     from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
     from analogue.saes import load as load_sae
+    from analogue.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _PLACES = {
     "compare": ("analogue.comparison.pipeline", "compare"),
     "Comparison": ("analogue.comparison.result", "Comparison"),
     "load_sae": ("analogue.saes", "load"),
-    **{name: ("analogue.comparison.settings", name) for name in _SETTINGS},
+    **{name: ("analogue.settings", name) for name in _SETTINGS},
     **{name: ("analogue.errors", name) for name in _ERRORS},
 }
 

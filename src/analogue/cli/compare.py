@@ -13,9 +13,9 @@ from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import finished_before, run
 from analogue.cli.schema import CompareConfig
-from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Null, Side
 from analogue.errors import UserError, first_line
 from analogue.options import MetricName
+from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
 
 if TYPE_CHECKING:
     from analogue.comparison.result import Comparison
@@ -156,7 +156,7 @@ def _own_metric(entry: Any) -> Any:
 def _matching(cfg: DictConfig, config: CompareConfig) -> Any:
     from hydra.utils import instantiate
 
-    from analogue.comparison.settings import Matching
+    from analogue.settings import Matching
 
     try:
         rule = instantiate(cfg.matching.function)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from analogue.comparison.cache import ActivationCache
 from analogue.comparison.corpus import TokenisedCorpus
-from analogue.comparison.settings import Cache
 from analogue.comparison.sides import OpenSide
 from analogue.corpus import TokenBatch, TokenDataModule
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
@@ -20,6 +19,7 @@ from analogue.features import ActivationCollector, StoredActivations
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings
+from analogue.settings import Cache
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
