@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from analogue.significance.threads import blas_threads_for, map_over_threads
-from tests.significance.draws import shuffled
+from analogue.significance import draw_shuffles
+from analogue.significance.draws import blas_threads_for, map_over_threads
+from analogue.similarity import METRICS
 
 
 def n_blas_threads() -> set[int]:
@@ -34,10 +35,9 @@ def test_blas_has_one_thread_for_small_matrices_only() -> None:
         assert n_blas_threads() == before
 
 
-def test_draws_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = np.random.default_rng(0).standard_normal((2, 40, 6))
-    serial = shuffled(x, y, ["svcca", "rsa"], 150, seed=1)
-    monkeypatch.setattr("analogue.significance.shuffle._WORTH_THREADS", 0)
-    threaded = shuffled(x, y, ["svcca", "rsa"], 150, seed=1)
-    for name in serial:
+def test_draws_do_not_depend_on_threads() -> None:
+    x, y = np.random.default_rng(0).standard_normal((2, 1100, 6))
+    scorers = {name: METRICS[name].prepare(x, y) for name in ("svcca", "rsa")}
+    serial, threaded = (draw_shuffles(scorers, len(x), 150, seed=1, threads=threads) for threads in (False, True))
+    for name in scorers:
         np.testing.assert_array_equal(threaded[name], serial[name])
