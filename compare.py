@@ -2,11 +2,13 @@
 
 from omegaconf import DictConfig
 
-from analogue.cli.run import finished_before, run
+from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
 
 
 def compare(cfg: DictConfig) -> None:
+    from analogue.cli.resume import finished_before
+
     if finished_before(cfg):
         return
     from analogue.comparison.run import compare

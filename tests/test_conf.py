@@ -15,10 +15,11 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import OmegaConf, open_dict
 
 from analogue.cli.composition import typed
+from analogue.cli.logger import wandb_logger
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
 from analogue.cli.trainer import open_trainer
 from analogue.comparison.checks import check_settings as check_comparison
-from analogue.reporting.tracking import wandb_logger
+from analogue.reporting import tracking
 from analogue.training.build import new_sae
 from analogue.training.checks import check_settings as check_training
 
@@ -134,7 +135,8 @@ def _values(override):
 
 def test_what_the_wandb_logger_hands_on_is_an_argument_there(composed):
     logger = composed(COMPARE, "logger=wandb").logger
-    known = [set(inspect.signature(target).parameters) for target in (wandb_logger, WandbLogger.__init__, wandb.init)]
+    targets = (wandb_logger, tracking.wandb_logger, WandbLogger.__init__, wandb.init)
+    known = [set(inspect.signature(target).parameters) for target in targets]
     assert set(logger) - {"_target_"} <= set.union(*known)
     wandb.Settings(init_timeout=logger.init_timeout)
 

@@ -18,8 +18,8 @@ from analogue.comparison.side import Side
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits, TokenSequences
 from analogue.matching import paired_cosines
-from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
-from analogue.reporting.published import published_for
+from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label
+from analogue.results.published import published_for
 from analogue.saes import misfit_warnings
 from analogue.significance import SimilarityResult
 

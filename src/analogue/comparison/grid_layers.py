@@ -1,31 +1,15 @@
-"""The other layers of a grid that a model's pass over the corpus takes along, for the jobs that come later."""
+"""The layers that one pass of a model over the corpus computes, for its own job and for later jobs of a sweep."""
 
 from collections.abc import Iterable
-from typing import Any
-
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
-
-from analogue.reporting.progress import choices
 
 ALL = "all"
-
-
-class TellLayers(Callback):
-    """Hydra callback: tells every job of a multirun which layers the grid goes over (`sweep.layers_a`, `_b`)."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        spanned = choices(config.hydra) or {}
-        for side in ("a", "b"):
-            if f"layer_{side}" in spanned and f"sweep.layers_{side}" not in spanned:
-                layers = ",".join(spanned[f"layer_{side}"])
-                config.hydra.overrides.task.append(f"sweep.layers_{side}=[{layers}]")
 
 
 def layers_of_pass(layer: int, grid: Iterable[int], layers_per_pass: int | str) -> list[int]:
     """The layers that are computed together with `layer`, itself included, in ascending order.
 
-    The grid's layers are cut into runs of `layers_per_pass`, so that whichever job comes first takes the same ones.
+    The grid's layers are cut into runs of `layers_per_pass`, so that the same layers share a pass whichever job comes
+    first.
     """
     ordered = sorted({layer, *grid})
     if layers_per_pass == ALL:

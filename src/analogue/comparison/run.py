@@ -6,11 +6,11 @@ from pathlib import Path
 
 import lightning as L
 import pyarrow as pa
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
 from analogue.cli.composition import typed
+from analogue.cli.logger import configured_logger
 from analogue.cli.schema import CacheConfig, CompareConfig
 from analogue.cli.trainer import open_trainer
 from analogue.comparison.assemble import assemble_result, nulls_table, pairs_table
@@ -25,9 +25,9 @@ from analogue.corpus import TextUnits, TokenDataModule
 from analogue.errors import UserError
 from analogue.features import ActivationStore, FeatureActivations, top_tokens
 from analogue.matching import FeaturePairs, apply_filters
-from analogue.reporting import ComparisonResult, write_result
 from analogue.reporting.tables import comparison_tables
 from analogue.reporting.tracking import log_comparison, log_or_warn
+from analogue.results import ComparisonResult, write_result
 
 
 def compare(cfg: DictConfig) -> ComparisonResult | None:
@@ -102,7 +102,7 @@ def report(cfg: DictConfig, result: ComparisonResult, pairs: pa.Table, nulls: pa
     console.print(f"written to {cfg.output_dir}", soft_wrap=True)
     if cfg.logger:
         log = partial(log_comparison, result=result, pairs=pairs, directory=Path(cfg.output_dir))
-        log_or_warn(partial(instantiate, cfg.logger), log)
+        log_or_warn(partial(configured_logger, cfg.logger), log)
 
 
 class Stopwatch:
