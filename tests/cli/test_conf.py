@@ -16,8 +16,8 @@ from omegaconf import OmegaConf, open_dict
 from analogue.cli.compare import light_arguments
 from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE
+from analogue.cli.logger import wandb_logger
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
-from analogue.reporting.tracking import wandb_logger
 from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checks import check_settings as check_training
@@ -134,7 +134,8 @@ def _values(override):
 
 def test_what_the_wandb_logger_hands_on_is_an_argument_there(composed):
     logger = composed(COMPARE, "logger=wandb").logger
-    known = [set(inspect.signature(target).parameters) for target in (wandb_logger, WandbLogger.__init__, wandb.init)]
+    targets = (wandb_logger, tracking.wandb_logger, WandbLogger.__init__, wandb.init)
+    known = [set(inspect.signature(target).parameters) for target in targets]
     assert set(logger) - {"_target_"} <= set.union(*known)
     wandb.Settings(init_timeout=logger.init_timeout)
 

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, ByT5Tokenizer, GPTNeoXConfig, GPTNeoXFor
 from analogue.corpus import read_texts
 from analogue.embedded import ASSETS
 from analogue.errors import UserError
-from analogue.reporting import ComparisonResult
+from analogue.results import ComparisonResult
 from tests.corpus.other_tokenizers import byte_level, metaspace
 
 REPOSITORY = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
-from analogue.cli.run import finished_before, run
+from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
 from analogue.errors import UserError, first_line
 from analogue.options import MetricName
@@ -19,7 +19,7 @@ from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
 
 if TYPE_CHECKING:
     from analogue.comparison.result import Comparison
-    from analogue.reporting import ComparisonResult
+    from analogue.results import ComparisonResult
 
 ALL = "all"
 
@@ -31,6 +31,8 @@ def main(*subcommand: str) -> NoReturn:
 
 def compare_job(cfg: DictConfig) -> None:
     """One job, unless a sweep that is resumed has finished it."""
+    from analogue.cli.resume import finished_before
+
     if not finished_before(cfg):
         run_comparison(cfg)
 
@@ -190,9 +192,9 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
 
 def _show(cfg: DictConfig, comparison: "Comparison") -> None:
     """Print the tables, and send the result to the configured logger."""
-    from hydra.utils import instantiate
     from rich.console import Console
 
+    from analogue.cli.logger import configured_logger
     from analogue.reporting.tables import comparison_tables
     from analogue.reporting.tracking import log_comparison, log_or_warn
 
@@ -206,4 +208,4 @@ def _show(cfg: DictConfig, comparison: "Comparison") -> None:
             pairs=comparison.pairs_table,
             directory=Path(cfg.output_dir),
         )
-        log_or_warn(partial(instantiate, cfg.logger), log)
+        log_or_warn(partial(configured_logger, cfg.logger), log)

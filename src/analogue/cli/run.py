@@ -119,13 +119,6 @@ def in_multirun() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
-def finished_before(cfg: DictConfig) -> bool:
-    """Whether a multirun's job needs no work: an earlier multirun that is resumed has finished it."""
-    from analogue.reporting.resume import take_over
-
-    return in_multirun() and take_over(_plain(cfg), Path(cfg.output_dir), cfg.sweep.resume)
-
-
 def quoted_placeholders(arguments: list[str]) -> list[str]:
     """Let `sae_a.path=DIR/layer_{layer}` be typed as it is; Hydra's grammar wants braces in quotes."""
     unquoted = re.compile(r"""(?<=[=,\[])([^,\[\]"'=]*\{layer\}[^,\[\]"']*)""")
@@ -185,7 +178,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _record(error: Exception, cfg: DictConfig) -> None:
-    from analogue.reporting.jobs import Failure, write_failure
+    from analogue.results.jobs import Failure, write_failure
 
     write_failure(Failure(_sentence(error), _plain(cfg)), traceback.format_exc(), cfg.output_dir)
 

@@ -21,8 +21,8 @@ from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import Unavailable
 from analogue.matching import paired_cosines
-from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
-from analogue.reporting.published import published_for
+from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
+from analogue.results.published import published_for
 from analogue.saes import misfit_warnings
 from analogue.settings import Corpus, Matching
 from analogue.significance import SimilarityResult

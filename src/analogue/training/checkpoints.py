@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from analogue.atomic import atomic_write
 from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import UserError
-from analogue.reporting.grids import flat
+from analogue.results import flatten
 
 LAST = "last"
 SETTINGS = "train_sae_settings"
@@ -72,7 +72,7 @@ def newest_checkpoint(directory: Path) -> Path | None:
 def settings_of_weights(config: TrainSAEConfig) -> dict[str, Any]:
     """The settings that trained weights depend on, by their dotted keys."""
     container: Any = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
-    return {key: value for key, value in flat(container).items() if not key.startswith(FREE + FREE_DATA)}
+    return {key: value for key, value in flatten(container).items() if not key.startswith(FREE + FREE_DATA)}
 
 
 def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None:

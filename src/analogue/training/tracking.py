@@ -4,13 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.reporting.artifacts import log_sae
-from analogue.reporting.grids import flat
-from analogue.reporting.tracking import abandon_run, told
+from analogue.cli.logger import configured_logger
+from analogue.reporting.tracking import abandon_run, error_message, log_sae
+from analogue.results import flatten
 from analogue.saes import load, sae_fingerprint
 
 
@@ -24,10 +23,10 @@ def open_logger(cfg: DictConfig, output: Path, resumed: Path | None) -> Logger |
     # Lightning's CSV logger deletes the rows that it finds: a run that goes on has a folder of its own.
     place = {"version": f"from_{resumed.stem}"} if resumed and "version" in cfg.logger else {}
     try:
-        logger: Logger = instantiate(cfg.logger, save_dir=str(output), **place)
-        logger.log_hyperparams(flat(settings))  # W&B reaches for its server here
+        logger = configured_logger(cfg.logger, save_dir=str(output), **place)
+        logger.log_hyperparams(flatten(settings))  # W&B reaches for its server here
     except Exception as error:  # whatever a server or an account comes up with: training does not need it
-        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({told(error)})", file=sys.stderr)
+        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({error_message(error)})", file=sys.stderr)
         return False
     return logger
 

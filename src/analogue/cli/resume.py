@@ -1,4 +1,4 @@
-"""A sweep that goes on where another one stopped: finished jobs are taken over, not computed again."""
+"""A sweep that continues where an earlier one stopped: finished jobs are copied, not computed again."""
 
 import shutil
 from collections.abc import Mapping
@@ -6,29 +6,40 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from analogue.atomic import atomic_write
+from analogue.cli.run import in_multirun
 from analogue.errors import UserError
-from analogue.reporting.files import NULLS_FILE, PAIRS_FILE, RESULT_FILE
-from analogue.reporting.jobs import clear, identity, read_jobs
+from analogue.results.jobs import clear, identity, read_jobs
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
+
+
+def finished_before(cfg: DictConfig) -> bool:
+    """Whether a multirun's job needs no work because its folder or the sweep that is resumed holds its record."""
+    if not in_multirun():
+        return False
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    return take_over(config, Path(cfg.output_dir), cfg.sweep.resume)
 
 
 def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) -> bool:
     """Whether a job is finished already: its own folder, or a folder under `resume`, holds its complete record.
 
-    A record counts when it was made for the same resolved configuration. One from `resume` is copied, dates included;
-    whatever else the job's folder holds from earlier is removed.
+    A record counts if it was made for the same resolved configuration. One from `resume` is copied, dates included;
+    whatever else an earlier job left in the job's folder is removed.
 
     Raises:
         UserError: there is no folder `resume`.
     """
-    asked = identity(config)
+    wanted = identity(config)
     if resume is not None:
         check_resume(resume)
-    if asked in _finished_in(directory):
+    if wanted in _finished_in(directory):
         return True
     clear(directory)
-    found = _finished_before(str(Path(resume).resolve())).get(asked) if resume is not None else None
-    if found is None or asked not in _finished_in(found):  # overwritten since
+    found = _finished_under(str(Path(resume).resolve())).get(wanted) if resume is not None else None
+    if found is None or wanted not in _finished_in(found):  # overwritten since
         return False
     directory.mkdir(parents=True, exist_ok=True)
     for name in (PAIRS_FILE, NULLS_FILE, RESULT_FILE):
@@ -39,18 +50,14 @@ def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) ->
 
 
 def check_resume(resume: str) -> None:
-    """Refuse what is no folder.
-
-    Raises:
-        UserError: there is no folder `resume`.
-    """
+    """Raise a `UserError` if there is no folder `resume`."""
     if not Path(resume).is_dir():
         raise UserError("sweep.resume", resume, "is not a folder; name the folder of an earlier multirun")
 
 
 @cache
-def _finished_before(root: str) -> dict[str, Path]:
-    """Read once a process: an earlier sweep does not change while a later one takes over from it."""
+def _finished_under(root: str) -> dict[str, Path]:
+    """Read once per process: an earlier sweep does not change while a later one takes over from it."""
     return _finished_in(Path(root))
 
 

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import false_discovery_control
 
-from analogue.reporting.grids import layer_grids, protocol
-from analogue.reporting.jobs import Job, read_failures, read_jobs
 from analogue.reporting.panels import metric_panels, pair_panels, panel_groups
-from analogue.reporting.published import published_scores
-from analogue.reporting.record import write_result
-from analogue.reporting.results_table import results_table, save_results
-from tests.reporting.samples import sample_pairs, sample_result
+from analogue.results.grids import layer_grids, protocol
+from analogue.results.jobs import Job, read_failures, read_jobs
+from analogue.results.published import published_scores
+from analogue.results.record import write_result
+from analogue.results.results_table import results_table, save_results
+from tests.results.samples import sample_pairs, sample_result
 
 
 def jobs(*results):

@@ -1,4 +1,4 @@
-"""A sweep as one table: a row for each job, score and semantic subspace."""
+"""A sweep as one table: one row per job, score and semantic subspace."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from analogue.atomic import atomic_write
-from analogue.reporting.files import write_table
-from analogue.reporting.grids import LayerGrid, pair, scores_of
-from analogue.reporting.record import label
+from analogue.results.grids import LayerGrid, pair, scores_of
+from analogue.results.record import label, write_table
 
+TABLE_FILES = ("results.parquet", "results.csv")
 _SCORES = ("metric", "score", "n_pairs", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
 _TEXT = {
     "job",
@@ -31,10 +31,10 @@ _COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_pairs", "
 
 
 def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
-    """One row a job and score, of the whole space (`concept` null) or a subspace.
+    """One row per job and score, of the whole space (`concept` is null) or of a semantic subspace.
 
-    Nothing is in it that differs between two runs of the same job.
-    `p_value_bh` is corrected over the jobs of a grid, one metric at a time; `setting` sets apart the grids.
+    Two runs of one job have the same rows. `p_value_bh` is corrected over the jobs of a grid, one score at a time;
+    `setting` says how a grid differs from the others.
     """
     rows = [row for grid in grids for row in _rows(grid)]
     names = list(rows[0]) if rows else []
@@ -43,9 +43,10 @@ def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
 
 
 def save_results(table: pa.Table, directory: Path) -> None:
-    """Write `results.parquet` and `results.csv`."""
-    write_table(table, directory / "results.parquet")
-    with atomic_write(directory / "results.csv") as temporary:
+    """Write `TABLE_FILES`."""
+    parquet, csv = (directory / name for name in TABLE_FILES)
+    write_table(table, parquet)
+    with atomic_write(csv) as temporary:
         pyarrow.csv.write_csv(table, temporary)
 
 

@@ -1,4 +1,4 @@
-"""The record of one comparison: everything that tables, figures, sweeps and W&B are made from."""
+"""The record of one comparison, and its files: everything that tables, figures, sweeps and W&B are made from."""
 
 import json
 from collections.abc import Mapping
@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from analogue.reporting.files import NULLS_FILE, PAIRS_FILE, RESULT_FILE, write_table, write_text
+from analogue.atomic import atomic_write
 
 SCHEMA_VERSION = 1
+RESULT_FILE = "result.json"
+PAIRS_FILE = "pairs.parquet"
+NULLS_FILE = "nulls.parquet"
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class SideRecord:
     Attributes:
         hook_point: where the activations were taken.
         n_live_features: features that fired on at least one token.
-        l0: mean number of active features a token.
+        l0: mean number of active features per token.
         explained_variance: of the residual stream by the SAE's reconstruction, over the tokens compared.
         activation_key: name of the activations in the store.
         from_cache: True where no model pass was needed.
@@ -56,10 +60,11 @@ class SpansRecord:
 
 @dataclass(frozen=True)
 class CorpusRecord:
-    """The tokens that both models read, or A where tokenizers differ; equal `tokens_sha256` means equal tokens.
+    """The tokens that both models read, or those of A where tokenizers differ.
 
     Attributes:
-        spans: None where tokenizers are the same, and every token is one.
+        tokens_sha256: equal for equal tokens.
+        spans: None where features were compared on tokens.
     """
 
     path: str
@@ -88,11 +93,11 @@ class ComparisonResult:
         correlation: mean activation correlation of all pairs and of those kept.
         decoder_cosine: mean cosine of the paired decoder rows, likewise; None for models of different widths.
         rule: how features were paired, see `analogue.matching.RULES`.
-        similarity: one entry a metric and null, see `analogue.significance.SimilarityResult`.
-        concepts: one entry a semantic subspace, see `analogue.concepts.ConceptResult`.
-        published: what the paper prints for this very comparison, see `analogue.reporting.published`.
+        similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
+        concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
+        published: what the paper prints for this very comparison, see `analogue.results.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
-        timings: seconds by stage.
+        timings: seconds per stage.
         versions: of Python and the libraries that decide the numbers.
         config: the resolved configuration.
     """
@@ -149,13 +154,13 @@ def label(entry: Mapping[str, Any]) -> str:
 def write_result(
     result: ComparisonResult, pairs: pa.Table, directory: str | Path, nulls: pa.Table | None = None
 ) -> None:
-    """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; all of them whole, or none.
+    """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`: all of them or none.
 
     Args:
-        nulls: one column a `label`, one row a draw of its null; None where the draws were not kept.
+        nulls: one column per `label`, one row per draw of its null; None if the draws were not kept.
 
     Raises:
-        OSError: the disk does not take them.
+        OSError: a file cannot be written.
     """
     directory, record = Path(directory), result.to_json() + "\n"
     directory.mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,34 @@ def read_results(directory: str | Path) -> list[ComparisonResult]:
     files = sorted(Path(directory).rglob(RESULT_FILE))
     records = [ComparisonResult.from_json(file.read_text(encoding="utf-8")) for file in files]
     return sorted(records, key=lambda record: (record.side_a.layer, record.side_b.layer))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys.
+
+    Example:
+        >>> flatten({"null": {"n": 19}, "seed": 0})
+        {'null.n': 19, 'seed': 0}
+    """
+    leaves: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            leaves |= flatten(value, f"{prefix}{name}.")
+        else:
+            leaves[f"{prefix}{name}"] = value
+    return leaves
 
 
 def _remove(directory: Path, *names: str) -> None:

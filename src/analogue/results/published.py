@@ -1,11 +1,12 @@
 """The numbers that the paper prints, to be set beside ours."""
 
 import csv
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from analogue.reporting.record import ComparisonResult, SideRecord
+from analogue.results.record import ComparisonResult, SideRecord
 
 UNFILTERED = "none"
 FLOOR = "minimum_correlation"  # a filter of the published code that the paper does not name
@@ -13,13 +14,13 @@ TOP_TOKENS = 5
 
 
 class Setup(NamedTuple):
-    """What one of the paper's comparisons compares, as the preset of the same name under `conf/experiment` does."""
+    """What one of the paper's comparisons compares; the preset of the same name compares the same."""
 
     models: tuple[str, str]
     saes: tuple[str, str] | None
-    """With `{layer}`; None where the paper's SAEs are not to be had, and users train their own."""
+    """With `{layer}`; None if the paper's SAEs are not available and users train their own."""
     corpus: tuple[str, int, int]
-    """Path, number of sequences, tokens in each."""
+    """Path, number of sequences, tokens per sequence."""
     non_concept_tokens: frozenset[str] = frozenset({"\n", "\\n", "", " ", ".", ",", "!", "?", "-"})
 
 
@@ -66,7 +67,7 @@ class PublishedScore(NamedTuple):
     concept: str | None
     """The semantic subspace; None for the whole space."""
     rule: str | None
-    """The pairing rule, see `analogue.matching.RULES`; this and the next three are None where any will do."""
+    """The pairing rule, see `analogue.matching.RULES`; this and the next three are None if the paper names none."""
     direction: str | None
     d_sae: int | None
     filters: list[str] | None
@@ -80,10 +81,10 @@ class PublishedScore(NamedTuple):
 
 
 def published_for(result: ComparisonResult) -> list[PublishedScore]:
-    """What the paper prints for this very comparison, in its order.
+    """What the paper prints for this very comparison, in the paper's order.
 
-    Nothing where models, revisions, SAEs, corpus or non-concept tokens are not the paper's; else the numbers for
-    the same pairing and filters.
+    Empty if models, revisions, SAEs, corpus or non-concept tokens are not the paper's; otherwise the numbers for the
+    same pairing and filters.
     """
     layers = result.side_a.layer, result.side_b.layer
     printed = (
@@ -93,10 +94,10 @@ def published_for(result: ComparisonResult) -> list[PublishedScore]:
 
 
 def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[PublishedScore]:
-    """Everything that the paper prints for a pair of layers, in its order; nothing for what it has not.
+    """Everything that the paper prints for a pair of layers, in its order; empty if it prints nothing.
 
     Args:
-        experiment: name of a preset under `conf/experiment`, such as `pythia_70m_vs_160m`.
+        experiment: name of one of `SETUPS`, such as `pythia_70m_vs_160m`.
         layer_a: block of the preset's first model, counted from 0.
         layer_b: block of its second model.
 
@@ -149,10 +150,20 @@ def _is_filtered_alike(result: ComparisonResult, printed: PublishedScore) -> boo
     return [name for name in used if name != FLOOR] == printed.filters
 
 
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "d_sae": int,
+    "filters": lambda names: [name for name in names.split("+") if name != UNFILTERED],
+    "value": float,
+    "n_pairs": int,
+    "null_mean": float,
+    "p_value": float,
+}
+
+
 @cache
 def _table() -> dict[tuple[str, int, int], list[PublishedScore]]:
     table: dict[tuple[str, int, int], list[PublishedScore]] = {}
-    with files("analogue.reporting").joinpath("published.csv").open(encoding="utf-8") as rows:
+    with files("analogue.results").joinpath("published.csv").open(encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
             layers = int(row["layer_a"]), int(row["layer_b"])
             table.setdefault((row["experiment"], *layers), []).append(_score(row))
@@ -160,18 +171,6 @@ def _table() -> dict[tuple[str, int, int], list[PublishedScore]]:
 
 
 def _score(row: dict[str, str]) -> PublishedScore:
-    """A line of the table; what is empty is None."""
-    return PublishedScore(
-        source=row["source"],
-        setting=row["setting"],
-        concept=row["concept"] or None,
-        rule=row["rule"] or None,
-        direction=row["direction"] or None,
-        d_sae=int(row["d_sae"]) if row["d_sae"] else None,
-        filters=[name for name in row["filters"].split("+") if name != UNFILTERED] if row["filters"] else None,
-        quantity=row["quantity"],
-        value=float(row["value"]),
-        n_pairs=int(row["n_pairs"]) if row["n_pairs"] else None,
-        null_mean=float(row["null_mean"]) if row["null_mean"] else None,
-        p_value=float(row["p_value"]) if row["p_value"] else None,
-    )
+    """A line of the table; empty cells are None, except that of `setting`."""
+    fields = {name: _PARSERS.get(name, str)(row[name]) if row[name] else None for name in PublishedScore._fields}
+    return PublishedScore(**fields | {"setting": row["setting"]})  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analogue.reporting.jobs import PLACES, Job, identity
-from analogue.reporting.record import ComparisonResult, label
+from analogue.results.jobs import PLACES, Job, decisive_settings, identity
+from analogue.results.record import ComparisonResult, flatten, label
 from analogue.significance import benjamini_hochberg
 
 LAYERS = frozenset({"layer_a", "layer_b"})
@@ -22,7 +22,7 @@ class LayerGrid:
 
     Attributes:
         jobs: by (layer_a, layer_b).
-        setting: what sets this grid apart from the others of its sweep; empty where it is the only one.
+        setting: how this grid differs from the others of its sweep; empty if it is the only one.
     """
 
     jobs: dict[tuple[int, int], Job]
@@ -62,19 +62,23 @@ class LayerGrid:
             array[self.rows.index(row), self.columns.index(column)] = math.nan if value is None else value
         return array
 
+    def scores(self, metric: str, name: str, concept: str | None = None) -> np.ndarray:
+        """(rows, columns) of a number of one score: `score`, `null_mean`, `p_value`, ..."""
+        return self.values(lambda result: scored(result, metric, name, concept))
+
     @property
     def concepts(self) -> list[str]:
         """Every semantic subspace that a job of the grid has."""
         return list(dict.fromkeys(each["name"] for job in self.jobs.values() for each in job.result.concepts))
 
     def adjusted_p_values(self, metric: str, concept: str | None = None) -> np.ndarray:
-        """Benjamini-Hochberg over the jobs of this grid, one score at a time."""
-        p_values = self.values(lambda result: scored(result, metric, "p_value", concept))
+        """P-values of one score, corrected over the jobs of this grid (Benjamini-Hochberg)."""
+        p_values = self.scores(metric, "p_value", concept)
         return benjamini_hochberg(p_values.ravel()).reshape(p_values.shape)
 
 
 def layer_grids(jobs: Sequence[Job]) -> list[LayerGrid]:
-    """Jobs by grid; of two jobs that ask for the same, the one made later counts."""
+    """Jobs by grid; of two jobs that ask for the same comparison, the later one counts."""
     grids: dict[str, dict[tuple[int, int], Job]] = {}
     for job in sorted(jobs, key=lambda job: job.result.created):
         key = identity(job.result.config, PLACES | LAYERS)
@@ -86,7 +90,7 @@ def layer_grids(jobs: Sequence[Job]) -> list[LayerGrid]:
 
 
 def scored(result: ComparisonResult, metric: str, name: str, concept: str | None = None) -> float | None:
-    """A number of the score of that `label`, of the whole space or a subspace: the score itself, null mean, p-value."""
+    """A number (`score`, `null_mean`, ...) of the score of that `label`, of the whole space or of a subspace."""
     return next((entry[name] for entry in scores_of(result, concept) if label(entry) == metric), None)
 
 
@@ -114,20 +118,9 @@ def protocol(result: ComparisonResult) -> str:
     return f"{result.rule}, {result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; {result.corpus}"
 
 
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys."""
-    leaves: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            leaves |= flat(value, f"{prefix}{name}.")
-        else:
-            leaves[f"{prefix}{name}"] = value
-    return leaves
-
-
 def _settings(configs: list[dict[str, Any]]) -> list[str]:
     """For each configuration, the settings in which it differs from another."""
-    flats = [flat({name: value for name, value in each.items() if name not in PLACES | LAYERS}) for each in configs]
+    flats = [flatten(decisive_settings(each, PLACES | LAYERS)) for each in configs]
     varying = [
         key
         for key in dict.fromkeys(key for each in flats for key in each)

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analogue.reporting import ComparisonResult, read_results, write_result
-from tests.reporting.samples import sample_nulls, sample_pairs, sample_result
+from analogue.results import ComparisonResult, read_results, write_result
+from tests.results.samples import sample_nulls, sample_pairs, sample_result
 
 
 def test_a_record_comes_back_as_it_was(tmp_path):

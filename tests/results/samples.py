@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord
+from analogue.results import ComparisonResult, CorpusRecord, SideRecord
 
 TOKENS = [" king", " queen", "<b>&amp;</b>", "\n", " in", "ß", " dragon", " 'quoted'"]
 

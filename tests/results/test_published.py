@@ -7,10 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from analogue.reporting.published import SETUPS, published_for, published_scores
 from analogue.reporting.tables import comparison_tables
+from analogue.results.published import SETUPS, published_for, published_scores
 from tests.hub.worker import CONF
-from tests.reporting.samples import sample_result
+from tests.results.samples import sample_result
 
 PYTHIA, GEMMA, LLAMA, TINYSTORIES = (
     "pythia_70m_vs_160m",

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
+from analogue.cli.resume import take_over
 from analogue.errors import UserError
-from analogue.reporting import read_results, write_result
-from analogue.reporting.jobs import Failure, read_failures, write_failure
-from analogue.reporting.resume import take_over
-from tests.reporting.samples import sample_nulls, sample_pairs, sample_result
+from analogue.results import read_results, write_result
+from analogue.results.jobs import Failure, read_failures, write_failure
+from tests.results.samples import sample_nulls, sample_pairs, sample_result
 
 
 def write(directory, **settings):

@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analogue.reporting.files import FAILURE_FILE, NULLS_FILE, PAIRS_FILE, RESULT_FILE, TRACEBACK_FILE, write_text
-from analogue.reporting.record import ComparisonResult
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, ComparisonResult, write_text
+
+FAILURE_FILE = "failure.json"
+TRACEBACK_FILE = "traceback.txt"
 
 log = logging.getLogger(__name__)
 
-# Settings that say where a job writes and what it shares, not what it finds.
+# Settings that decide where a job writes and what it shares with others, not what it finds.
 PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass"})
 
-# What reading a record raises that was cut short, or written by something else.
+# What reading a record raises if it was cut short or written by another program.
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -48,13 +50,13 @@ class Failure:
 
 
 def read_jobs(directories: Sequence[str | Path]) -> list[Job]:
-    """The finished jobs under some folders, in the order of their numbers; a damaged record is left out, and told."""
+    """The finished jobs under some folders, in the order of their numbers; a damaged record is logged and left out."""
     found = {name: _read_job(name, file.parent) for name, file in _files(directories, RESULT_FILE)}
     return [job for job in found.values() if job is not None]
 
 
 def read_failures(directories: Sequence[str | Path]) -> dict[str, Failure]:
-    """The failed jobs under some folders, by name; one whose record is damaged has failed, too."""
+    """The failed jobs under some folders, by name; one whose record is damaged has failed too."""
     return {name: _read_failure(file) for name, file in _files(directories, FAILURE_FILE)}
 
 
@@ -67,15 +69,19 @@ def write_failure(failure: Failure, traceback: str, directory: str | Path) -> No
 
 
 def clear(directory: Path) -> None:
-    """Remove what an earlier job has left in a folder that a job is about to use."""
+    """Remove what an earlier job left in the folder of a job that is about to start."""
     for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, FAILURE_FILE, TRACEBACK_FILE):
         (directory / name).unlink(missing_ok=True)
 
 
 def identity(config: Mapping[str, Any], without: frozenset[str] = PLACES) -> str:
     """Equal for configurations that ask for the same comparison."""
-    asked = {name: value for name, value in config.items() if name not in without}
-    return json.dumps(asked, sort_keys=True, default=str)
+    return json.dumps(decisive_settings(config, without), sort_keys=True, default=str)
+
+
+def decisive_settings(config: Mapping[str, Any], without: frozenset[str] = PLACES) -> dict[str, Any]:
+    """The settings that decide what a job finds."""
+    return {name: value for name, value in config.items() if name not in without}
 
 
 def _files(directories: Sequence[str | Path], name: str) -> Iterator[tuple[str, Path]]:
