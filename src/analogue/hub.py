@@ -5,34 +5,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from analogue.errors import UserError, first_line
+from analogue.errors import ArgumentError, NotFound, Unavailable, first_line
 
 REACHED_WITHIN_S = 5.0
 
 
 @contextmanager
-def hub_errors(key: str, name: str) -> Iterator[None]:
-    """Turn what a download fails with into a `UserError`; any other exception passes through.
+def hub_errors(argument: str, name: str) -> Iterator[None]:
+    """Turn what a download fails with into an `ArgumentError`; any other exception passes through.
 
     `transformers`, `datasets` and SAELens wrap the hub's errors in their own, so the whole chain of causes is read.
 
     Args:
-        key: the configuration key that `name` came from.
+        argument: the name of the argument that `name` came from.
         name: the repository, as the user gave it.
 
     Raises:
-        UserError: no such repository, revision or file, a gated one, a broken download, or no network.
+        NotFound: no such repository, revision or file.
+        Unavailable: a gated repository, a broken download, or no network.
     """
     use_cache_without_network()
     try:
         yield
-    except UserError:
+    except ArgumentError:
         raise
     except Exception as error:
-        problem = _problem(error)
-        if problem is None:
+        found = _problem(error)
+        if found is None:
             raise
-        raise UserError(key, name, problem) from error
+        kind, problem = found
+        raise kind(argument, name, problem) from error
 
 
 @cache
@@ -54,29 +56,39 @@ def use_cache_without_network() -> None:
             vars(sys.modules["datasets.config"])["HF_HUB_OFFLINE"] = True
 
 
-def _problem(error: BaseException) -> str | None:
-    """The first of the known causes in an exception's chain, told for a user; None if there is none."""
+def _problem(error: BaseException) -> tuple[type[ArgumentError], str] | None:
+    """The first of the known causes in an exception's chain, as an error and its sentence; None if there is none."""
     from huggingface_hub import constants, errors
 
     chain = [*_chain(error)]
     gone = "is not on the hub, or is private: check its spelling, or log in with `hf auth login` (or set HF_TOKEN)"
-    told: list[tuple[type[Exception], str]] = [
+    known: list[tuple[type[Exception], type[ArgumentError], str]] = [
         (
             errors.GatedRepoError,
+            Unavailable,
             f"is gated: accept its licence at {constants.ENDPOINT}, then log in with `hf auth login` or set HF_TOKEN",
         ),
-        (errors.RevisionNotFoundError, "has no such revision on the hub; choose a branch, tag or commit that is there"),
-        (errors.RepositoryNotFoundError, gone),
-        (errors.RemoteEntryNotFoundError, "lacks a file that is needed; is it the right kind of repository?"),
+        (
+            errors.RevisionNotFoundError,
+            NotFound,
+            "has no such revision on the hub; choose a branch, tag or commit that is there",
+        ),
+        (errors.RepositoryNotFoundError, NotFound, gone),
+        (
+            errors.RemoteEntryNotFoundError,
+            NotFound,
+            "lacks a file that is needed; is it the right kind of repository?",
+        ),
     ]
-    for kind, sentence in told:
-        if any(isinstance(cause, kind) for cause in chain):
-            return sentence
+    for cause, kind, sentence in known:
+        if any(isinstance(each, cause) for each in chain):
+            return kind, sentence
     unreachable = (errors.LocalEntryNotFoundError, errors.RevisionResolutionError, ConnectionError)
-    if constants.HF_HUB_OFFLINE and any(isinstance(cause, unreachable) for cause in chain):
-        return f"is not in the local cache, and {constants.ENDPOINT} cannot be reached; connect, or give a local path"
-    if any(isinstance(cause, errors.HTTPError | ConnectionError) for cause in chain):
-        return f"cannot be downloaded from {constants.ENDPOINT} ({first_line(chain[-1])}); try again"
+    if constants.HF_HUB_OFFLINE and any(isinstance(each, unreachable) for each in chain):
+        where = f"is not in the local cache, and {constants.ENDPOINT} cannot be reached"
+        return Unavailable, f"{where}; connect, or give a local path"
+    if any(isinstance(each, errors.HTTPError | ConnectionError) for each in chain):
+        return Unavailable, f"cannot be downloaded from {constants.ENDPOINT} ({first_line(chain[-1])}); try again"
     return None
 
 

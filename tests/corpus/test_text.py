@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analogue.corpus import read_texts
-from analogue.errors import UserError
+from analogue.errors import ArgumentError, NotFound, Unavailable
 
 DOCUMENTS = ["One day a dog ran.", "Line one\nline two."]
 
@@ -25,35 +25,35 @@ def test_every_format_gives_the_same_documents(tmp_path):
         ("a.csv", "x", "has the suffix '.csv'"),
         ("empty.txt", " \n\n \n", "holds no text"),
         ("broken.jsonl", '{"text": "x"}\n\n{not json', "line 3 is not JSON"),
-        ("other.jsonl", '{"story": "x"}', "line 1 has story, where 'text' is needed (data.column)"),
+        ("other.jsonl", '{"story": "x"}', "line 1 has story, where 'text' is needed (`column`)"),
         ("list.jsonl", "[1]", "line 1 is no object"),
         ("number.jsonl", '{"text": 3}', "line 1 holds no text under 'text'"),
         ("latin.txt", b"caf\xe9", "cannot be read"),
         ("damaged.parquet", "PAR1", "cannot be read"),
     ],
 )
-def test_bad_files_are_refused_in_one_sentence_naming_the_key(tmp_path, name, content, told):
+def test_bad_files_are_refused_in_one_sentence_naming_the_argument(tmp_path, name, content, told):
     if content is not None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match=r"data\.path=") as error:
+    with pytest.raises(ArgumentError, match=r"^path=") as error:
         read_texts(str(tmp_path / name))
     assert told in str(error.value)
 
 
 def test_a_parquet_file_without_text_lists_its_columns(tmp_path):
     pq.write_table(pa.table({"story": ["x"], "n": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="story, n"):
+    with pytest.raises(Unavailable, match="story, n"):
         read_texts(str(tmp_path / "a.parquet"))
 
 
 def test_a_parquet_column_of_numbers_is_no_text(tmp_path):
     pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="column 'text' holds no text"):
+    with pytest.raises(Unavailable, match="column 'text' holds no text"):
         read_texts(str(tmp_path / "a.parquet"))
 
 
 def test_unknown_embedded_names_list_what_there_is():
-    with pytest.raises(UserError, match="embedded:stories-6"):
+    with pytest.raises(NotFound, match="embedded:stories-6"):
         read_texts("embedded:nothing.txt")
 
 

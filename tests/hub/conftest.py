@@ -25,7 +25,8 @@ class Client:
 
     def __init__(self, endpoint, home, **environment):
         self.home = home
-        places = {"HF_HOME": f"{home}/huggingface", "XDG_CACHE_HOME": f"{home}/cache", "PYTHONPATH": str(REPOSITORY)}
+        code = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
+        places = {"HF_HOME": f"{home}/huggingface", "XDG_CACHE_HOME": f"{home}/cache", "PYTHONPATH": code}
         quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
         mine = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         self.said = open(home / f"said-{endpoint.rpartition(':')[2]}.txt", "w+")  # noqa: SIM115

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analogue.errors import UserError
+from analogue.errors import InvalidArgument, NotFound, Unavailable
 from analogue.saes import load
 
 D_IN, D_SAE, K = 6, 20, 4
@@ -71,13 +71,13 @@ def test_embedded_saes_open_with_saelens_itself():
     torch.testing.assert_close(sae.W_dec, load(path="embedded:stories-6-saes/layer_{layer}", layer=3).W_dec)
 
 
-def test_a_missing_directory_names_the_key(tmp_path):
-    with pytest.raises(UserError, match=r"sae_a.path=.*layer_7: is not a directory"):
-        load(path=str(tmp_path / "layer_{layer}"), layer=7, key="sae_a.path")
+def test_a_missing_directory_names_the_argument(tmp_path):
+    with pytest.raises(NotFound, match=r"^path=.*layer_7: is not a directory"):
+        load(path=str(tmp_path / "layer_{layer}"), layer=7)
 
 
 def test_a_directory_without_an_sae_says_what_is_needed(tmp_path):
-    with pytest.raises(UserError, match=r"sae_weights.safetensors \(SAELens\)"):
+    with pytest.raises(NotFound, match=r"sae_weights.safetensors \(SAELens\)"):
         load(path=str(tmp_path))
 
 
@@ -85,7 +85,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     state = weights()
     state["W_dec"][3, 2] = float("nan")
     write_sparsify(tmp_path, state)
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(InvalidArgument, match="not finite"):
         load(path=str(tmp_path))
 
 
@@ -94,7 +94,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 )
 def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes):
     write_sparsify(tmp_path, weights(), **changes)
-    with pytest.raises(UserError, match="cannot be loaded as an SAE"):
+    with pytest.raises(Unavailable, match="cannot be loaded as an SAE"):
         load(path=str(tmp_path))
 
 
@@ -102,20 +102,20 @@ def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes):
 def test_a_damaged_file_is_one_sentence(tmp_path, name):
     write_sparsify(tmp_path, weights())
     (tmp_path / name).write_bytes(b"PK nothing of use")
-    with pytest.raises(UserError, match="cannot be loaded as an SAE"):
+    with pytest.raises(Unavailable, match="cannot be loaded as an SAE"):
         load(path=str(tmp_path))
 
 
 @pytest.mark.parametrize(("k", "told"), [(None, "k=None"), ("4", "k=4"), (0, "k=0"), (D_SAE + 1, "21 highest of 20")])
 def test_a_number_of_active_features_that_cannot_be_is_refused(tmp_path, k, told):
     write_sparsify(tmp_path, weights(), k=k)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises((InvalidArgument, Unavailable), match=told):
         load(path=str(tmp_path))
 
 
 def test_weights_that_are_missing_are_named(tmp_path):
     write_sparsify(tmp_path, {name: each for name, each in weights().items() if name != "b_dec"})
-    with pytest.raises(UserError, match="'b_dec' is missing"):
+    with pytest.raises(Unavailable, match="'b_dec' is missing"):
         load(path=str(tmp_path))
 
 
@@ -132,7 +132,7 @@ def test_what_reads_no_single_token_of_a_residual_stream_is_refused(tmp_path, sa
 
     config = getattr(sae_lens, config_class)(d_in=D_IN, d_sae=D_SAE, **settings)
     getattr(sae_lens, sae_class)(config).save_model(tmp_path)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(InvalidArgument, match=told):
         load(path=str(tmp_path))
 
 

@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
+from analogue.cli.checks import user_errors
 from analogue.cli.composition import typed
 from analogue.cli.schema import TrainSAEConfig
 from analogue.cli.trainer import open_trainer
@@ -80,16 +81,17 @@ def train_saes(cfg: DictConfig) -> SAETraining:
 def open_language_model(config: TrainSAEConfig) -> LanguageModel:
     """The model, with its layers checked."""
     model = config.model
-    opened = open_model(
-        model.name,
-        model.revision,
-        hook=model.hook.value,
-        randomize=model.randomize.value if model.randomize else None,
-        randomize_seed=model.randomize_seed,
-        device_map=model.device_map,
-    )
-    for layer in config.layers:
-        opened.check_layer(layer, key="layers")
+    with user_errors(model="model.name", device_map="model.device_map", layer="layers"):
+        opened = open_model(
+            model.name,
+            revision=model.revision,
+            hook=model.hook.value,
+            randomize=model.randomize.value if model.randomize else None,
+            randomize_seed=model.randomize_seed,
+            device_map=model.device_map,
+        )
+        for layer in config.layers:
+            opened.check_layer(layer)
     return opened
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Float64
 from omegaconf import DictConfig, OmegaConf
 
+from analogue.cli.checks import named_by_keys
 from analogue.comparison.module import Gathered
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.reading import Reading
@@ -150,7 +151,8 @@ def _warnings(
         warnings.append(f"{asked}, but {cfg.data.path} holds only {sequences.n_sequences} sequences; all were used")
     for letter, side in zip("ab", sides, strict=True):
         read = f"layer {side.layer} of {side.model}"
-        warnings += misfit_warnings(side.explained_variance, f"sae_{letter}", read, not cfg.data.exclude_bos)
+        misfits = misfit_warnings(side.explained_variance, read, not cfg.data.exclude_bos)
+        warnings += [f"sae_{letter} {named_by_keys(misfit)}" for misfit in misfits]
     return warnings
 
 

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from analogue.cli.checks import named_by_keys, user_errors
 from analogue.comparison.ranks import activations_of_rank_0
 from analogue.comparison.side import Side
 from analogue.corpus import TokenBatch
@@ -74,7 +75,7 @@ class ComparisonModule(L.LightningModule):
         in_order = sorted(to_run.values(), key=self._pass_of)
         self.passes = [list(group) for _, group in groupby(in_order, key=self._pass_of)]
         self.streams: Sequence[ResidualStream] = nn.ModuleList(  # type: ignore[assignment]
-            [group[0].model.load(group[0].model_dtype) for group in self.passes]
+            [_load(group[0]) for group in self.passes]
         )
         self.saes: Mapping[str, Any] = nn.ModuleDict({key: side.sae for key, side in to_run.items()})  # type: ignore[assignment]
         self.collectors: Mapping[str, ActivationCollector] = nn.ModuleDict(  # type: ignore[assignment]
@@ -132,8 +133,8 @@ class ComparisonModule(L.LightningModule):
         """An SAE that does not fit shows on the first batch, not after the night."""
         explained = self.quality[self.key_of(side)].so_far().explained_variance
         read = f"layer {side.layer} of {side.model.name}"
-        for warning in misfit_warnings(explained, f"sae_{side.label}", read, first_tokens_count):
-            print(f"warning: on the first batch, {warning}", file=sys.stderr)
+        for misfit in misfit_warnings(explained, read, first_tokens_count):
+            print(f"warning: on the first batch, sae_{side.label} {named_by_keys(misfit)}", file=sys.stderr)
 
     def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
         for some_positions, some_resid in zip(
@@ -182,6 +183,11 @@ class ComparisonModule(L.LightningModule):
     def _as_rank_0(self, look: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank: the store may change between two looks."""
         return self.trainer.strategy.broadcast(look() if self.trainer.is_global_zero else None)  # type: ignore
+
+
+def _load(side: Side) -> ResidualStream:
+    with user_errors(model=f"model_{side.label}.name", device_map=f"model_{side.label}.device_map"):
+        return side.model.load(side.model_dtype)
 
 
 def _check_finite(resid: Tensor, side: Side) -> None:

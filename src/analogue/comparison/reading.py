@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from analogue.cli.checks import user_errors
 from analogue.cli.schema import CompareConfig, DataConfig
 from analogue.comparison.side import Side, same_tokenizer
 from analogue.corpus import (
@@ -68,22 +69,24 @@ def read_corpus(config: CompareConfig, a: Side, b: Side) -> Reading:
     """
     aggregation = config.alignment.aggregation
     for side in (a, b):
-        side.model.check_seq_len(config.data.seq_len)
+        with user_errors(model=f"model_{side.label}.name"):
+            side.model.check_seq_len(config.data.seq_len)
     if not same_tokenizer(a, b):
         if config.alignment.name is not Alignment.spans:
             problem = f"has another tokenizer than {a.model.name} (model_a.name); features are paired token by token"
             fix = "choose two models that share one, or alignment=spans"
             raise UserError("model_b.name", b.model.name, f"{problem}: {fix}")
         aligned = _aligned(config.data, a, b)
-        a.model.check_token_ids(int(aligned.a.ids.max()))
-        b.model.check_token_ids(int(aligned.b.ids.max()))
+        _check_token_ids(a, aligned.a)
+        _check_token_ids(b, aligned.b)
         return Reading({"a": aligned.a, "b": aligned.b}, aligned, aggregation)
     data = config.data
-    sequences = tokenise(
-        _texts(data), a.model.tokenizer, data.n_sequences, data.seq_len, data.packing, data.count_padding
-    )
+    with user_errors():
+        sequences = tokenise(
+            _texts(data), a.model.tokenizer, data.n_sequences, data.seq_len, data.packing, data.count_padding
+        )
     for side in (a, b):
-        side.model.check_token_ids(int(sequences.ids.max()))
+        _check_token_ids(side, sequences)
     if data.exclude_bos:
         sequences = without_bos(sequences, a.model.tokenizer)
     return Reading({"a": sequences, "b": sequences}, None, aggregation)
@@ -97,15 +100,21 @@ def _aligned(data: DataConfig, a: Side, b: Side) -> AlignedSequences:
         if not side.model.tokenizer.is_fast:
             problem = "has a tokenizer that does not tell where in the text its tokens stand"
             raise UserError(f"model_{side.label}.name", side.model.name, f"{problem}; alignment=spans needs a fast one")
-    aligned = tokenise_aligned(
-        _texts(data), a.model.tokenizer, b.model.tokenizer, data.n_sequences, data.seq_len, data.packing
-    )
+    with user_errors():
+        aligned = tokenise_aligned(
+            _texts(data), a.model.tokenizer, b.model.tokenizer, data.n_sequences, data.seq_len, data.packing
+        )
     if data.exclude_bos:
         aligned = spans_without_bos(aligned, a.model.tokenizer, b.model.tokenizer)
     if aligned.n_spans == 0:
         problem = f"has no piece of at most {data.seq_len} tokens (data.seq_len) at whose ends both tokenizers have"
         raise UserError("data.path", data.path, f"{problem} a boundary; give another text or longer sequences")
     return aligned
+
+
+def _check_token_ids(side: Side, sequences: TokenSequences) -> None:
+    with user_errors(model=f"model_{side.label}.name"):
+        side.model.check_token_ids(int(sequences.ids.max()))
 
 
 def _texts(data: DataConfig) -> Iterable[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from analogue.cli.checks import user_errors
 from analogue.cli.schema import CompareConfig, ModelConfig, SAEConfig
 from analogue.comparison.grid_layers import layers_of_pass
 from analogue.errors import UserError
@@ -72,15 +73,15 @@ def open_side(label: str, model: ModelConfig, sae: SAEConfig, layer: int) -> Sid
     Raises:
         UserError: naming the key to change: a model that is not there, or what `side_at` raises.
     """
-    language_model = open_model(
-        model.name,
-        model.revision,
-        key=f"model_{label}.name",
-        hook=model.hook.value,
-        randomize=model.randomize.value if model.randomize else None,
-        randomize_seed=model.randomize_seed,
-        device_map=model.device_map,
-    )
+    with user_errors(model=f"model_{label}.name", device_map=f"model_{label}.device_map"):
+        language_model = open_model(
+            model.name,
+            revision=model.revision,
+            hook=model.hook.value,
+            randomize=model.randomize.value if model.randomize else None,
+            randomize_seed=model.randomize_seed,
+            device_map=model.device_map,
+        )
     return side_at(label, language_model, model.dtype, sae, layer)
 
 
@@ -91,9 +92,10 @@ def side_at(label: str, model: LanguageModel, model_dtype: str, sae: SAEConfig, 
         UserError: naming the key to change: a layer out of range, an SAE that is not there, or one whose width is not
             the model's.
     """
-    model.check_layer(layer, key=f"layer_{label}")
     key = f"sae_{label}.path"
-    loaded = load(sae.path, layer, sae.dtype, key, sae.before_topk)
+    with user_errors(layer=f"layer_{label}", path=key):
+        model.check_layer(layer)
+        loaded = load(sae.path, layer, sae.dtype, sae.before_topk)
     if loaded.cfg.d_in != model.d_model:
         problem = f"reads activations of width {loaded.cfg.d_in}, but {model.name} (model_{label}.name) has d_model "
         raise UserError(key, sae.path, f"{problem}{model.d_model}; choose an SAE trained on that model")

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from analogue.errors import UserError, first_line
+from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
 from analogue.hub import hub_errors
 
 SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
@@ -34,7 +34,6 @@ class StreamedTexts:
 
     Attributes:
         name: `OWNER/NAME` on the hub.
-        key: the configuration key of the name, for errors.
         column: where the text stands.
         subset: the data set's configuration, where it has several.
         split: such as `train`.
@@ -42,7 +41,6 @@ class StreamedTexts:
     """
 
     name: str
-    key: str
     column: str
     subset: str | None
     split: str
@@ -52,8 +50,9 @@ class StreamedTexts:
         """Yield the documents.
 
         Raises:
-            UserError: no such data set, subset, split or column, no text in it, or no network and not enough in the
-                cache.
+            NotFound: no such data set, subset, split or column.
+            InvalidArgument: no text in it.
+            Unavailable: damaged files, or no network and not enough in the cache.
         """
         n_read = 0
         for text in self._kept():
@@ -66,24 +65,24 @@ class StreamedTexts:
             n_read += len(some)
             yield from some
         if n_read == 0:
-            raise UserError(self.key, self.name, f"holds no text in its column '{self.column}' (data.column)")
+            raise InvalidArgument("path", self.name, f"holds no text in its column '{self.column}' (`column`)")
         self._keep([END], n_read)
 
     def _stream(self) -> Iterator[str]:
         try:
-            with hub_errors(self.key, self.name):
+            with hub_errors("path", self.name):
                 for row in self._rows():
                     text = row[self.column]
                     if not isinstance(text, str | None):
                         kind = type(text).__name__
-                        problem = f"holds {kind} in its column '{self.column}' (data.column), where text is needed"
-                        raise UserError(self.key, self.name, problem)
+                        problem = f"holds {kind} in its column '{self.column}' (`column`), where text is needed"
+                        raise InvalidArgument("path", self.name, problem)
                     if text and text.strip():
                         yield text
-        except UserError:
+        except ArgumentError:
             raise
         except Exception as error:  # whatever a damaged file leads to
-            raise UserError(self.key, self.name, f"cannot be read: {first_line(error)}") from error
+            raise Unavailable("path", self.name, f"cannot be read: {first_line(error)}") from error
 
     def _rows(self) -> Any:
         from datasets import load_dataset
@@ -92,17 +91,16 @@ class StreamedTexts:
         try:
             rows: Any = load_dataset(self.name, self.subset, split=self.split, streaming=True)
         except (ValueError, DatasetNotFoundError) as error:  # what is wrong, and what there is instead
-            raise UserError(self.key, self.name, f"cannot be opened: {' '.join(str(error).split())}") from error
+            raise NotFound("path", self.name, f"cannot be opened: {' '.join(str(error).split())}") from error
         columns = rows.column_names or [*next(iter(rows), {})]
         if self.column not in columns:
-            problem = f"has no column '{self.column}' (data.column); its columns are {', '.join(columns)}"
-            raise UserError(self.key, self.name, problem)
+            problem = f"has no column '{self.column}' (`column`); its columns are {', '.join(columns)}"
+            raise NotFound("path", self.name, problem)
         rows = rows.select_columns([self.column])
         return rows if self.shuffle_seed is None else rows.shuffle(seed=self.shuffle_seed, **SHUFFLE)
 
     def _file(self) -> Path:
-        identity = {name: value for name, value in asdict(self).items() if name != "key"}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
         return (
             user_cache_path("analogue", ensure_exists=True) / "texts" / f"{self.name.replace('/', '--')}-{digest}.jsonl"
         )

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from analogue.corpus.streamed import StreamedTexts
 from analogue.embedded import locate
-from analogue.errors import UserError, first_line
+from analogue.errors import InvalidArgument, NotFound, Unavailable, first_line
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def read_texts(
     path: str,
-    key: str = "data.path",
     column: str = "text",
     subset: str | None = None,
     split: str = "train",
@@ -25,29 +24,30 @@ def read_texts(
     Args:
         path: `.txt` (documents separated by blank lines), `.jsonl` (one object a line) or `.parquet`; an `embedded:`
             name; or `OWNER/NAME` of a hub data set, which is streamed as far as it is read.
-        key: the configuration key that the path came from, for errors.
         column: where the text stands in `.jsonl`, `.parquet` and hub data sets.
         subset: configuration of a hub data set that has several.
         split: of a hub data set.
         shuffle_seed: of a hub data set; None for its own order.
 
     Raises:
-        UserError: no such file or data set, an unknown suffix, no text in it.
+        NotFound: no such file or column.
+        Unavailable: a file that cannot be read.
+        InvalidArgument: an unknown suffix, or no text in the file.
     """
-    file = Path(locate(path, key)).expanduser()
+    file = Path(locate(path, "path")).expanduser()
     reader = _READERS.get(file.suffix)
     if reader is None and HUB_NAME.fullmatch(path) and not file.exists():
-        return StreamedTexts(path, key, column, subset, split, shuffle_seed)
+        return StreamedTexts(path, column, subset, split, shuffle_seed)
     if reader is None:
-        raise UserError(key, path, f"has the suffix '{file.suffix}'; use one of {', '.join(_READERS)}")
+        raise InvalidArgument("path", path, f"has the suffix '{file.suffix}'; use one of {', '.join(_READERS)}")
     if not file.is_file():
-        raise UserError(key, path, f"is not a file; give the path of a {', '.join(_READERS)} file")
+        raise NotFound("path", path, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
         texts = [text for text in reader(file, column) if text.strip()]
     except (OSError, ValueError) as error:
-        raise UserError(key, path, f"cannot be read: {first_line(error)}") from error
+        raise Unavailable("path", path, f"cannot be read: {first_line(error)}") from error
     if not texts:
-        raise UserError(key, path, "holds no text; give a file with at least one non-empty document")
+        raise InvalidArgument("path", path, "holds no text; give a file with at least one non-empty document")
     return texts
 
 
@@ -67,10 +67,10 @@ def _text_of(line: str, number: int, column: str) -> str:
         raise ValueError(f"line {number} is not JSON ({error.msg} in column {error.colno})") from error
     if not isinstance(record, dict) or column not in record:
         held = f"has {', '.join(record) or 'no keys'}" if isinstance(record, dict) else "is no object"
-        raise ValueError(f"line {number} {held}, where '{column}' is needed (data.column)")
+        raise ValueError(f"line {number} {held}, where '{column}' is needed (`column`)")
     text = record[column]
     if not isinstance(text, str | None):
-        raise ValueError(f"line {number} holds no text under '{column}' (data.column)")
+        raise ValueError(f"line {number} holds no text under '{column}' (`column`)")
     return text or ""
 
 
@@ -79,10 +79,10 @@ def _read_parquet(file: Path, column: str) -> list[str]:
 
     columns = pq.read_schema(file).names
     if column not in columns:
-        raise ValueError(f"its columns are {', '.join(columns)}, none is '{column}' (data.column)")
+        raise ValueError(f"its columns are {', '.join(columns)}, none is '{column}' (`column`)")
     texts = pq.read_table(file, columns=[column])[column].to_pylist()
     if not all(isinstance(text, str | None) for text in texts):
-        raise ValueError(f"its column '{column}' holds no text (data.column)")
+        raise ValueError(f"its column '{column}' holds no text (`column`)")
     return [text or "" for text in texts]
 
 

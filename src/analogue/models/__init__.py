@@ -1,17 +1,17 @@
 """Tokens to residual stream."""
 
 from analogue.models.cross_entropy import next_token_loss, recovered
-from analogue.models.fingerprint import directory_fingerprint
+from analogue.models.identity import directory_fingerprint, model_fingerprint, tokenizer_fingerprint
 from analogue.models.loading import LanguageModel, open_model
 from analogue.models.randomise import redraw_parameters
 from analogue.models.residual_stream import ResidualStream, find_blocks
-from analogue.models.tokenizers import tokenizer_fingerprint
 
 __all__ = [
     "LanguageModel",
     "ResidualStream",
     "directory_fingerprint",
     "find_blocks",
+    "model_fingerprint",
     "next_token_loss",
     "open_model",
     "recovered",

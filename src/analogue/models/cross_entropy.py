@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from analogue.models.residual_stream import evaluation_mode
+
 Replace = Callable[[Float[Tensor, "batch seq_len d_model"]], Float[Tensor, "batch seq_len d_model"]]
 
 
@@ -26,7 +28,7 @@ def next_token_loss(
         block: the block whose output is replaced.
         ids: token ids, padded on the right.
         mask: False for padding, which is not predicted.
-        replace: what becomes of the block's output; None to leave it.
+        replace: maps the block's output to what takes its place; None to leave the output as it is.
     """
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -36,7 +38,8 @@ def next_token_loss(
 
     handle = block.register_forward_hook(hook)
     try:
-        logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
+        with evaluation_mode(model):
+            logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
     finally:
         handle.remove()
     targets = torch.where(mask[:, 1:], ids[:, 1:], -100)

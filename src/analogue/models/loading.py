@@ -1,40 +1,50 @@
-"""Language models from the hub or a local directory."""
+"""Language models: from the hub, from a local directory, or objects at hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
-from analogue.errors import UserError, first_line
+from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
 from analogue.hub import hub_errors
-from analogue.models.fingerprint import cached_commit, directory_fingerprint
-from analogue.models.randomise import Redrawn, redraw_parameters
-from analogue.models.residual_stream import Hook, ResidualStream
+from analogue.models.identity import cached_commit, directory_fingerprint, model_fingerprint
+from analogue.models.randomise import redraw_parameters
+from analogue.models.residual_stream import ResidualStream
+from analogue.options import Hook, Redrawn
 
-OWN_CODE = {"trust_remote_code": False}  # unsaid, transformers asks at the terminal whether to run what lies there
+OWN_CODE = {"trust_remote_code": False}  # without it, transformers asks at the terminal whether to run a model's code
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """What is known of a language model before its weights are read.
+    """What is known of a language model before its weights are needed.
 
     Attributes:
-        name: hub id, local directory or `embedded:` name, as the user gave it.
-        source: what `transformers` loads: the hub id or the directory.
-        revision: hub branch, tag or commit; None for the default branch and for directories.
-        key: the configuration key of the name (`model_a.name`), for errors.
+        name: hub id, local directory or `embedded:` name, as the user gave it; that of an object comes from its
+            configuration, or is its class's.
+        source: what is loaded: a hub id, a directory, or the model object itself.
+        revision: hub branch, tag or commit; None for the default branch, directories and objects.
         n_layers: number of blocks.
         d_model: width of the residual stream.
-        vocab_size: tokens that it has embeddings for.
+        vocab_size: number of tokens that it has embeddings for.
         n_positions: the longest sequence that it reads; None where the configuration sets no limit.
-        fingerprint: identifies the weights: the hub commit or a hash of the directory, and how they were redrawn.
+        fingerprint: identifies the weights: the hub commit or a hash of the contents, and how they were redrawn.
         hook: which residual stream of a block is read.
         randomize: which parameters `load` redraws; None for the model as it was trained.
         randomize_seed: of the redrawing.
@@ -43,39 +53,72 @@ class LanguageModel:
     """
 
     name: str
-    source: str
+    source: str | PreTrainedModel
     revision: str | None
-    key: str
     n_layers: int
     d_model: int
     vocab_size: int
     n_positions: int | None
     fingerprint: str
     tokenizer: PreTrainedTokenizerBase
-    hook: Hook = "resid_post"
-    randomize: Redrawn | None = None
+    hook: str = Hook.resid_post
+    randomize: str | None = None
     randomize_seed: int = 0
     device_map: str | None = None
 
     def load(self, dtype: str = "float32", with_head: bool = False) -> ResidualStream:
-        """Read the weights, for inference, in `dtype`; from the hub if they are not in its cache.
+        """Read the weights for inference, from the hub if they are not in its cache.
 
-        Files are mapped into memory: where they hold another dtype, their pages add to the process's memory until they
-        are wanted elsewhere.
+        Files are mapped into memory: where they hold another dtype, their pages add to the process's memory until the
+        system needs them elsewhere. A model that was given as an object is read where it is and as it is: on its
+        device, in its precision, in evaluation mode only while it runs. To be randomised it is copied.
 
         Args:
-            dtype: of the weights.
-            with_head: whether the stream's `model` can predict tokens, too.
+            dtype: of the weights; an object keeps its own.
+            with_head: whether the stream's `model` must be able to predict tokens.
 
         Raises:
-            UserError: the weights are not there, or do not fit the configuration.
+            Unavailable: the weights cannot be downloaded or read, or are incomplete.
+            InvalidArgument: `model` has no head, or is built in a way that cannot be read.
         """
+        if isinstance(self.source, PreTrainedModel):
+            model: Any = deepcopy(self.source) if self.randomize else self.source
+            if with_head and model.get_output_embeddings() is None:
+                raise InvalidArgument("model", self.name, "has no language-model head; give the model with its head")
+        else:
+            model = self._read(self.source, dtype, with_head)
+        if self.randomize:
+            redraw_parameters(model, self.randomize_seed, embeddings=self.randomize == Redrawn.all)
+        movable = model is not self.source and self.device_map is None
+        try:
+            return ResidualStream(model, self.n_layers, self.hook, movable)
+        except ValueError as error:
+            raise InvalidArgument("model", self.name, f"has an architecture that cannot be read: {error}") from error
+
+    def check_layer(self, layer: int) -> None:
+        """Raise `InvalidArgument` unless the model has a block `layer`."""
+        if not 0 <= layer < self.n_layers:
+            raise InvalidArgument("layer", layer, f"{self.name} has blocks 0 to {self.n_layers - 1}")
+
+    def check_seq_len(self, seq_len: int) -> None:
+        """Raise `InvalidArgument` if the model has no position for the last of that many tokens."""
+        if self.n_positions is not None and seq_len > self.n_positions:
+            problem = f"{self.name} (`model`) reads at most {self.n_positions} tokens at a time"
+            raise InvalidArgument("seq_len", seq_len, problem)
+
+    def check_token_ids(self, highest: int) -> None:
+        """Raise `InvalidArgument` if the model has no embedding for a token that its tokenizer makes."""
+        if highest >= self.vocab_size:
+            problem = f"has embeddings for {self.vocab_size} tokens, but its tokenizer makes token {highest}"
+            raise InvalidArgument("model", self.name, f"{problem}; the tokenizer belongs to another model")
+
+    def _read(self, source: str, dtype: str, with_head: bool) -> PreTrainedModel:
         transformers_logging.disable_progress_bar()  # downloads show their own; reading from disk needs none
-        with _loading_errors(self.key, self.name, self.source, self.device_map), _quiet():
+        with _loading_errors(self.name, source, self.device_map), _quiet():
             # safetensors where there are any; where there are none, torch reads tensors only (weights_only)
             loader: Any = AutoModelForCausalLM if with_head else AutoModel
             model, found = loader.from_pretrained(
-                self.source,
+                source,
                 revision=self.revision,
                 dtype=getattr(torch, dtype),
                 device_map=self.device_map,
@@ -84,100 +127,86 @@ class LanguageModel:
             )
         missing = [name for name in sorted(found["missing_keys"]) if not name.startswith("pooler")]  # after the blocks
         if missing:
-            raise UserError(self.key, self.name, f"holds no weights for {missing[0]}; its files are incomplete")
-        model.eval().requires_grad_(False)
-        if self.randomize:
-            redraw_parameters(model, self.randomize_seed, embeddings=self.randomize == "all")
-        try:
-            return ResidualStream(model, self.n_layers, self.hook, movable=self.device_map is None)
-        except ValueError as error:
-            raise UserError(self.key, self.name, f"has an architecture that cannot be read: {error}") from error
-
-    def check_layer(self, layer: int, key: str) -> None:
-        """Raise a `UserError` unless the model has a block `layer`."""
-        if not 0 <= layer < self.n_layers:
-            raise UserError(key, layer, f"{self.name} has blocks 0 to {self.n_layers - 1}")
-
-    def check_seq_len(self, seq_len: int, key: str = "data.seq_len") -> None:
-        """Raise a `UserError` if the model has no position for the last of that many tokens."""
-        if self.n_positions is not None and seq_len > self.n_positions:
-            raise UserError(key, seq_len, f"{self.name} ({self.key}) reads at most {self.n_positions} tokens at a time")
-
-    def check_token_ids(self, highest: int) -> None:
-        """Raise a `UserError` if the model has no embedding for a token that its tokenizer makes."""
-        if highest >= self.vocab_size:
-            problem = f"has embeddings for {self.vocab_size} tokens, but its tokenizer makes token {highest}"
-            raise UserError(self.key, self.name, f"{problem}; the tokenizer belongs to another model")
+            raise Unavailable("model", self.name, f"holds no weights for {missing[0]}; its files are incomplete")
+        return model.eval().requires_grad_(False)
 
 
 def open_model(
-    name: str,
+    model: str | PathLike[str] | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     revision: str | None = None,
-    key: str = "model.name",
-    hook: Hook = "resid_post",
-    randomize: Redrawn | None = None,
+    hook: str = Hook.resid_post,
+    randomize: str | None = None,
     randomize_seed: int = 0,
     device_map: str | None = None,
 ) -> LanguageModel:
-    """Read a model's configuration and tokenizer, not its weights.
+    """Learn what a model is from its configuration, and read its tokenizer, not its weights.
 
     Args:
-        name: hub id, directory in transformers format, or an `embedded:` name.
+        model: hub id, directory in transformers format or `embedded:` name; or a `transformers` model, which stays as
+            it is and where it is.
+        tokenizer: of the model; None to read the one that lies with a named model.
         revision: branch, tag or commit on the hub.
-        key: the configuration key of the name, for errors.
         hook: `resid_post`, a block's output, or `resid_pre`, its input.
         randomize: `weights` to redraw every parameter but the embeddings when the model is loaded, `all` to redraw
             those too.
         randomize_seed: of the redrawing.
-        device_map: `auto` to spread the model over all devices, as `transformers` does; None for one device.
+        device_map: `auto` to spread a named model over all devices, as `transformers` does; None for one device.
 
     Raises:
-        UserError: no such directory or hub id, no access to it, no network, or no tokenizer in it.
+        NotFound: no such directory or hub id, or no tokenizer in it.
+        Unavailable: no access to it, no network, or damaged files.
+        InvalidArgument: a model that cannot be compared, or an object without its `tokenizer`.
     """
-    source = locate(name, key)
+    settings = {"hook": hook, "randomize": randomize, "randomize_seed": randomize_seed}
+    redrawn = f" redrawn={randomize} seed={randomize_seed}" if randomize else ""
+    if isinstance(model, PreTrainedModel):
+        name = model.config._name_or_path or type(model).__name__
+        if tokenizer is None:
+            raise InvalidArgument("tokenizer", None, f"is needed where `model` is an object ({name})")
+        if any(parameter.is_meta for parameter in model.parameters()):
+            raise InvalidArgument("model", name, "has weights that are not in memory; load it without offloading")
+        known = _sizes(model.config, name, model) | settings | {"fingerprint": model_fingerprint(model) + redrawn}
+        return LanguageModel(name, model, revision=None, tokenizer=tokenizer, **known)
+    name = str(model)
+    source = locate(name, "model")
     looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1
     source = str(Path(source).expanduser()) if looks_local else source
     if looks_local and not Path(source).is_dir():
-        raise UserError(key, name, "is not a directory; give a hub id or a directory in transformers format")
-    with _loading_errors(key, name, source):
+        raise NotFound("model", name, "is not a directory; give a hub id or a directory in transformers format")
+    with _loading_errors(name, source):
         config = AutoConfig.from_pretrained(source, revision=revision, **OWN_CODE)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, **OWN_CODE)
-    if config.is_encoder_decoder:
-        raise UserError(key, name, "has an encoder and a decoder; give a model of one stack of blocks")
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(source, revision=revision, **OWN_CODE)
+    known = _sizes(config, name) | settings | {"device_map": device_map}
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):  # made up where there are no files for it
-        raise UserError(key, name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
+        raise NotFound("model", name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
+    is_local = Path(source).is_dir()
+    contents = directory_fingerprint(source) if is_local else f"{source}@{cached_commit(source, revision)}"
+    return LanguageModel(name, source, revision=revision, tokenizer=tokenizer, fingerprint=contents + redrawn, **known)
+
+
+def _sizes(config: Any, name: str, model: PreTrainedModel | None = None) -> dict[str, Any]:
+    if config.is_encoder_decoder:
+        raise InvalidArgument("model", name, "has an encoder and a decoder; give a model of one stack of blocks")
     text_config = config.get_text_config()
-    fingerprint = (
-        directory_fingerprint(source) if Path(source).is_dir() else f"{source}@{cached_commit(source, revision)}"
-    )
-    redrawn = f" redrawn={randomize} seed={randomize_seed}" if randomize else ""
-    return LanguageModel(
-        name=name,
-        source=source,
-        revision=revision,
-        key=key,
-        n_layers=text_config.num_hidden_layers,
-        d_model=text_config.hidden_size,
-        vocab_size=text_config.vocab_size,
-        n_positions=_n_positions(text_config),
-        fingerprint=fingerprint + redrawn,
-        tokenizer=tokenizer,
-        hook=hook,
-        randomize=randomize,
-        randomize_seed=randomize_seed,
-        device_map=device_map,
-    )
+    return {
+        "n_layers": text_config.num_hidden_layers,
+        "d_model": text_config.hidden_size,
+        "vocab_size": text_config.vocab_size,
+        "n_positions": _n_positions(text_config, model),
+    }
 
 
-def _n_positions(config: Any) -> int | None:
-    """The longest sequence; RoBERTa and its kin count positions from behind the padding token's id."""
+def _n_positions(config: Any, model: PreTrainedModel | None) -> int | None:
+    """The longest sequence; models such as RoBERTa count positions from behind the padding token's id."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     is_rotary = getattr(config, "rope_parameters", None) is not None
     if limit is None or is_rotary or getattr(config, "pad_token_id", None) is None:
         return limit
-    with torch.device("meta"):
-        skeleton = AutoModel.from_config(config, **OWN_CODE)
-    tables = (each for each in skeleton.modules() if isinstance(each, nn.Embedding))
+    if model is None:
+        with torch.device("meta"):
+            model = AutoModel.from_config(config, **OWN_CODE)
+    tables = (each for each in model.modules() if isinstance(each, nn.Embedding))
     unused = [each.padding_idx + 1 for each in tables if each.num_embeddings == limit and each.padding_idx is not None]
     return limit - max(unused, default=0)
 
@@ -194,17 +223,17 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _loading_errors(key: str, name: str, source: str, device_map: str | None = None) -> Iterator[None]:
+def _loading_errors(name: str, source: str, device_map: str | None = None) -> Iterator[None]:
     try:
-        with nullcontext() if Path(source).is_dir() else hub_errors(key, name):
+        with nullcontext() if Path(source).is_dir() else hub_errors("model", name):
             yield
-    except UserError:
+    except ArgumentError:
         raise
     except Exception as error:  # tokenizers raise bare ones, transformers whatever a damaged file leads to
         if "trust_remote_code" in str(error):
             problem = "needs code of its own, which is never run; give a model whose architecture transformers knows"
-            raise UserError(key, name, problem) from error
+            raise InvalidArgument("model", name, problem) from error
         if "device_map" in str(error):
-            raise UserError(key.replace(".name", ".device_map"), device_map, first_line(error)) from error
-        told = f"cannot be loaded ({first_line(error)}); give a hub id, or a directory in transformers format"
-        raise UserError(key, name, told) from error
+            raise InvalidArgument("device_map", device_map, first_line(error)) from error
+        problem = f"cannot be loaded ({first_line(error)}); give a hub id, or a directory in transformers format"
+        raise Unavailable("model", name, problem) from error

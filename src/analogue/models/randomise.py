@@ -1,12 +1,10 @@
-"""Models that know nothing: the control for what an SAE finds in any network of that shape."""
+"""Models with random weights: the control for what an SAE finds in any network of that shape."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Redrawn = Literal["weights", "all"]
 CHUNK = 2**22  # parameters in double precision at a time
 
 

@@ -1,7 +1,8 @@
-"""The residual stream after a block, from any `transformers` model."""
+"""The residual stream at a block, from any `transformers` model."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-Hook = Literal["resid_post", "resid_pre"]
+from analogue.options import Hook
 
 
 class _DeepestBlockReached(Exception):
@@ -31,18 +32,35 @@ def find_blocks(model: nn.Module, n_layers: int) -> nn.ModuleList:
     raise ValueError(f"{type(model).__name__} holds no list of {n_layers} blocks whose outputs could be read")
 
 
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Run in evaluation mode (no dropout); afterwards each module is in the mode that it was in before."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class ResidualStream(nn.Module):
-    """Runs a model up to the deepest block asked for and returns what its blocks put out (`resid_post`).
+    """Runs a model up to the deepest block asked for and returns the residual stream there.
 
-    A hook on block `layer` sees the stream before any final norm, for the last block too, where `hidden_states[-1]`
-    of many architectures is taken after it. Logits are never computed.
+    `resid_post` is a block's output. A hook on block `layer` sees it before any final norm, for the last block too;
+    `hidden_states[-1]` of many architectures is taken after that norm. Logits are never computed. `resid_pre` is a
+    block's input: `hidden_states[layer]`, which the paper's published code reads.
 
-    `resid_pre` is what the blocks take in: `hidden_states[layer]`, which the paper's published code reads.
-
-    A model that is spread over devices is not `movable`: whoever moves the stream leaves it where it is.
+    Args:
+        model: of `transformers`.
+        n_layers: its number of blocks.
+        hook: `resid_post` or `resid_pre`.
+        movable: False for a model that is spread over devices or belongs to the caller: moving this module, changing
+            its precision or switching its mode then leaves the model as it is.
     """
 
-    def __init__(self, model: nn.Module, n_layers: int, hook: Hook = "resid_post", movable: bool = True) -> None:
+    def __init__(self, model: nn.Module, n_layers: int, hook: str = Hook.resid_post, movable: bool = True) -> None:
         super().__init__()
         self.model = model
         self.hook = hook
@@ -53,11 +71,15 @@ class ResidualStream(nn.Module):
     def forward(
         self, ids: Int64[Tensor, "batch seq_len"], mask: Bool[Tensor, "batch seq_len"], layers: Sequence[int]
     ) -> dict[int, Float[Tensor, "batch seq_len d_model"]]:
-        """The residual stream after each of `layers` (counted from 0)."""
+        """The residual stream at each of `layers` (counted from 0), on the device of `ids`.
+
+        The model may be on another device and in training mode; it stays so.
+        """
         seen: dict[int, Tensor] = {}
         handles = [self._register(layer, seen, max(layers)) for layer in layers]
         try:
-            self.model(input_ids=ids, attention_mask=mask.long(), use_cache=False)
+            with evaluation_mode(self.model):
+                self.model(input_ids=self._to_model(ids), attention_mask=self._to_model(mask.long()), use_cache=False)
         except _DeepestBlockReached:
             pass
         finally:
@@ -65,8 +87,16 @@ class ResidualStream(nn.Module):
                 handle.remove()
         return {layer: stream.to(ids.device) for layer, stream in seen.items()}
 
+    def train(self, mode: bool = True) -> Self:
+        """Switch the mode of a movable model."""
+        return super().train(mode) if self.movable else self
+
     def _apply(self, *arguments: Any, **named: Any) -> Self:
         return super()._apply(*arguments, **named) if self.movable else self
+
+    def _to_model(self, tensor: Tensor) -> Tensor:
+        device = next(self.model.parameters()).device
+        return tensor if device.type == "meta" else tensor.to(device)  # accelerate moves inputs of weights on disk
 
     def _register(self, layer: int, seen: dict[int, Tensor], deepest: int) -> RemovableHandle:
         def keep(stream: Any) -> None:
@@ -75,7 +105,7 @@ class ResidualStream(nn.Module):
                 raise _DeepestBlockReached
 
         block = self.blocks[layer]
-        if self.hook == "resid_pre":
+        if self.hook == Hook.resid_pre:
             read = lambda module, inputs, named: keep(inputs or named["hidden_states"])  # noqa: E731
             return block.register_forward_pre_hook(read, with_kwargs=True)
         return block.register_forward_hook(lambda module, inputs, output: keep(output))

@@ -78,24 +78,20 @@ class ReconstructionQuality(Metric):
 
 def misfit_warnings(
     explained: float | None,
-    whose: str,
     of_what: str,
     first_tokens_count: bool,
     suspects: str = "wrong layer, hook or scaling",
 ) -> list[str]:
-    """What speaks against an SAE that explains little of what it reads.
+    """What speaks against an SAE that explains little of what it reads, as predicates of that SAE.
 
     Args:
         explained: share of the variance; None or NaN where there is none.
-        whose: the SAE, as the user knows it (`sae_a`).
         of_what: what it reads (`layer 3 of gpt2`).
         first_tokens_count: whether the first tokens of texts are among it.
         suspects: what may be the cause.
     """
     if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
         return []
-    told = "no variance" if explained is None or explained != explained else f"{explained:.3f} of the variance"
-    first = (
-        " Or do the first tokens dwarf the rest (data.exclude_bos=true leaves them out)?" if first_tokens_count else ""
-    )
-    return [f"{whose} explains {told} of {of_what}: {suspects}?{first}"]
+    share = "no variance" if explained is None or explained != explained else f"{explained:.3f} of the variance"
+    first = " Or do the first tokens dwarf the rest (`exclude_bos`=true leaves them out)?" if first_tokens_count else ""
+    return [f"explains {share} of {of_what}: {suspects}?{first}"]

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from analogue.errors import UserError
+from analogue.errors import NotFound
 from analogue.hub import hub_errors
 from analogue.saes.formats import (
     GEMMA_SCOPE_WEIGHTS,
@@ -21,7 +21,7 @@ def is_release(path: str) -> bool:
     return ":" in path and not Path(path).expanduser().exists()
 
 
-def load_release(name: str, dtype: str, key: str) -> Any:
+def load_release(name: str, dtype: str) -> Any:
     """Download an SAE, or find it in the hub's cache, and load it.
 
     SAELens knows how each of its releases is scaled and laid out: a factor that stands in no file is folded into the
@@ -31,16 +31,16 @@ def load_release(name: str, dtype: str, key: str) -> Any:
     Args:
         name: `RELEASE:ID` or `OWNER/REPOSITORY:FOLDER`, with no folder where the SAE lies at the top.
         dtype: of the weights.
-        key: the configuration key of the name, for errors.
 
     Raises:
-        UserError: no such release or id (close matches are listed), or it cannot be downloaded.
+        NotFound: no such release or id (close matches are listed).
+        Unavailable: it cannot be downloaded.
     """
     from sae_lens import SAE
 
     release, _, sae_id = name.partition(":")
-    repository, folder, is_saelens_release = _repository_and_folder(release, sae_id, key)
-    with hub_errors(key, name):
+    repository, folder, is_saelens_release = _repository_and_folder(release, sae_id)
+    with hub_errors("path", name):
         directory = _download_known_files(repository, folder)
         read = find_reader(directory)
         if read in (read_sparsify, read_gemma_scope) or (read and not is_saelens_release):
@@ -56,7 +56,7 @@ def _download_known_files(repository: str, folder: str) -> Path:
     return Path(snapshot_download(repository, allow_patterns=files)) / folder
 
 
-def _repository_and_folder(release: str, sae_id: str, key: str) -> tuple[str, str, bool]:
+def _repository_and_folder(release: str, sae_id: str) -> tuple[str, str, bool]:
     """Where an SAE lies on the hub, and whether SAELens knows it as one of a release."""
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
@@ -64,11 +64,11 @@ def _repository_and_folder(release: str, sae_id: str, key: str) -> tuple[str, st
     if release in releases:
         ids = releases[release].saes_map
         if sae_id not in ids:
-            raise UserError(key, f"{release}:{sae_id}", f"is not in that release; it has {_close(sae_id, [*ids])}")
+            raise NotFound("path", f"{release}:{sae_id}", f"is not in that release; it has {_close(sae_id, [*ids])}")
         return releases[release].repo_id, ids[sae_id], True
     if "/" not in release:
         near = _close(release, [*releases])
-        raise UserError(key, f"{release}:{sae_id}", f"names no SAELens release; close are {near}")
+        raise NotFound("path", f"{release}:{sae_id}", f"names no SAELens release; close are {near}")
     return release, sae_id.strip("/"), False
 
 

@@ -1,0 +1,73 @@
+"""What identifies the contents of a model and of a tokenizer, whatever they are called and wherever they lie."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PROBE = "Hello  World!\n\n\tdef f(x):\n    return 3.14159 * x  # it's caf\u00e9, \u65e5\u672c\u8a9e \U0001f642\r\n "
+"""Text on which normalisers, pre-tokenisers and the adding of special tokens differ."""
+
+
+def directory_fingerprint(directory: str | Path) -> str:
+    """SHA-256 over the names and contents of a directory's files.
+
+    The contents are read once per process for each (path, size, modification time).
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path for path in Path(directory).rglob("*") if path.is_file()):
+        stat = file.stat()
+        contents = _file_digest(str(file), stat.st_size, stat.st_mtime_ns)
+        digest.update(f"{file.relative_to(directory).as_posix()}\0{contents}\0".encode())
+    return digest.hexdigest()
+
+
+def model_fingerprint(model: PreTrainedModel) -> str:
+    """SHA-256 of a model's configuration and weights; its device and its name do not count."""
+    config: dict[str, Any] = {"class": type(model).__name__} | model.config.to_dict()
+    for name in ("_name_or_path", "transformers_version"):
+        config.pop(name, None)
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def cached_commit(repository: str, revision: str | None) -> str:
+    """The commit of a model that has been downloaded: the name of the folder that its configuration lies in.
+
+    Raises:
+        OSError: its configuration is not in the hub's cache.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    file = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
+    if not isinstance(file, str):
+        raise OSError("its config.json is not in the hub's cache")
+    return Path(file).parent.name
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of vocabulary, merges, and the ids of a probe text: equal for tokenizers that read the same tokens.
+
+    Normaliser, pre-tokeniser and post-processor are judged by what they do to the probe: the files of related models
+    write the same one down in several ways.
+    """
+    if tokenizer.is_fast:
+        model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+        contents = {"vocabulary": model["vocab"], "merges": model.get("merges")}
+    else:
+        contents = {"vocabulary": tokenizer.get_vocab()}
+    contents["probe"] = list(tokenizer(PROBE)["input_ids"])
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: str, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
