@@ -19,7 +19,7 @@ import analogue.cli.schema  # noqa: F401
 from analogue.cli.composition import typed
 from analogue.cli.run import quieten
 from analogue.cli.schema import CompareConfig
-from analogue.cli.trainer import open_trainer
+from analogue.trainer import open_trainer
 from analogue.comparison.pairing import configured_rule
 from analogue.comparison.reading import Reading, read_corpus
 from analogue.comparison.run import compare, feature_space, filter_pairs, gather_activations

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf, open_dict
 
 from analogue.cli.composition import typed
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
-from analogue.cli.trainer import open_trainer
+from analogue.trainer import open_trainer
 from analogue.comparison.checks import check_settings as check_comparison
 from analogue.reporting.tracking import wandb_logger
 from analogue.training.build import new_sae

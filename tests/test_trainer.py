@@ -3,7 +3,7 @@
 import pytest
 from lightning.pytorch.accelerators import MPSAccelerator
 
-from analogue.cli.trainer import open_trainer
+from analogue.trainer import open_trainer
 from analogue.errors import UserError
 
 

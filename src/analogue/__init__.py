@@ -1,3 +1,60 @@
-"""Do different language models learn the same features? Pair, score and test SAE feature spaces."""
+"""Do different language models learn the same features? Pair, score and test SAE feature spaces.
+
+>>> import analogue
+>>> a = analogue.Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_3")
+>>> b = analogue.Side(model="embedded:stories-12", layer=6, sae="embedded:stories-12-saes/layer_6")
+>>> comparison = analogue.compare(a, b, n_sequences=5, metrics=["rsa"], progress=False)
+>>> comparison.scores[["metric", "n_pairs"]].values.tolist()
+[['rsa', 58]]
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analogue.comparison.pipeline import compare
+    from analogue.comparison.result import Comparison
+    from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side
+    from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
+    from analogue.saes import load as load_sae
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "Cache",
+    "Comparison",
+    "Concepts",
+    "Corpus",
+    "Filters",
+    "InvalidArgument",
+    "Matching",
+    "NotFound",
+    "Null",
+    "Side",
+    "Unavailable",
+    "compare",
+    "load_sae",
+]
+
+_SETTINGS = ("Cache", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side")
+_ERRORS = ("ArgumentError", "InvalidArgument", "NotFound", "Unavailable")
+_PLACES = {
+    "compare": ("analogue.comparison.pipeline", "compare"),
+    "Comparison": ("analogue.comparison.result", "Comparison"),
+    "load_sae": ("analogue.saes", "load"),
+    **{name: ("analogue.comparison.settings", name) for name in _SETTINGS},
+    **{name: ("analogue.errors", name) for name in _ERRORS},
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and nothing before: torch and transformers take seconds."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """Errors that a caller can put right; each names the argument, its value, what is wrong and what would work."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
@@ -50,6 +50,19 @@ def renamed_arguments(**names: str) -> Iterator[None]:
         yield
     except ArgumentError as error:
         raise error.renamed(names) from (error.__cause__ or error)
+
+
+def check_minima(minima: Mapping[str, tuple[float, float]]) -> None:
+    """Raise for the first argument whose value, the former of the two, is below its minimum, the latter."""
+    for argument, (value, minimum) in minima.items():
+        if value < minimum:
+            raise InvalidArgument(argument, value, f"must be at least {minimum}")
+
+
+def check_option(argument: str, value: str, options: Iterable[str], problem: str = "is not an option; choose from {}") -> None:
+    """Raise unless the value is a member of a `StrEnum`."""
+    if value not in [*options]:
+        raise InvalidArgument(argument, value, problem.format(", ".join(options)))
 
 
 def first_line(error: BaseException) -> str:

@@ -56,3 +56,44 @@ class NullKind(StrEnum):
     shuffle = "shuffle"
     random_pairs = "random_pairs"
     rotated = "rotated"
+
+
+class PairingRuleName(StrEnum):
+    """The pairing rules of `analogue.matching.RULES`."""
+
+    max_correlation = "max_correlation"
+    mutual = "mutual"
+    greedy = "greedy"
+    hungarian = "hungarian"
+    optimal_transport = "optimal_transport"
+    cosine = "cosine"
+
+
+class Precision(StrEnum):
+    """Precisions of weights."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    float64 = "float64"
+
+
+class MetricName(StrEnum):
+    """The metrics of `analogue.similarity.METRICS`."""
+
+    svcca = "svcca"
+    svcca_pc1 = "svcca_pc1"
+    svcca_cross_validated = "svcca_cross_validated"
+    cca = "cca"
+    cca_squared = "cca_squared"
+    pwcca = "pwcca"
+    pwcca_canonical = "pwcca_canonical"
+    rsa = "rsa"
+    rsa_correlation = "rsa_correlation"
+    rsa_cosine = "rsa_cosine"
+    cka = "cka"
+    cka_debiased = "cka_debiased"
+    cka_rbf = "cka_rbf"
+    procrustes = "procrustes"
+    mutual_knn = "mutual_knn"
+    mutual_knn_jaccard = "mutual_knn_jaccard"

@@ -1,12 +1,14 @@
-"""Configurations that Hydra composes: as the objects of their schema, or why they are none, in one sentence."""
+"""Configurations that Hydra composes: as the objects of their schema, or why they cannot be, in one sentence."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from traceback import walk_tb
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -29,9 +31,8 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
     known = set(keys_of(schema))
     for key in _keys_in(cfg, known):
         if key not in known:
-            raise UserError(
-                f"+{key}", OmegaConf.select(cfg, key), f"is no key, and would change nothing{_meant(key, known)}"
-            )
+            problem = f"is not a configuration key{_did_you_mean(key, known)}"
+            raise UserError(f"+{key}", OmegaConf.select(cfg, key), problem)
     try:
         return OmegaConf.to_object(cfg)  # type: ignore[return-value]
     except MissingMandatoryValue as error:
@@ -46,25 +47,57 @@ def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
             yield from keys_of(field.type, f"{prefix}{field.name}.")
 
 
-def composition_error(error: Exception, schema: type) -> str | None:
+def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
+    """Let `metrics=svcca` mean `metrics=[svcca]`, for every key whose value is a list; in a sweep, for each value."""
+    lists = {key for key in keys_of(schema) if get_origin(_type_of(schema, key)) is list}
+    return [_listed_value(argument) if argument.partition("=")[0] in lists else argument for argument in arguments]
+
+
+def composition_error(
+    error: Exception, schema: type, config_dir: str, config_name: str, overrides: Sequence[str]
+) -> str | None:
     """What a user can change about a command line that Hydra refuses; None for an error of another kind."""
-    if isinstance(error, OSError) and error.filename and _raised_in(error) == "mkdir":
+    if isinstance(error, OSError) and error.filename:
         return f"{error.filename!s} cannot be made ({error.strerror}); choose another hydra.run.dir or sweep.dir"
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return "a config group cannot be null; choose one of its options, which --help lists"
-    if isinstance(error, AssertionError) and _raised_in(error) == "_resolve_interpolation_impl":
+    if isinstance(error, AssertionError) and any(each.startswith("sweep=") for each in overrides):
         return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read ({first_line(error)}); quote what holds brackets, braces or commas"
-    told = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
-    no_such_key = _NO_SUCH_KEY.match(told[0])
+    lines = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
+    no_such_key = _NO_SUCH_KEY.match(lines[0])
     if no_such_key:
-        return f"{no_such_key['key']} is not a key{_meant(no_such_key['key'], keys_of(schema))}"
-    lines = [line.strip() for line in "\n".join(told).splitlines()]
+        known = {*keys_of(schema), *_composed_keys(config_dir, config_name)}
+        return f"{no_such_key['key']} is not a key{_did_you_mean(no_such_key['key'], known)}"
+    lines = [line.strip() for line in "\n".join(lines).splitlines()]
     lines = [line for line in lines if line and not _NOT_FOR_USERS.match(line)]
-    return _listed("; ".join(dict.fromkeys(lines)))
+    return _listed_options("; ".join(dict.fromkeys(lines)))
+
+
+def _type_of(schema: Any, key: str) -> Any:
+    name, _, rest = key.partition(".")
+    kind = next(field.type for field in fields(schema) if field.name == name)
+    return _type_of(kind, rest) if rest else kind
+
+
+def _listed_value(argument: str) -> str:
+    key = argument.partition("=")[0]
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:  # Hydra says why when it reads the argument itself
+        return argument
+    if not override.is_sweep_override():
+        values = [override.get_value_element_as_str()]
+    elif override.is_discrete_sweep():
+        values = [*override.sweep_string_iterator()]
+    else:
+        return argument
+    if all(value.startswith("[") or value == "null" for value in values):
+        return argument
+    return f"{key}=" + ",".join(value if value.startswith("[") else f"[{value}]" for value in values)
 
 
 def _keys_in(cfg: DictConfig, known: set[str], prefix: str = "") -> Iterator[str]:
@@ -76,19 +109,27 @@ def _keys_in(cfg: DictConfig, known: set[str], prefix: str = "") -> Iterator[str
             yield from _keys_in(cfg[name], known, f"{key}.")
 
 
-def _meant(key: str, known: Iterable[str]) -> str:
+def _composed_keys(config_dir: str, config_name: str) -> Iterator[str]:
+    """The keys of the default configuration, with those that the schema leaves open: `sae.settings.k`."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir, version_base="1.3"):
+        yield from _all_keys(compose(config_name))
+
+
+def _all_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in cfg:
+        yield f"{prefix}{name!s}"
+        if not OmegaConf.is_interpolation(cfg, str(name)) and OmegaConf.is_dict(cfg._get_node(name)):
+            yield from _all_keys(cfg[name], f"{prefix}{name!s}.")
+
+
+def _did_you_mean(key: str, known: Iterable[str]) -> str:
     close = get_close_matches(key, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else "; --help lists them all"
 
 
-def _listed(sentence: str) -> str:
+def _listed_options(sentence: str) -> str:
     """Options that stood on a line each, as a list."""
     start, heading, options = sentence.partition("Available options in ")
     _, colon, names = options.partition(":; ")
     return f"{start}choose from {names.replace('; ', ', ')}" if heading and colon else sentence
-
-
-def _raised_in(error: Exception) -> str:
-    """The name of the function; empty for an exception that nothing has raised."""
-    functions = [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)]
-    return functions[-1] if functions else ""

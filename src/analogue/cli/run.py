@@ -4,11 +4,11 @@ import functools
 import logging
 import os
 import re
+import shutil
 import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,8 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.cli.composition import composition_error
+from analogue.cli.composition import composition_error, listed_values
+from analogue.cli.conf import conf_directory, register_shared_groups
 from analogue.errors import UserError
+from analogue.quiet import quiet_libraries
 
 # Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this
 # when it is imported.
@@ -28,37 +30,50 @@ RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C has ended
 
 
-def run(task: Callable[[DictConfig], Any], config_path: str, config_name: str, schema: type) -> NoReturn:
+def run(
+    task: Callable[[DictConfig], Any], folder: str, config_name: str, schema: type, subcommand: Sequence[str] = ()
+) -> NoReturn:
     """Run `task` with the configuration of `schema` that the command line composes, and end the process.
 
     Exit codes: 0, 1 if a job failed or the configuration cannot be composed, 130 after Ctrl-C.
+
+    Args:
+        task: one job.
+        folder: of the configuration, below `conf/`.
+        config_name: the file there.
+        schema: its typed shape.
+        subcommand: what stood between the program and the arguments: `compare`.
     """
-    quote_layer_placeholders()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where they are told in one sentence
+    command = sys.argv
+    sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), schema)]
+    register_shared_groups()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
+    config_path = str(conf_directory() / folder)
     try:
-        hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(outcome.reported(task))()
+        hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(outcome.reported(task, subcommand))()
     except (KeyboardInterrupt, SystemExit) as error:
         if not _by_ctrl_c(error):
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        told = composition_error(error, schema)
-        if told is None:
+        message = None if outcome.n_started else composition_error(error, schema, config_path, config_name, sys.argv[1:])
+        if message is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
     sys.exit(1 if outcome.n_failed else 0)
 
 
 class Outcome:
-    """Counts the jobs of this process that failed."""
+    """Counts the jobs of this process that began, and those that failed."""
 
     def __init__(self) -> None:
+        self.n_started = 0
         self.n_failed = 0
 
-    def reported(self, task: Callable[[DictConfig], Any]) -> TaskFunction:
+    def reported(self, task: Callable[[DictConfig], Any], subcommand: Sequence[str] = ()) -> TaskFunction:
         """Wrap a job: a `UserError` becomes a sentence on the terminal and a failure on the count.
 
         In a multirun every other exception does so too, and the job's folder keeps the error and its traceback.
@@ -66,9 +81,10 @@ class Outcome:
 
         @functools.wraps(task)
         def run(cfg: DictConfig) -> Any:
-            quieten()
+            self.n_started += 1
+            logging.getLogger("huggingface_hub").propagate = False  # it prints for itself; Hydra would print it again
             try:
-                with _ranks_of_this_job_alone():
+                with quiet_libraries(), _command_of_this_job(subcommand):
                     return task(cfg)
             except Exception as error:
                 if not (isinstance(error, UserError) or in_multirun()):
@@ -77,6 +93,8 @@ class Outcome:
                 self.n_failed += 1
                 if in_multirun():
                     _record(error, cfg)
+                else:
+                    remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
                 return None
 
         return run
@@ -94,56 +112,53 @@ def finished_before(cfg: DictConfig) -> bool:
     return in_multirun() and take_over(_plain(cfg), Path(cfg.output_dir), cfg.sweep.resume)
 
 
-def quote_layer_placeholders() -> None:
+def quoted_placeholders(arguments: list[str]) -> list[str]:
     """Let `sae_a.path=DIR/layer_{layer}` be typed as it is; Hydra's grammar wants braces in quotes."""
     unquoted = re.compile(r"""(?<=[=,\[])([^,\[\]"'=]*\{layer\}[^,\[\]"']*)""")
-    sys.argv[1:] = [unquoted.sub(r'"\1"', argument) for argument in sys.argv[1:]]
+    return [unquoted.sub(r'"\1"', argument) for argument in arguments]
 
 
-def quieten() -> None:
-    """Silence what libraries say on every run and no user can act on."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric", "sae_lens"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("huggingface_hub").propagate = False  # it prints for itself, and Hydra would print it again
-    for message in (
-        ".*`IterableDataset` has `__len__`.*",
-        ".*does not have many workers.*",
-        ".*LeafSpec.*",
-        ".*TreeSpec.*",
-        ".*torch.jit.*",
-        ".*Sparse CSR tensor support.*",
-        ".*Sparse invariant checks.*",
-        ".*your dataloader is not resumable.*",  # training's streams are, by the module that opens them
-        ".*dirpath has changed.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-    ):
-        warnings.filterwarnings("ignore", message=f".*{message}.*")
+def remove_empty_run(directory: Path) -> None:
+    """Remove what Hydra has written for a run that failed before it wrote anything itself."""
+    if any(file.stat().st_size for file in directory.glob("*") if file.is_file()):
+        return
+    shutil.rmtree(directory / ".hydra", ignore_errors=True)
+    for log in directory.glob("*.log"):
+        log.unlink()
+    with suppress(OSError):  # a folder that is not empty stays
+        directory.rmdir()
+        for parent in (directory.parent, directory.parent.parent):
+            if "outputs" in (parent.name, parent.parent.name):
+                parent.rmdir()
 
 
 @contextmanager
-def _ranks_of_this_job_alone() -> Iterator[None]:
-    """Let a multirun's job start its own ranks, and leave nothing of them to the next job.
+def _command_of_this_job(subcommand: Sequence[str]) -> Iterator[None]:
+    """Let a job start its own ranks, and leave nothing of them to the next job of a multirun.
 
     Lightning starts a rank by the command line of its process, which in a multirun is that of all jobs, and keeps the
     ranks' variables and process group until the process ends.
     """
-    if not in_multirun():
-        yield
-        return
-    arguments, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
-    sys.argv = [arguments[0], *HydraConfig.get().overrides.task, "hydra.mode=RUN"]
+    command, variables = sys.argv, {name: os.environ.get(name) for name in RANK_VARIABLES}
+    arguments = [*HydraConfig.get().overrides.task, "hydra.mode=RUN"] if in_multirun() else command[1:]
+    sys.argv = [command[0], *subcommand, *arguments]
     try:
         yield
     finally:
-        sys.argv = arguments
-        for name, value in variables.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        sys.argv = command
+        if in_multirun():
+            _forget_ranks(variables)
+
+
+def _forget_ranks(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _by_ctrl_c(error: BaseException | None) -> bool:

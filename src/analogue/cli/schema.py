@@ -1,13 +1,13 @@
 """The typed shape of `conf/compare.yaml` and `conf/training/train_sae.yaml`; every default stands in the YAML."""
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analogue.options import Aggregation, Alignment, Direction, Hook, Keep, NullKind, Redrawn
+from analogue.options import Aggregation, Alignment, Direction, Hook, Keep, NullKind, PairingRuleName, Redrawn
 
 
 @dataclass
@@ -21,17 +21,6 @@ class ModelConfig:
     randomize: Redrawn | None = MISSING
     randomize_seed: int = MISSING
     device_map: str | None = MISSING
-
-
-class Rule(StrEnum):
-    """The pairing rules of `analogue.matching.RULES`, spelled out: to import those takes seconds."""
-
-    max_correlation = "max_correlation"
-    mutual = "mutual"
-    greedy = "greedy"
-    hungarian = "hungarian"
-    optimal_transport = "optimal_transport"
-    cosine = "cosine"
 
 
 @dataclass
@@ -72,8 +61,9 @@ class AlignmentConfig:
 class MatchingConfig:
     """How features are paired."""
 
-    rule: Rule = MISSING
+    rule: PairingRuleName = MISSING
     direction: Direction = MISSING
+    function: dict[str, Any] = MISSING  # with _target_ and _partial_
 
 
 @dataclass

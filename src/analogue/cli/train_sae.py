@@ -12,7 +12,7 @@ from rich.console import Console
 from analogue.cli.checks import user_errors
 from analogue.cli.composition import typed
 from analogue.cli.schema import TrainSAEConfig
-from analogue.cli.trainer import open_trainer
+from analogue.trainer import open_trainer
 from analogue.models import LanguageModel, open_model
 from analogue.reporting.tracking import log_or_warn
 from analogue.training.build import new_sae

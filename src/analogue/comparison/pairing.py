@@ -1,19 +1,23 @@
-"""From the activations of both sides to filtered feature pairs."""
+"""Steps 2 and 3: features are paired, and pairs filtered."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 
 import torch
 
-from analogue.cli.schema import FiltersConfig, MatchingConfig, Rule
 from analogue.comparison.ranks import best_partners_on_ranks
-from analogue.comparison.side import Side
-from analogue.errors import UserError
-from analogue.features import TopTokens
+from analogue.comparison.settings import Filters, Matching
+from analogue.comparison.sides import OpenSide
+from analogue.concepts import FeatureSpace
+from analogue.corpus import TextUnits
+from analogue.errors import InvalidArgument, first_line
+from analogue.features import FeatureActivations, top_tokens
 from analogue.matching import (
     FeaturePairs,
     PairingRule,
+    apply_filters,
     drop_non_concept,
     minimum_correlation,
     minimum_firing_count,
@@ -22,7 +26,7 @@ from analogue.matching import (
     require_shared_token,
 )
 
-Filter = tuple[str, Callable[[FeaturePairs], FeaturePairs]]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -33,48 +37,81 @@ class Pairing:
     funnel: list[tuple[str, int]]
 
 
-def configured_rule(config: MatchingConfig, a: Side, b: Side, device: torch.device) -> PairingRule:
-    """The pairing rule; ranks share its work, which a GPU given may take.
+def chosen_rule(matching: Matching, a: OpenSide, b: OpenSide, device: torch.device = CPU) -> PairingRule:
+    """The pairing rule with its settings; ranks share its work, which a GPU may take.
 
     Raises:
-        UserError: decoder rows are to be compared that have no common basis.
+        InvalidArgument: a setting that the rule does not have, or decoder rows without a common basis.
     """
-    rule = pairing_rule(config.rule.value)
-    if config.rule is not Rule.cosine:
-        where = str(device) if device.type == "cuda" else "cpu"
-        return partial(rule, find=partial(best_partners_on_ranks, device=where))
+    rule = pairing_rule(matching.rule) if isinstance(matching.rule, str) else matching.rule
+    unknown = sorted(matching.settings.keys() - signature(rule).parameters.keys())
+    if unknown:
+        raise InvalidArgument(f"matching.settings.{unknown[0]}", matching.settings[unknown[0]], f"is not a setting of {matching.name}")
+    rule = partial(rule, **matching.settings)
+    if matching.name != "cosine":
+        return partial(rule, find=partial(best_partners_on_ranks, device=str(device) if device.type == "cuda" else "cpu"))
     if a.model.d_model != b.model.d_model:
         problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
-        raise UserError("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")
+        raise InvalidArgument("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")
     return partial(rule, decoder_a=a.decoder, decoder_b=b.decoder)
 
 
-def configured_filters(
-    config: FiltersConfig, top_a: TopTokens, top_b: TopTokens, special_tokens: list[str]
-) -> list[Filter]:
-    """The filters that are switched on, in the order of the paper."""
-    non_concept = {*config.non_concept_tokens, *special_tokens}
-    filters: list[tuple[bool, str, Callable[..., FeaturePairs]]] = [
+def pair_features(
+    acts_a: FeatureActivations, acts_b: FeatureActivations, rule: PairingRule, matching: Matching
+) -> FeaturePairs:
+    """Pair every feature of the claiming side; all ranks must call this, and each gets all pairs.
+
+    Raises:
+        InvalidArgument: a setting that the rule refuses.
+    """
+    try:
+        return rule(acts_a, acts_b, matching.direction)
+    except ValueError as error:
+        if not matching.settings:
+            raise
+        raise InvalidArgument("matching.settings", dict(matching.settings), first_line(error)) from error
+
+
+def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits, n_top_tokens: int) -> FeatureSpace:
+    """Activations, top tokens and decoder rows of a side."""
+    return FeatureSpace(acts, top_tokens(acts, units.ids, units.strings, n_top_tokens), side.decoder)
+
+
+def filter_pairs(
+    pairs: FeaturePairs, a: FeatureSpace, b: FeatureSpace, filters: Filters, special_tokens: list[str]
+) -> Pairing:
+    """Mark the pairs that a filter drops, in the order of the paper, and count what each leaves.
+
+    Args:
+        pairs: as a rule made them.
+        a: with the top tokens of A's features.
+        b: with those of B's.
+        filters: which filters are on.
+        special_tokens: of both tokenizers; non-concept tokens like those of `filters`.
+    """
+    non_concept = {*filters.non_concept_tokens, *special_tokens}
+    steps: list[tuple[str, bool, Callable[[FeaturePairs], FeaturePairs]]] = [
         (
-            config.concept_tokens,
             "concept_tokens",
-            partial(drop_non_concept, top_a=top_a, top_b=top_b, non_concept_tokens=non_concept),
+            filters.concept_tokens,
+            partial(drop_non_concept, top_a=a.top, top_b=b.top, non_concept_tokens=non_concept),
         ),
-        (config.shared_token, "shared_token", partial(require_shared_token, top_a=top_a, top_b=top_b)),
+        ("shared_token", filters.shared_token, partial(require_shared_token, top_a=a.top, top_b=b.top)),
         (
-            config.minimum_firing_count is not None,
             "minimum_firing_count",
-            partial(minimum_firing_count, n=config.minimum_firing_count or 0),
+            filters.minimum_firing_count is not None,
+            partial(minimum_firing_count, n=filters.minimum_firing_count or 0),
         ),
+        ("one_to_one", filters.one_to_one is not None, partial(one_to_one, keep=filters.one_to_one or "best")),
         (
-            config.one_to_one is not None,
-            "one_to_one",
-            partial(one_to_one, keep=config.one_to_one.value if config.one_to_one else "best"),
-        ),
-        (
-            config.minimum_correlation is not None,
             "minimum_correlation",
-            partial(minimum_correlation, threshold=config.minimum_correlation or 0.0),
+            filters.minimum_correlation is not None,
+            partial(minimum_correlation, threshold=filters.minimum_correlation or 0.0),
         ),
     ]
-    return [(name, function) for on, name, function in filters if on]
+    return Pairing(*apply_filters(pairs, [(name, step) for name, is_on, step in steps if is_on]))
+
+
+def special_tokens_of(*sides: OpenSide) -> list[str]:
+    """The special tokens of the sides' tokenizers."""
+    return [str(token) for side in sides for token in side.model.tokenizer.all_special_tokens]

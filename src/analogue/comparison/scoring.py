@@ -1,4 +1,4 @@
-"""Scores of the kept pairs, and of semantic subspaces, against their nulls."""
+"""Steps 4 and 5: scores of the kept pairs, and of semantic subspaces, each tested against its null."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from jaxtyping import Float64
 from rich.progress import Progress
 
-from analogue.cli.schema import CompareConfig
+from analogue.comparison.settings import Concepts, Null
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
-from analogue.errors import UserError, first_line
+from analogue.errors import InvalidArgument
 from analogue.matching import FeaturePairs, Standardised
+from analogue.options import Direction, Keep, NullKind
 from analogue.significance import (
     SimilarityResult,
     correlations_against_rotations,
@@ -39,126 +39,139 @@ class Scores:
 
     Attributes:
         excess_correlation: (n_kept,) each kept pair's correlation beyond the claiming feature's highest in rotated
-            bases; None unless `null.kinds` has `rotated`.
+            bases; None unless the null has the kind `rotated`.
     """
 
     similarity: list[SimilarityResult]
     excess_correlation: Float64[np.ndarray, " n_kept"] | None = None
 
 
-def configured_metrics(entries: Sequence[Any], seed: int) -> list[Metric]:
-    """Metrics by name, whose random choices follow from the seed, or from a mapping with `_target_`.
+def chosen_metrics(metrics: Sequence[str | Metric], seed: int) -> list[Metric]:
+    """Metrics, by name or as they are; the random choices of those by name follow from the seed.
 
     Raises:
-        UserError: there is none, one is unknown, cannot be made, or is asked for twice.
+        InvalidArgument: there is none, one is unknown, or one is asked for twice.
     """
-    if not entries:
-        raise UserError("metrics", entries, f"names no metric; choose from {', '.join(METRICS)}")
-    metrics = [_metric(entry, seed) for entry in entries]
-    names = [each.name for each in metrics]
+    if not metrics or isinstance(metrics, str):
+        raise InvalidArgument("metrics", metrics, f"must list metrics; choose from {', '.join(METRICS)}")
+    chosen = [_metric(each, seed) for each in metrics]
+    names = [each.name for each in chosen]
     if len(set(names)) < len(names):
-        raise UserError("metrics", names, "names a metric twice; name each once")
-    return metrics
+        raise InvalidArgument("metrics", names, "names a metric twice; name each once")
+    return chosen
 
 
 def score_pairs(
-    config: CompareConfig, a: FeatureSpace, b: FeatureSpace, pairs: FeaturePairs, device: torch.device = CPU
+    pairs: FeaturePairs,
+    a: FeatureSpace,
+    b: FeatureSpace,
+    metrics: Sequence[str | Metric] = ("svcca", "rsa"),
+    null: Null | None = None,
+    seed: int = 0,
+    direction: str = Direction.a_to_b,
+    device: torch.device = CPU,
+    progress: bool = False,
 ) -> Scores:
-    """Score the kept pairs with every metric against every null that is asked for; many of them on a GPU given."""
-    kept = pairs.kept_pairs()
-    metrics = configured_metrics(config.metrics, config.seed)
-    if _scores_on(device, len(kept)):
+    """Score the kept pairs' decoder rows with every metric against every null.
+
+    Args:
+        pairs: of which the kept ones are scored.
+        a: feature space of A.
+        b: feature space of B, on the same tokens.
+        metrics: names from `analogue.similarity.METRICS`, or metrics.
+        null: draws and kinds; None for 100 shuffles.
+        seed: of all draws.
+        direction: which side has claimed its partners.
+        device: a GPU draws the nulls of many pairs.
+        progress: whether to show progress bars.
+
+    Raises:
+        InvalidArgument: see `chosen_metrics`.
+    """
+    null, kept = null or Null(), pairs.kept_pairs()
+    chosen = chosen_metrics(metrics, seed)
+    if _is_worth_gpu(device, len(kept)):
         a, b = (replace(side, decoder=torch.as_tensor(side.decoder, device=device)) for side in (a, b))
     x, y = a.decoder[kept.feature_a], b.decoder[kept.feature_b]
-    kinds = [kind.value for kind in config.null.kinds]
     similarity: list[SimilarityResult] = []
     excess = None
-    if "shuffle" in kinds:
-        with _progress(config, f"{len(x)} pairs against shuffles") as advance:
-            similarity += score_against_null(x, y, metrics, config.null.n, config.seed, advance)
-    if "random_pairs" in kinds:
-        with _progress(config, f"{len(x)} pairs against random pairs") as advance:
-            similarity += _against_random_pairs(config, a, b, x, y, metrics, advance)
-    if "rotated" in kinds:
-        with _progress(config, f"{len(kept)} correlations against rotated bases") as advance:
-            rotated, excess = _against_rotations(config, a, b, kept, advance)
+    if NullKind.shuffle in null.kinds:
+        with _progress(progress, f"{len(x)} pairs against shuffles", null.n) as advance:
+            similarity += score_against_null(x, y, chosen, null.n, seed, advance)
+    if NullKind.random_pairs in null.kinds:
+        with _progress(progress, f"{len(x)} pairs against random pairs", null.n) as advance:
+            similarity += _against_random_pairs(a, b, x, y, chosen, null.n, seed, advance)
+    if NullKind.rotated in null.kinds:
+        with _progress(progress, f"{len(kept)} correlations against rotated bases", null.n) as advance:
+            rotated, excess = _against_rotations(a, b, kept, direction, null.n, seed, advance)
             similarity.append(rotated)
     return Scores(similarity, excess)
 
 
-def score_subspaces(config: CompareConfig, a: FeatureSpace, b: FeatureSpace, text: TokenText) -> list[ConceptResult]:
-    """Both tests of every semantic subspace."""
-    concepts = config.concepts.keywords
-    keep: Any = config.filters.one_to_one.value if config.filters.one_to_one else "best"
-    with Progress(disable=not config.trainer.get("enable_progress_bar", True), transient=True) as progress:
-        task = progress.add_task("semantic subspaces", total=len(concepts))
+def score_subspaces(
+    concepts: Concepts,
+    a: FeatureSpace,
+    b: FeatureSpace,
+    text: TokenText,
+    metrics: Sequence[str | Metric] = ("svcca", "rsa"),
+    seed: int = 0,
+    direction: str = Direction.a_to_b,
+    keep: str = Keep.best,
+    progress: bool = False,
+) -> list[ConceptResult]:
+    """Both tests of every semantic subspace; see `analogue.concepts.score_concepts`."""
+    chosen = chosen_metrics(metrics, seed)
+    with Progress(disable=not progress, transient=True) as bar:
+        task = bar.add_task("semantic subspaces", total=len(concepts.keywords))
         return score_concepts(
-            concepts,
-            a,
-            b,
-            text,
-            configured_metrics(config.metrics, config.seed),
-            config.concepts.n,
-            config.seed,
-            config.matching.direction.value,
-            keep,
-            lambda name: progress.advance(task),
+            concepts.keywords, a, b, text, chosen, concepts.n, seed, direction, keep, lambda name: bar.advance(task)
         )
 
 
-def _scores_on(device: torch.device, n_pairs: int) -> bool:
-    """Whether this is a GPU that is worth its while and has the memory."""
+def _is_worth_gpu(device: torch.device, n_pairs: int) -> bool:
+    """Whether this is a GPU, with enough to do and enough memory."""
     if device.type != "cuda" or n_pairs < _WORTH_GPU:
         return False
     free, _ = torch.cuda.mem_get_info(device)
     return _GPU_BYTES * n_pairs**2 <= free
 
 
-def _metric(entry: Any, seed: int) -> Metric:
-    if isinstance(entry, str):
-        try:
-            return metric(entry).with_seed(seed)
-        except ValueError as error:
-            raise UserError("metrics", entry, str(error)) from error
+def _metric(entry: str | Metric, seed: int) -> Metric:
+    if isinstance(entry, Metric):
+        return entry
     try:
-        made = instantiate(entry)
-    except Exception as error:  # whatever a user's own function comes up with
-        raise UserError("metrics", entry, f"cannot be made ({first_line(error)})") from error
-    if not isinstance(made, Metric):
-        raise UserError("metrics", entry, "makes no metric; use analogue.similarity.Metric.from_function")
-    return made
+        return metric(entry).with_seed(seed)
+    except ValueError as error:
+        raise InvalidArgument("metrics", entry, str(error)) from error
 
 
 def _against_random_pairs(
-    config: CompareConfig, a: FeatureSpace, b: FeatureSpace, x: Any, y: Any, metrics: list[Metric], advance: Advance
+    a: FeatureSpace, b: FeatureSpace, x: Any, y: Any, metrics: list[Metric], n: int, seed: int, advance: Advance
 ) -> list[SimilarityResult]:
     live_a, live_b = (Standardised.of(side.acts).live for side in (a, b))
     if len(x) > min(len(live_a), len(live_b)):
-        reason = f"{len(x)} pairs are more than a side has features; switch filters.one_to_one on for random pairs"
-        refused = partial(SimilarityResult, score=None, n_pairs=len(x), n_null=0, seed=config.seed, reason=reason)
-        return [refused(metric=each.name, null="random_pairs") for each in metrics]
+        reason = f"{len(x)} pairs are more than a side has features; switch `filters.one_to_one` on for random pairs"
+        refused = partial(SimilarityResult, score=None, n_pairs=len(x), n_null=0, seed=seed, reason=reason)
+        return [refused(metric=each.name, null=NullKind.random_pairs.value) for each in metrics]
     draw = random_pairs(a.decoder, b.decoder, len(x), live_a, live_b)
-    return score_against_draws(x, y, metrics, draw, "random_pairs", config.null.n, config.seed, advance)
+    return score_against_draws(x, y, metrics, draw, NullKind.random_pairs.value, n, seed, advance)
 
 
 def _against_rotations(
-    config: CompareConfig, a: FeatureSpace, b: FeatureSpace, kept: FeaturePairs, advance: Advance
+    a: FeatureSpace, b: FeatureSpace, kept: FeaturePairs, direction: str, n: int, seed: int, advance: Advance
 ) -> tuple[SimilarityResult, Float64[np.ndarray, " n_kept"]]:
     if not len(kept):
         reason = "no pairs are left to correlate"
-        none = SimilarityResult("mean_correlation", None, 0, 0, config.seed, "rotated", reason=reason)
-        return none, np.empty(0)
-    a_claims = config.matching.direction.value == "a_to_b"
+        return SimilarityResult("mean_correlation", None, 0, 0, seed, "rotated", reason=reason), np.empty(0)
+    a_claims = direction == Direction.a_to_b
     claiming, other = (a.acts, b.acts) if a_claims else (b.acts, a.acts)
     features = kept.feature_a if a_claims else kept.feature_b
-    found = correlations_against_rotations(
-        kept.correlation, features, claiming, other, config.null.n, config.seed, advance
-    )
+    found = correlations_against_rotations(kept.correlation, features, claiming, other, n, seed, advance)
     return found.result, found.excess
 
 
 @contextmanager
-def _progress(config: CompareConfig, told: str) -> Iterator[Advance]:
-    with Progress(disable=not config.trainer.get("enable_progress_bar", True), transient=True) as progress:
-        task = progress.add_task(told, total=config.null.n)
+def _progress(is_shown: bool, description: str, total: int) -> Iterator[Advance]:
+    with Progress(disable=not is_shown, transient=True) as progress:
+        task = progress.add_task(description, total=total)
         yield lambda n_done: progress.update(task, completed=n_done)

@@ -1,0 +1,193 @@
+"""`analogue compare`, `compare.py`: a comparison as the configuration asks for it, or a sweep of them."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from omegaconf import DictConfig, OmegaConf
+
+from analogue.cli.composition import typed
+from analogue.cli.keys import COMPARE, naming_keys, section, with_keys
+from analogue.cli.run import finished_before, run
+from analogue.cli.schema import CompareConfig
+from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Null, Side
+from analogue.errors import UserError, first_line
+from analogue.options import MetricName
+
+if TYPE_CHECKING:
+    from analogue.comparison.result import Comparison
+    from analogue.reporting import ComparisonResult
+
+ALL = "all"
+
+
+def main(*subcommand: str) -> NoReturn:
+    """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
+    run(compare_job, "", "compare", CompareConfig, subcommand)
+
+
+def compare_job(cfg: DictConfig) -> None:
+    """One job, unless a sweep that is resumed has finished it."""
+    if not finished_before(cfg):
+        run_comparison(cfg)
+
+
+def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
+    """Compare two SAE feature spaces; write, print and log the result.
+
+    Returns:
+        The record; None on ranks other than 0.
+
+    Raises:
+        UserError: something in the configuration cannot work.
+    """
+    config = typed(cfg, CompareConfig)
+    settings: dict[str, Any] = {
+        "a": _side("a", config),
+        "b": _side("b", config),
+        "alignment": config.alignment.name,
+        "aggregation": config.alignment.aggregation,
+        "seed": config.seed,
+        "progress": config.trainer.get("enable_progress_bar", True),
+        "config": OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),
+    }
+    with section("data"):
+        settings["corpus"] = Corpus(**vars(config.data))
+    with section("filters"):
+        unread = ("kept_claim",)  # the option that `one_to_one` refers to
+        settings["filters"] = Filters(**{name: each for name, each in vars(config.filters).items() if name not in unread})
+    with section("null"):
+        settings["null"] = Null(**vars(config.null))
+    with section("concepts"):
+        settings["concepts"] = Concepts(config.concepts.keywords, config.concepts.n)
+    with section("cache"):
+        settings["cache"] = _cache(config) if config.cache.enabled else None
+    _check_names(config.metrics)
+
+    # From here on, torch and transformers are loaded.
+    with naming_keys(COMPARE):
+        settings["metrics"] = _metrics(config.metrics)
+        settings["matching"] = _matching(cfg, config)
+        comparison = _compared(config, settings)
+        if comparison is None:
+            return None
+        comparison.save(Path(cfg.output_dir))
+    _show(cfg, comparison)
+    return comparison.record
+
+
+def layers_of_pass(layer: int, grid: Sequence[int], layers_per_pass: int | str) -> list[int]:
+    """The layers that are computed together with `layer`, itself included, in ascending order.
+
+    The grid's layers are cut into runs of `layers_per_pass`, so that whichever job comes first takes the same ones.
+    """
+    ordered = sorted({layer, *grid})
+    if layers_per_pass == ALL:
+        return ordered
+    start = ordered.index(layer) // int(layers_per_pass) * int(layers_per_pass)
+    return ordered[start : start + int(layers_per_pass)]
+
+
+def _side(label: str, config: CompareConfig) -> Side:
+    model, sae = (config.model_a, config.sae_a) if label == "a" else (config.model_b, config.sae_b)
+    fields = {"model" if name == "name" else name: value for name, value in vars(model).items()}
+    with section(f"model_{label}", {"sae_dtype": f"sae_{label}.dtype"}):
+        return Side(
+            **fields,
+            layer=config.layer_a if label == "a" else config.layer_b,
+            sae=sae.path,
+            sae_dtype=sae.dtype,
+            before_topk=sae.before_topk,
+        )
+
+
+def _cache(config: CompareConfig) -> Cache:
+    at_once = config.layers_per_pass
+    if at_once != ALL and not (isinstance(at_once, int) and at_once > 0):
+        raise UserError("layers_per_pass", at_once, "must be at least 1, or all")
+    sweep = config.sweep
+    layers_a = layers_of_pass(config.layer_a, sweep.layers_a, at_once)
+    layers_b = layers_of_pass(config.layer_b, sweep.layers_b, at_once)
+    return Cache(config.cache.dir, config.cache.max_gb, layers_a, layers_b)
+
+
+def _check_names(metrics: Sequence[Any]) -> None:
+    """Refuse an unknown name before anything heavy is loaded."""
+    from difflib import get_close_matches
+
+    for name in metrics:
+        if isinstance(name, str) and name not in [*MetricName]:
+            close = get_close_matches(name, [*MetricName], n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            raise UserError("metrics", name, f"unknown metric {name!r}: {hint}known are {', '.join(MetricName)}")
+
+
+def _metrics(entries: Sequence[Any]) -> list[Any]:
+    """Metrics by name, or from a mapping with `_target_`."""
+    return [entry if isinstance(entry, str) else _own_metric(entry) for entry in entries]
+
+
+def _own_metric(entry: Any) -> Any:
+    from hydra.utils import instantiate
+
+    from analogue.similarity import Metric
+
+    try:
+        made = instantiate(entry)
+    except Exception as error:  # whatever a user's own function comes up with
+        raise UserError("metrics", entry, f"cannot be made ({first_line(error)})") from error
+    if not isinstance(made, Metric):
+        raise UserError("metrics", entry, "makes no metric; use analogue.similarity.Metric.from_function")
+    return made
+
+
+def _matching(cfg: DictConfig, config: CompareConfig) -> Any:
+    from hydra.utils import instantiate
+
+    from analogue.comparison.settings import Matching
+
+    try:
+        rule = instantiate(cfg.matching.function)
+    except Exception as error:  # whatever a user's own rule comes up with
+        given = cfg.matching.function.get("_target_")
+        raise UserError("matching.function", given, f"cannot be made ({first_line(error)})") from error
+    if not isinstance(rule, partial):
+        raise UserError("matching.function._partial_", "false", "must be true: the rule is called later")
+    return Matching(rule.func, config.matching.direction, rule.keywords)
+
+
+def _compared(config: CompareConfig, settings: dict[str, Any]) -> "Comparison | None":
+    from dataclasses import replace
+
+    from analogue.comparison.pipeline import compare
+    from analogue.trainer import open_trainer
+
+    comparison = compare(**settings, trainer=open_trainer(config.trainer, logger=False))
+    if comparison is None:
+        return None
+    record = comparison.record
+    similarity = [entry | {"reason": with_keys(entry["reason"] or "", COMPARE) or None} for entry in record.similarity]
+    warnings = [with_keys(warning, COMPARE) for warning in record.warnings]
+    return replace(comparison, record=replace(record, similarity=similarity, warnings=warnings))
+
+
+def _show(cfg: DictConfig, comparison: "Comparison") -> None:
+    """Print the tables, and send the result to the configured logger."""
+    from hydra.utils import instantiate
+    from rich.console import Console
+
+    from analogue.reporting.tables import comparison_tables
+    from analogue.reporting.tracking import log_comparison, log_or_warn
+
+    console = Console()
+    console.print(comparison_tables(comparison.record))
+    console.print(f"written to {cfg.output_dir}", soft_wrap=True)
+    if cfg.logger:
+        log = partial(
+            log_comparison,
+            result=comparison.record,
+            pairs=comparison.pairs_table,
+            directory=Path(cfg.output_dir),
+        )
+        log_or_warn(partial(instantiate, cfg.logger), log)

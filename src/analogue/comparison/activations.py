@@ -1,0 +1,163 @@
+"""Step 1: each side's feature activations, found in the store or computed by one pass of the models over the corpus."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from analogue.comparison.cache import ActivationCache
+from analogue.comparison.corpus import TokenisedCorpus
+from analogue.comparison.settings import Cache
+from analogue.comparison.sides import OpenSide
+from analogue.corpus import TokenBatch, TokenDataModule
+from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
+from analogue.features import ActivationCollector, StoredActivations
+from analogue.models import ResidualStream
+from analogue.saes import ReconstructionQuality, misfit_warnings
+from analogue.quiet import quiet_libraries
+
+TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The activations of both sides.
+
+    Attributes:
+        activations: each side's, by its label, on its own tokens.
+        keys: their names in the store.
+        from_cache: the labels whose activations were in the store.
+        n_model_passes: how often a model went over the corpus.
+    """
+
+    activations: dict[str, StoredActivations]
+    keys: dict[str, str]
+    from_cache: set[str]
+    n_model_passes: int
+
+
+def collect_activations(
+    sides: Sequence[OpenSide],
+    corpus: TokenisedCorpus,
+    trainer: L.Trainer,
+    cache: Cache | None = None,
+    batch_size: int = 10,
+) -> Collected:
+    """Find each side's activations in the store, or compute them in `Trainer.test`; sides of one model share a pass.
+
+    Args:
+        sides: the opened sides.
+        corpus: what they read.
+        trainer: each of its ranks gets all activations.
+        cache: None to compute everything and keep nothing on disk.
+        batch_size: sequences per forward pass.
+
+    Raises:
+        ArgumentError: the model's weights cannot be read, its activations are not finite, or the store's directory
+            cannot be written to.
+    """
+    activations = ActivationCache(sides, corpus.fingerprints(), str(trainer.precision), cache)
+    module = ActivationPass(activations)
+    try:
+        with quiet_libraries():
+            trainer.test(module, TokenDataModule(corpus.streams(), batch_size), verbose=False)
+        return Collected(
+            activations.found, activations.keys, set(activations.keys) - module.computed, len(module.passes)
+        )
+    finally:
+        activations.release()
+        module.release()
+
+
+class ActivationPass(L.LightningModule):
+    """Computes what the cache lacks in `Trainer.test`; sides that share a model share the pass.
+
+    Each data loader serves the tokens of one fingerprint, in the order in which `cache.tokens` names them first.
+    """
+
+    def __init__(self, cache: ActivationCache) -> None:
+        super().__init__()
+        self.cache = cache
+        self.computed: set[str] = set()
+        self.passes: list[list[OpenSide]] = []
+
+    def setup(self, stage: str) -> None:
+        missing = self.cache.missing(self.trainer)
+        self.computed = {label for label, key in self.cache.keys.items() if key in missing}
+        in_order = sorted(missing.values(), key=self._pass_of)
+        self.passes = [list(group) for _, group in groupby(in_order, key=self._pass_of)]
+        self.streams: Sequence[ResidualStream] = nn.ModuleList(map(_load, self.passes))  # type: ignore[assignment]
+        self.saes: Mapping[str, Any] = nn.ModuleDict({key: side.sae for key, side in missing.items()})  # type: ignore[assignment]
+        self.collectors: Mapping[str, ActivationCollector] = nn.ModuleDict(  # type: ignore[assignment]
+            {key: ActivationCollector(side.d_sae) for key, side in missing.items()}
+        )
+        self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
+            {key: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for key, side in missing.items()}
+        )
+
+    def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        fingerprint = [*dict.fromkeys(self.cache.tokens.values())][dataloader_idx]
+        seq_len = batch.ids.shape[1]
+        position = batch.sequence_index[:, None] * seq_len + torch.arange(seq_len, device=batch.ids.device)
+        for stream, sides in zip(self.streams, self.passes, strict=True):
+            if self.cache.tokens[sides[0].label] != fingerprint:
+                continue
+            resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
+            for side in sides:
+                counted = resid[side.layer][batch.counted]
+                _check_finite(counted, side)
+                self._encode(self.cache.key_of(side), position[batch.counted], counted)
+                if batch_idx == 0 and self.trainer.is_global_zero:
+                    self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
+
+    def on_test_epoch_end(self) -> None:
+        for key, collector in self.collectors.items():
+            stored = StoredActivations(collector.activations(), self.quality[key].compute()._asdict())
+            self.cache.add(key, stored, keep=self.trainer.is_global_zero)
+        self.cache.release()
+
+    def release(self) -> None:
+        """Let go of models and SAEs, also after a failure.
+
+        Lightning's trainer and its module refer to each other, so that Python would keep those of a multirun's earlier
+        jobs in memory.
+        """
+        self._modules.clear()
+        self.passes = []
+        torch.cuda.empty_cache()  # pairing and nulls ask how much memory is free
+
+    def _pass_of(self, side: OpenSide) -> tuple[str, str]:
+        """Sides with the same one share a model's pass over their tokens."""
+        return self.cache.tokens[side.label], side.model_identity
+
+    def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
+        for some_positions, some_resid in zip(
+            position.split(TOKENS_PER_ENCODING), resid.split(TOKENS_PER_ENCODING), strict=True
+        ):
+            acts = self.saes[key].encode(some_resid)
+            self.collectors[key].update(some_positions, acts)
+            self.quality[key].update(some_resid, self.saes[key].decode(acts), acts)
+
+    def _warn_of_misfit(self, side: OpenSide, first_tokens_count: bool) -> None:
+        """A misfit shows on the first batch; a long run need not end before its user hears of it."""
+        explained = self.quality[self.cache.key_of(side)].so_far().explained_variance
+        of_what = f"layer {side.layer} of {side.model.name}"
+        for warning in misfit_warnings(explained, of_what, first_tokens_count):
+            warnings.warn(f"on the first batch, `{side.label}.sae` {warning}", AnalogueWarning, stacklevel=2)
+
+
+def _load(sides: Sequence[OpenSide]) -> ResidualStream:
+    with renamed_arguments(model=f"{sides[0].label}.model", device_map=f"{sides[0].label}.device_map"):
+        return sides[0].model.load(sides[0].settings.dtype)
+
+
+def _check_finite(resid: Tensor, side: OpenSide) -> None:
+    if not resid.isfinite().all():
+        problem = f"puts out values that are not finite after block {side.layer} in {side.settings.dtype}"
+        fix = f"choose another `{side.label}.dtype` (bfloat16, float32), or check the model's weights"
+        raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")

@@ -1,0 +1,109 @@
+"""The store of activations as one comparison sees it: what is there, what is missing, and who computes it."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import lightning as L
+from platformdirs import user_cache_path
+
+from analogue.comparison.ranks import activations_of_rank_0
+from analogue.comparison.settings import Cache
+from analogue.comparison.sides import OpenSide, open_companion_layers
+from analogue.errors import AnalogueWarning, Unavailable
+from analogue.features import ActivationStore, StoredActivations
+
+T = TypeVar("T")
+
+
+class ActivationCache:
+    """Finds activations in the store, and reserves those that are missing for this comparison to compute.
+
+    Args:
+        sides: whose activations are wanted.
+        tokens: the fingerprint of what each side reads, by its label.
+        precision: of the model pass.
+        cache: None for no store.
+
+    Attributes:
+        keys: the name of each side's activations in the store, by its label.
+        found: activations, by the label of their side.
+    """
+
+    def __init__(
+        self, sides: Sequence[OpenSide], tokens: Mapping[str, str], precision: str, cache: Cache | None
+    ) -> None:
+        self.tokens = tokens
+        self.precision = precision
+        self.keys = {side.label: self.key_of(side) for side in sides}
+        self.sides = {self.keys[side.label]: side for side in sides}
+        self.cache = cache
+        self.store = _open_store(cache) if cache is not None else None
+        self.found: dict[str, StoredActivations] = {}
+        self._reservation = ExitStack()
+
+    def key_of(self, side: OpenSide) -> str:
+        """The name of a side's activations in the store."""
+        return side.activation_key(self.tokens[side.label], self.precision)
+
+    def missing(self, trainer: L.Trainer) -> dict[str, OpenSide]:
+        """What this comparison has to compute, by its key: nobody else does so until `release`."""
+        store = self.store
+        if store is None:
+            return self.sides
+        missing = _of_rank_0(trainer, lambda: self._look_up(store))
+        wanted = self.sides
+        if missing:
+            companions = [each for key in missing for each in self._companions(self.sides[key])]
+            wanted = self.sides | {self.key_of(each): each for each in companions}
+            missing = _of_rank_0(trainer, lambda: self._reserve(store, missing, wanted))
+        if trainer.world_size > 1:  # every rank pairs a share of the features
+            self.found = activations_of_rank_0(self.found)
+        return {key: wanted[key] for key in missing}
+
+    def add(self, key: str, stored: StoredActivations, keep: bool) -> None:
+        """Take activations that were computed; `keep` also writes them into the store."""
+        self.found |= {label: stored for label, own in self.keys.items() if own == key}
+        if self.store is None or not keep:
+            return
+        try:
+            self.store.put(key, stored)
+        except OSError as error:  # costs the next comparison a pass, not this one its result
+            message = f"`cache.dir`={self.store.directory} does not keep these activations: {error}"
+            warnings.warn(message, AnalogueWarning, stacklevel=2)
+
+    def release(self) -> None:
+        """Let others compute what is still missing."""
+        self._reservation.close()
+
+    def _companions(self, side: OpenSide) -> list[OpenSide]:
+        assert self.cache is not None
+        return open_companion_layers(side, self.cache.layers_a if side.label == "a" else self.cache.layers_b)
+
+    def _reserve(self, store: ActivationStore, missing: list[str], wanted: Iterable[str]) -> list[str]:
+        """Lock what is missing; another process may have computed some of it while this one waited."""
+        companions = [key for key in wanted if key not in self.sides and key not in store]
+        try:
+            self._reservation.enter_context(store.reserve([*missing, *companions]))
+        except OSError as error:
+            problem = f"cannot be written to ({error.strerror}); choose another directory, or `cache`=off"
+            raise Unavailable("cache.dir", store.directory, problem) from error
+        missing = self._look_up(store)
+        return missing + [key for key in companions if key not in store] if missing else []
+
+    def _look_up(self, store: ActivationStore) -> list[str]:
+        entries = {key: store.get(key) for key in self.sides}
+        self.found = {label: entry for label, key in self.keys.items() if (entry := entries[key]) is not None}
+        return [key for key, entry in entries.items() if entry is None]
+
+
+def _open_store(cache: Cache) -> ActivationStore:
+    directory = Path(cache.dir).expanduser() if cache.dir else user_cache_path("analogue") / "activations"
+    return ActivationStore(directory, cache.max_gb)
+
+
+def _of_rank_0(trainer: L.Trainer, look: Callable[[], T]) -> T:
+    """What rank 0 sees, on every rank: the store may change between two looks."""
+    return trainer.strategy.broadcast(look() if trainer.is_global_zero else None)  # type: ignore[return-value, arg-type]

@@ -1,0 +1,129 @@
+"""The corpus in the tokens of both sides, and the pieces of text on which features are compared."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from analogue.comparison.settings import Corpus
+from analogue.comparison.sides import OpenSide, same_tokenizer
+from analogue.corpus import (
+    AlignedSequences,
+    TextUnits,
+    TokenSequences,
+    read_texts,
+    spans_without_bos,
+    token_units,
+    tokenise,
+    tokenise_aligned,
+    without_bos,
+)
+from analogue.errors import InvalidArgument, renamed_arguments
+from analogue.features import FeatureActivations, aggregate_spans
+from analogue.options import Aggregation, Alignment
+
+
+@dataclass(frozen=True)
+class TokenisedCorpus:
+    """The corpus in the tokens of both sides.
+
+    Attributes:
+        sequences: what each side reads, by its label; the same on both sides unless tokenizers differ.
+        aligned: the common spans, where tokenizers differ; None where every token is one.
+        aggregation: how activations on a span's tokens become its activation.
+    """
+
+    sequences: dict[str, TokenSequences]
+    aligned: AlignedSequences | None = None
+    aggregation: str = Aggregation.max
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of the tokens that each side reads, by its label."""
+        return {label: sequences.fingerprint() for label, sequences in self.sequences.items()}
+
+    def streams(self) -> list[TokenSequences]:
+        """What there is to read, A's first: one stream where both sides read the same tokens."""
+        return [*{sequences.fingerprint(): sequences for sequences in self.sequences.values()}.values()]
+
+    def on_units(self, label: str, acts: FeatureActivations) -> FeatureActivations:
+        """Activations on a side's own tokens, carried to the units of text that both sides share."""
+        if self.aligned is None:
+            return acts
+        span = self.aligned.span_a if label == "a" else self.aligned.span_b
+        return aggregate_spans(acts, span, self.aligned.n_spans, self.aggregation)
+
+    def units(self, side: OpenSide) -> TextUnits:
+        """Tokens, read with a side's tokenizer, or spans."""
+        if self.aligned is None:
+            return token_units(self.sequences[side.label], side.model.tokenizer)
+        return self.aligned.units()
+
+
+@renamed_arguments(path="corpus")
+def tokenise_corpus(
+    corpus: Corpus,
+    a: OpenSide,
+    b: OpenSide,
+    alignment: str = Alignment.tokens,
+    aggregation: str = Aggregation.max,
+) -> TokenisedCorpus:
+    """Tokenise as much of the corpus as is asked for.
+
+    Args:
+        corpus: the text, and how much of it.
+        a: opened side.
+        b: opened side.
+        alignment: `tokens`, which both models must share, or `spans` of text that two tokenizers have in common. With
+            one tokenizer every token is a span.
+        aggregation: how activations on the tokens of a span become its activation: `max`, `mean` or `last`.
+
+    Raises:
+        ArgumentError: a model cannot read sequences so long; tokenizers differ and features are to be compared on
+            tokens, or cannot be compared on spans; or the text cannot be read.
+    """
+    for side in (a, b):
+        with renamed_arguments(model=f"{side.label}.model"):
+            side.model.check_seq_len(corpus.seq_len)
+    if same_tokenizer(a, b):
+        sequences = tokenise(
+            _texts(corpus), a.model.tokenizer, corpus.n_sequences, corpus.seq_len, corpus.packing, corpus.count_padding
+        )
+        tokenised = TokenisedCorpus({"a": sequences, "b": sequences})
+    elif alignment == Alignment.spans:
+        aligned = _aligned(corpus, a, b)
+        tokenised = TokenisedCorpus({"a": aligned.a, "b": aligned.b}, aligned, aggregation)
+    else:
+        problem = f"has another tokenizer than {a.model.name} (`a.model`); features are paired token by token"
+        fix = "choose two models that share one, or `alignment`=spans"
+        raise InvalidArgument("b.model", b.model.name, f"{problem}: {fix}")
+    for side in (a, b):
+        with renamed_arguments(model=f"{side.label}.model"):
+            side.model.check_token_ids(int(tokenised.sequences[side.label].ids.max()))
+    if corpus.exclude_bos and tokenised.aligned is None:
+        sequences = without_bos(tokenised.sequences["a"], a.model.tokenizer)
+        return TokenisedCorpus({"a": sequences, "b": sequences})
+    return tokenised
+
+
+def _aligned(corpus: Corpus, a: OpenSide, b: OpenSide) -> AlignedSequences:
+    if corpus.count_padding:
+        problem = "counts padding as tokens, but there is no text in it to compare different tokenizers on"
+        raise InvalidArgument("count_padding", True, f"{problem}; set it to false")
+    for side in (a, b):
+        if not side.model.tokenizer.is_fast:
+            problem = "has a tokenizer that does not record where in the text its tokens stand"
+            fix = "`alignment`=spans needs a fast one"
+            raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")
+    aligned = tokenise_aligned(
+        _texts(corpus), a.model.tokenizer, b.model.tokenizer, corpus.n_sequences, corpus.seq_len, corpus.packing
+    )
+    if corpus.exclude_bos:
+        aligned = spans_without_bos(aligned, a.model.tokenizer, b.model.tokenizer)
+    if aligned.n_spans == 0:
+        problem = f"has no piece of at most {corpus.seq_len} tokens (`seq_len`) at whose ends both tokenizers have"
+        raise InvalidArgument("corpus", corpus.name, f"{problem} a boundary; give another text or longer sequences")
+    return aligned
+
+
+def _texts(corpus: Corpus) -> Iterable[str]:
+    return read_texts(
+        corpus.path, column=corpus.column, subset=corpus.subset, split=corpus.split, shuffle_seed=corpus.shuffle_seed
+    )

@@ -1,0 +1,202 @@
+"""Compares two feature spaces: the steps of the paper, one after the other."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from rich.console import Console
+
+from analogue.comparison.activations import collect_activations
+from analogue.comparison.corpus import tokenise_corpus
+from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
+from analogue.comparison.result import Comparison, assemble
+from analogue.comparison.scoring import chosen_metrics, score_pairs, score_subspaces
+from analogue.comparison.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
+from analogue.comparison.sides import open_side
+from analogue.concepts import TokenText
+from analogue.errors import check_minima, check_option
+from analogue.trainer import trainer_on
+from analogue.options import Aggregation, Alignment, Keep
+from analogue.similarity import Metric
+
+
+def compare(
+    a: Side,
+    b: Side,
+    *,
+    corpus: Corpus | str | Path | Sequence[str] = STORIES,
+    n_sequences: int | None = None,
+    seq_len: int | None = None,
+    alignment: str = Alignment.tokens,
+    aggregation: str = Aggregation.max,
+    matching: Matching | str | None = None,
+    filters: Filters | None = None,
+    metrics: Sequence[str | Metric] = METRICS,
+    null: Null | None = None,
+    concepts: Concepts | Mapping[str, Sequence[str]] | None = None,
+    seed: int = 0,
+    cache: Cache | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    trainer: L.Trainer | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Comparison | None:
+    """Compare two SAE feature spaces: pair their features, score the pairs' geometry, test it against nulls.
+
+    Nothing is written, printed or logged but progress bars, and activations where a cache is given.
+
+    Args:
+        a: space a.
+        b: space b.
+        corpus: text that both models read: a `Corpus`, a list of texts, a path, or `OWNER/NAME` of a data set of the hub.
+        n_sequences: of the corpus; None for the corpus's own, 100.
+        seq_len: tokens per sequence, at most; None for the corpus's own, 300.
+        alignment: `tokens`, which both models must share, or `spans` of text that two tokenizers have in common.
+        aggregation: how activations on the tokens of a span become its activation: `max`, `mean` or `last`.
+        matching: how features are paired, or the name of a rule; None for `Matching()`.
+        filters: which pairs count; None for `Filters()`.
+        metrics: names from `analogue.similarity.METRICS`, or metrics.
+        null: what scores are compared with; None for `Null()`: 100 shuffles.
+        concepts: semantic subspaces: keywords by the name of the concept; None for none.
+        seed: of everything that is drawn; the same seed gives the same comparison.
+        cache: the store of activations on disk; None to compute everything and keep nothing.
+        device: `auto`, `cpu` or `cuda`: of the model passes, and of large pairings and nulls.
+        progress: whether to show progress bars.
+        trainer: a Lightning trainer to run the model passes on, in place of `device`.
+        config: recorded as the settings of the comparison; None for a description of these arguments.
+
+    Returns:
+        The comparison; None on ranks of the trainer other than 0.
+
+    Raises:
+        ArgumentError: something that was given cannot work. Subclasses are ValueErrors, LookupErrors and OSErrors.
+
+    Source:
+        Lan et al. 2024, "Sparse Autoencoders Reveal Universal Feature Spaces Across Large Language Models",
+        arXiv 2410.06981, section 3.
+
+    Example:
+        >>> side = Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")
+        >>> itself = compare(side, side, n_sequences=4, seq_len=64, null=Null(n=9), metrics=["rsa"], progress=False)
+        >>> round(itself.scores.score[0], 6)
+        1.0
+    """
+    corpus = _as_corpus(corpus, n_sequences, seq_len)
+    matching = Matching(rule=matching) if isinstance(matching, str) else matching or Matching()
+    filters, null = filters or Filters(), null or Null()
+    concepts = concepts if isinstance(concepts, Concepts) else Concepts(concepts or {})
+    check_option("alignment", alignment, Alignment)
+    check_option("aggregation", aggregation, Aggregation)
+    check_minima({"seed": (seed, 0)})
+    chosen = chosen_metrics(metrics, seed)
+    config = config or described(a, b, corpus, alignment, aggregation, matching, filters, metrics, null, concepts, seed)
+    stopwatch = Stopwatch()
+
+    side_a, side_b = open_side(a, "a"), open_side(b, "b")
+    text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
+    stopwatch.lap("open")
+
+    trainer = trainer or trainer_on(device, progress)
+    computed_on = trainer.strategy.root_device
+    rule = chosen_rule(matching, side_a, side_b, computed_on)
+    collected = collect_activations([side_a, side_b], text, trainer, cache, corpus.batch_size)
+    stopwatch.lap("activations")
+
+    with Console().status("pairing features") if progress else nullcontext():
+        acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
+        pairs = pair_features(acts_a, acts_b, rule, matching)  # each rank does a share
+        if not trainer.is_global_zero:
+            return None
+        units = text.units(side_a)
+        space_a = describe_features(side_a, acts_a, units, filters.top_tokens)
+        space_b = describe_features(side_b, acts_b, units, filters.top_tokens)
+        pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b))
+    stopwatch.lap("pairing")
+
+    scores = score_pairs(
+        pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress
+    )
+    stopwatch.lap("scores")
+
+    subspaces = []
+    if concepts.keywords:
+        keep = filters.one_to_one or Keep.best
+        words = TokenText(*units)
+        subspaces = score_subspaces(
+            concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress
+        )
+        stopwatch.lap("concepts")
+
+    return assemble(
+        (side_a, side_b),
+        corpus,
+        text,
+        collected,
+        matching,
+        pairing,
+        (space_a, space_b),
+        scores,
+        subspaces,
+        stopwatch.laps,
+        config,
+    )
+
+
+def described(
+    a: Side,
+    b: Side,
+    corpus: Corpus,
+    alignment: str,
+    aggregation: str,
+    matching: Matching,
+    filters: Filters,
+    metrics: Sequence[str | Metric],
+    null: Null,
+    concepts: Concepts,
+    seed: int,
+) -> dict[str, Any]:
+    """The settings of a comparison as its record keeps them, under the names that the command line uses too."""
+    models = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
+    config: dict[str, Any] = {}
+    for label, side in (("a", a), ("b", b)):
+        config[f"model_{label}"] = {"name": _name(side.model)} | {name: getattr(side, name) for name in models}
+        config[f"sae_{label}"] = {"path": _name(side.sae), "dtype": side.sae_dtype, "before_topk": side.before_topk}
+        config[f"layer_{label}"] = side.layer
+    return config | {
+        "data": vars(corpus) | {"path": corpus.name},
+        "alignment": {"name": alignment, "aggregation": aggregation},
+        "matching": {"rule": matching.name, "direction": matching.direction} | dict(matching.settings),
+        "filters": asdict(filters) | {"non_concept_tokens": [*filters.non_concept_tokens]},
+        "metrics": [each if isinstance(each, str) else each.name for each in metrics],
+        "null": {"n": null.n, "kinds": [*null.kinds]},
+        "concepts": {"n": concepts.n, "keywords": {name: [*words] for name, words in concepts.keywords.items()}},
+        "seed": seed,
+    }
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Name the stage that has just ended."""
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+def _as_corpus(corpus: Corpus | str | Path | Sequence[str], n_sequences: int | None, seq_len: int | None) -> Corpus:
+    corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    given = {"n_sequences": n_sequences, "seq_len": seq_len}
+    return replace(corpus, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _name(given: Any) -> str:
+    return str(given) if isinstance(given, str | Path) else type(given).__name__

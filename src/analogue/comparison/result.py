@@ -1,0 +1,277 @@
+"""What a comparison found: its record, its pairs and the draws of its nulls, to look at and to save."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float64
+
+from analogue.comparison.activations import Collected
+from analogue.comparison.corpus import TokenisedCorpus
+from analogue.comparison.pairing import Pairing
+from analogue.comparison.scoring import Scores
+from analogue.comparison.settings import Corpus, Matching
+from analogue.comparison.sides import OpenSide
+from analogue.concepts import ConceptResult, FeatureSpace
+from analogue.corpus import TextUnits
+from analogue.errors import Unavailable
+from analogue.matching import paired_cosines
+from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
+from analogue.reporting.published import published_for
+from analogue.saes import misfit_warnings
+from analogue.significance import SimilarityResult
+
+if TYPE_CHECKING:
+    import pandas
+
+LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The result of comparing two feature spaces.
+
+    Attributes:
+        record: everything but the pairs; `save` writes it as `result.json`.
+        pairs_table: one row per pair, dropped ones too.
+        nulls_table: one column per metric and null, one row per draw.
+    """
+
+    record: ComparisonResult
+    pairs_table: pa.Table
+    nulls_table: pa.Table
+
+    @property
+    def scores(self) -> "pandas.DataFrame":
+        """A row per metric and null: `metric`, `score`, `null`, `null_mean`, `null_sd`, `z`, `p_value`, `n_pairs`, ..."""
+        return _frame(self.record.similarity)
+
+    @property
+    def pairs(self) -> "pandas.DataFrame":
+        """A row per pair, dropped ones too: the features, their correlation and firing counts, why a pair was dropped
+        (`dropped_by`, empty for one that is kept), and the top tokens and a context of both features."""
+        return self.pairs_table.to_pandas()
+
+    @property
+    def funnel(self) -> "pandas.DataFrame":
+        """A row per filter: how many pairs it has left."""
+        return _frame(self.record.funnel)
+
+    @property
+    def concepts(self) -> "pandas.DataFrame":
+        """A row per semantic subspace, metric and test."""
+        counts = ("name", "n_features_a", "n_features_b", "n_pairs")
+        return _frame(
+            [
+                {"concept" if name == "name" else name: concept[name] for name in counts} | entry
+                for concept in self.record.concepts
+                for entry in concept["similarity"]
+            ]
+        )
+
+    def save(self, directory: str | Path) -> None:
+        """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; all of them, or none.
+
+        Raises:
+            Unavailable: the directory cannot be written to.
+        """
+        try:
+            write_result(self.record, self.pairs_table, directory, self.nulls_table)
+        except OSError as error:
+            problem = f"cannot be written to ({error.strerror or error}); nothing is left there"
+            raise Unavailable("directory", directory, problem) from error
+
+    def __str__(self) -> str:
+        """The tables that the command line prints."""
+        from rich.console import Console
+
+        from analogue.reporting.tables import comparison_tables
+
+        console = Console(width=100, no_color=True)
+        with console.capture() as capture:
+            console.print(comparison_tables(self.record))
+        return capture.get()
+
+    def __repr__(self) -> str:
+        a, b = self.record.side_a, self.record.side_b
+        scores = ", ".join(f"{label(entry)} {entry['score']:.3f}" for entry in self.record.similarity if entry["score"])
+        return f"<Comparison {a.model} {a.layer} vs {b.model} {b.layer}: {self.record.n_kept} pairs, {scores}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the funnel and the scores."""
+        from analogue.reporting.notebook import comparison_html
+
+        return comparison_html(self.record)
+
+
+def assemble(
+    sides: tuple[OpenSide, OpenSide],
+    corpus: Corpus,
+    tokenised: TokenisedCorpus,
+    collected: Collected,
+    matching: Matching,
+    pairing: Pairing,
+    spaces: tuple[FeatureSpace, FeatureSpace],
+    scores: Scores,
+    concepts: list[ConceptResult],
+    timings: Mapping[str, float],
+    config: Mapping[str, Any],
+) -> Comparison:
+    """Put together what the steps of a comparison found.
+
+    Args:
+        config: the settings, as the record keeps them: under the keys of `conf/compare.yaml`.
+    """
+    side_records = [_side_record(side, collected) for side in sides]
+    result = ComparisonResult(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        side_a=side_records[0],
+        side_b=side_records[1],
+        corpus=_corpus_record(corpus, tokenised),
+        rule=matching.name,
+        direction=str(matching.direction),
+        funnel=[{"filter": name, "n_pairs": int(n_pairs)} for name, n_pairs in pairing.funnel],
+        correlation={
+            "mean": _mean(pairing.pairs.correlation),
+            "mean_kept": _mean(pairing.pairs.correlation[pairing.pairs.kept]),
+        },
+        decoder_cosine=_decoder_cosine(pairing, *spaces),
+        similarity=[entry.to_dict() for entry in scores.similarity],
+        concepts=[concept.to_dict() for concept in concepts],
+        n_model_passes=collected.n_model_passes,
+        timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
+        versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
+        config=dict(config),
+        warnings=[
+            *(warning for side in sides for warning in side.warnings),
+            *_bos_warnings(corpus, sides),
+            *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
+        ],
+    )
+    result = replace(result, published=[printed._asdict() for printed in published_for(result)])
+    units = tokenised.units(sides[0])
+    return Comparison(result, pairs_table(pairing, *spaces, units, scores.excess_correlation), nulls_table(scores))
+
+
+def pairs_table(
+    pairing: Pairing,
+    a: FeatureSpace,
+    b: FeatureSpace,
+    units: TextUnits,
+    excess_correlation: Float64[np.ndarray, " n_kept"] | None = None,
+) -> pa.Table:
+    """One row per pair, dropped ones too: what it is, why it was dropped, and the top tokens of both features.
+
+    Pairs that are kept also have the text about the top token of either feature.
+    """
+    pairs = pairing.pairs
+    columns = {
+        name: pa.array(getattr(pairs, name))
+        for name in ("feature_a", "feature_b", "correlation", "n_active_a", "n_active_b")
+    }
+    strings = pa.list_(pa.string())
+    columns["top_tokens_a"] = pa.array([list(a.top.strings[i]) for i in pairs.feature_a], strings)
+    columns["top_tokens_b"] = pa.array([list(b.top.strings[i]) for i in pairs.feature_b], strings)
+    columns["kept"] = pa.array(pairs.kept)
+    columns["dropped_by"] = pa.array([str(name) for name in pairs.dropped_by], pa.string())
+    for side, space, features in (("a", a, pairs.feature_a), ("b", b, pairs.feature_b)):
+        rows = zip(space.top.positions[features, 0].tolist(), pairs.kept.tolist(), strict=True)
+        contexts = [units.context(position) if kept and position >= 0 else None for position, kept in rows]
+        columns[f"context_{side}"] = pa.array(contexts, pa.string())
+    if excess_correlation is not None:
+        excess = np.full(len(pairs), np.nan)
+        excess[pairs.kept] = excess_correlation
+        columns["excess_correlation"] = pa.array(excess, from_pandas=True)
+    return pa.table(columns)
+
+
+def nulls_table(scores: Scores) -> pa.Table:
+    """One column per metric and null, under its label, one row per draw."""
+    drawn = {label(each.to_dict()): each.draws for each in scores.similarity if each.draws is not None}
+    return pa.table({name: pa.array(draws, pa.float64()) for name, draws in drawn.items()})
+
+
+def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
+    of_a, of_b, aligned = tokenised.sequences["a"], tokenised.sequences["b"], tokenised.aligned
+    return CorpusRecord(
+        path=corpus.name,
+        n_sequences=of_a.n_sequences,
+        seq_len=of_a.seq_len,
+        n_tokens=of_a.n_tokens,
+        tokens_sha256=of_a.fingerprint(),
+        spans=SpansRecord(aligned.n_spans, str(tokenised.aggregation), of_b.n_tokens, of_b.fingerprint())
+        if aligned is not None
+        else None,
+    )
+
+
+def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
+    stored = collected.activations[side.label]
+    explained = stored.facts["explained_variance"]
+    return SideRecord(
+        model=side.model.name,
+        revision=side.model.revision,
+        model_fingerprint=side.model.fingerprint,
+        layer=side.layer,
+        hook_point=str(side.model.hook),
+        sae=side.sae_name,
+        sae_architecture=side.sae.cfg.architecture(),
+        d_model=side.model.d_model,
+        d_sae=side.d_sae,
+        n_live_features=int((stored.activations.n_active() > 0).sum()),
+        l0=stored.activations.l0(),
+        explained_variance=explained if np.isfinite(explained) else None,
+        activation_key=collected.keys[side.label],
+        from_cache=side.label in collected.from_cache,
+        sae_fingerprint=side.sae_fingerprint,
+    )
+
+
+def _warnings(
+    corpus: Corpus,
+    tokenised: TokenisedCorpus,
+    sides: tuple[OpenSide, OpenSide],
+    records: list[SideRecord],
+    similarity: list[SimilarityResult],
+) -> list[str]:
+    of_scores = (f"{entry.metric}: {warning}" for entry in similarity for warning in entry.warnings)
+    warnings = list(dict.fromkeys(of_scores))
+    n_sequences = tokenised.sequences["a"].n_sequences
+    if n_sequences < corpus.n_sequences:
+        wanted = f"`n_sequences`={corpus.n_sequences}"
+        warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences; all were used")
+    for side, record in zip(sides, records, strict=True):
+        of_what = f"layer {side.layer} of {side.model.name}"
+        misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
+        warnings += [f"`{side.label}.sae` {warning}" for warning in misfits]
+    return warnings
+
+
+def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
+    fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
+    trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
+    return [] if corpus.exclude_bos else [f"`{label}.sae` {fix}" for label in trained_without]
+
+
+def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:
+    """The mean over all pairs and over those kept, where both decoders have one width."""
+    if a.decoder.shape[1] != b.decoder.shape[1]:
+        return None
+    cosines = paired_cosines(a.decoder[pairing.pairs.feature_a], b.decoder[pairing.pairs.feature_b])
+    return {"mean": _mean(cosines), "mean_kept": _mean(cosines[pairing.pairs.kept])}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(rows)

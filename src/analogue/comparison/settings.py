@@ -1,0 +1,224 @@
+"""What a comparison is asked for: plain values, checked when they are made. The defaults are those of `conf/`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analogue.errors import InvalidArgument, check_minima, check_option
+from analogue.options import Direction, Hook, Keep, MetricName, NullKind, PairingRuleName, Precision, Redrawn
+
+METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
+NON_CONCEPT_TOKENS = ("\n", "\\n", "", " ", ".", ",", "!", "?", "-")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Space a or b of a comparison: a language model, one of its layers, and an SAE of that layer.
+
+    Attributes:
+        model: a hub id, a directory in `transformers` format, an `embedded:` name, or a `transformers` model.
+        layer: block of the model, counted from 0.
+        sae: a directory in SAELens, sparsify or Gemma Scope format, `RELEASE:ID` of a SAELens release,
+            `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in all of which `{layer}` stands for the layer;
+            or a `sae_lens.SAE`.
+        tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
+        revision: branch, tag or commit of a model on the hub.
+        dtype: of the weights of a named model; an object keeps its own.
+        hook: `resid_post`, the block's output, or `resid_pre`, its input.
+        randomize: `weights` to redraw every parameter but the embeddings, `all` to redraw those too.
+        randomize_seed: of the redrawing.
+        device_map: `auto` to spread a named model over all devices.
+        sae_dtype: of the SAE's weights.
+        before_topk: take all ReLU'd pre-activations of a TopK SAE, as the paper's published code does.
+
+    Raises:
+        InvalidArgument: a value that no model could make work.
+
+    Example:
+        >>> Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}").hook.value
+        'resid_post'
+    """
+
+    model: Any
+    layer: int
+    sae: Any
+    tokenizer: Any = None
+    revision: str | None = None
+    dtype: str = Precision.float32
+    hook: str = Hook.resid_post
+    randomize: str | None = None
+    randomize_seed: int = 0
+    device_map: str | None = None
+    sae_dtype: str = Precision.float32
+    before_topk: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("dtype", "sae_dtype"):
+            check_option(name, getattr(self, name), Precision, "is not a precision; use {}")
+        check_option("hook", self.hook, Hook)
+        if self.randomize is not None:
+            check_option("randomize", self.randomize, Redrawn)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The text that both models read, and how much of it.
+
+    Attributes:
+        path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
+            of the hub.
+        subset: the data set's configuration, where it has several.
+        split: of a data set.
+        column: where the text stands in `.jsonl`, `.parquet` and data sets.
+        shuffle_seed: of a data set; None for its own order. Files are read in order.
+        n_sequences: at most so many sequences are read.
+        seq_len: tokens per sequence, at most.
+        batch_size: sequences per forward pass.
+        packing: False for one document per sequence, as in the paper; True for documents strung together.
+        count_padding: let padding count as tokens, as in the published code.
+        exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+    """
+
+    path: str | Path | Sequence[str]
+    subset: str | None = None
+    split: str = "train"
+    column: str = "text"
+    shuffle_seed: int | None = 0
+    n_sequences: int = 100
+    seq_len: int = 300
+    batch_size: int = 10
+    packing: bool = False
+    count_padding: bool = False
+    exclude_bos: bool = False
+
+    def __post_init__(self) -> None:
+        check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
+        check_minima({"batch_size": (self.batch_size, 1)})
+
+    @property
+    def name(self) -> str:
+        """The path; for a list, how many texts it holds."""
+        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
+
+
+STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)
+"""Text that ships with the package, and that no embedded model or SAE was trained on."""
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How features are paired.
+
+    Attributes:
+        rule: a name from `analogue.matching.RULES`, or a function with the signature of
+            `analogue.matching.max_correlation`.
+        direction: which side claims its partners, `a_to_b` or `b_to_a`.
+        settings: further arguments of the rule, such as `{"k": 32}` of `greedy`.
+    """
+
+    rule: str | Callable[..., Any] = PairingRuleName.max_correlation
+    direction: str = Direction.a_to_b
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_option("direction", self.direction, Direction)
+        if isinstance(self.rule, str):
+            check_option("rule", self.rule, PairingRuleName)
+
+    @property
+    def name(self) -> str:
+        """Of the rule, for records."""
+        rule = getattr(self.rule, "func", self.rule)
+        return str(rule) if isinstance(rule, str) else rule.__name__
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which pairs count (paper, section 3); None or False switches a filter off.
+
+    Attributes:
+        top_tokens: tokens of highest activation by which a feature is read.
+        concept_tokens: drop pairs of which a feature has a non-concept token among its top tokens.
+        non_concept_tokens: besides the special tokens of both tokenizers.
+        shared_token: keep pairs whose features share a top token.
+        minimum_firing_count: tokens on which both features fire, at least.
+        one_to_one: which of several claims on a feature stays: `best`, `first` or, for none of them, `strict`.
+        minimum_correlation: of the activations.
+    """
+
+    top_tokens: int = 5
+    concept_tokens: bool = True
+    non_concept_tokens: Sequence[str] = NON_CONCEPT_TOKENS
+    shared_token: bool = True
+    minimum_firing_count: int | None = None
+    one_to_one: str | None = Keep.best
+    minimum_correlation: float | None = 0.1
+
+    def __post_init__(self) -> None:
+        check_minima({"top_tokens": (self.top_tokens, 1)})
+        if self.one_to_one is not None:
+            check_option("one_to_one", self.one_to_one, Keep)
+        lowest = self.minimum_correlation
+        if lowest is not None and not -1 <= lowest <= 1:
+            raise InvalidArgument("minimum_correlation", lowest, "must lie between -1 and 1")
+
+
+@dataclass(frozen=True)
+class Null:
+    """What the scores of whole spaces are compared with.
+
+    Attributes:
+        n: draws of each null.
+        kinds: `shuffle` (pairings of the same features), `random_pairs` (of both whole spaces), `rotated` (excess
+            correlation over randomly rotated bases).
+    """
+
+    n: int = 100
+    kinds: Sequence[str] = (NullKind.shuffle,)
+
+    def __post_init__(self) -> None:
+        check_minima({"n": (self.n, 1)})
+        if not self.kinds:
+            raise InvalidArgument("kinds", "[]", f"names no null; choose from {', '.join(NullKind)}")
+        for kind in self.kinds:
+            check_option("kinds", kind, NullKind)
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Semantic subspaces (paper, section 4.3).
+
+    Attributes:
+        keywords: of each concept, by its name.
+        n: draws of each of the two tests.
+    """
+
+    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    n: int = 1000
+
+    def __post_init__(self) -> None:
+        check_minima({"n": (self.n, 1)})
+        for name, keywords in self.keywords.items():
+            if not keywords or not all(keyword.strip() for keyword in keywords):
+                raise InvalidArgument(f"keywords.{name}", keywords, "needs keywords, none of them empty")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The store of activations on disk, which later comparisons read.
+
+    Attributes:
+        dir: None for the user's cache directory.
+        max_gb: 10^9 bytes that the store may take; the least recently used activations go first.
+        layers_a: other layers of A's model that its pass computes and stores too.
+        layers_b: likewise of B's.
+    """
+
+    dir: str | Path | None = None
+    max_gb: float = 20
+    layers_a: Sequence[int] = ()
+    layers_b: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        check_minima({"max_gb": (self.max_gb, 0)})

@@ -1,0 +1,87 @@
+"""Lightning trainers that do what this package needs of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
+from lightning.pytorch.callbacks import RichProgressBar
+
+from analogue.cores import usable_cores
+from analogue.errors import InvalidArgument, first_line, renamed_arguments
+from analogue.quiet import quiet_libraries
+
+RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
+
+
+def trainer_on(device: str, progress: bool) -> L.Trainer:
+    """A trainer of one process for a pass over data, which keeps no files.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        progress: whether it shows a progress bar.
+
+    Raises:
+        InvalidArgument: there is no such device, or it does not support float64.
+    """
+    accelerator = "gpu" if device == "cuda" else device
+    with renamed_arguments(**{"trainer.accelerator": "device"}):
+        return open_trainer(
+            {
+                "accelerator": accelerator,
+                "devices": 1,
+                "enable_progress_bar": progress,
+                "enable_checkpointing": False,
+                "enable_model_summary": False,
+            },
+            logger=False,
+        )
+
+
+def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = (), **fixed: Any) -> L.Trainer:
+    """A trainer with the settings given, and with those that no user may change.
+
+    Args:
+        settings: arguments of `lightning.Trainer`.
+        callbacks: further callbacks.
+        fixed: arguments of `lightning.Trainer` that the caller decides.
+
+    Raises:
+        InvalidArgument: Lightning refuses the settings, they ask for a device without float64, or the machine has too
+            few cores for them. The error names the setting: `trainer.devices`.
+    """
+    settings = _with_float64(settings)
+    bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
+    try:
+        with quiet_libraries():
+            # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
+            trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise _refused(settings, first_line(error)) from error
+    most = RANKS_PER_CORE * usable_cores()
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
+        problem = f"this machine's cores serve at most {most} processes"
+        raise InvalidArgument("trainer.devices", trainer.num_devices, problem)
+    return trainer
+
+
+def _with_float64(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings that do without an Apple GPU, which has no float64 for sums over many tokens."""
+    accelerator = settings.get("accelerator", "auto")
+    if not MPSAccelerator.is_available():
+        return settings
+    if accelerator in ("gpu", "mps"):
+        raise InvalidArgument("trainer.accelerator", accelerator, "does not support float64 on this machine; use cpu")
+    return {**settings, "accelerator": "cpu"} if accelerator == "auto" else settings
+
+
+def _refused(settings: Mapping[str, Any], reason: str) -> InvalidArgument:
+    """What Lightning refuses: the setting that its reason is about, where it says so, or all of them."""
+    message = reason.lower()
+    blamed = [name for name, value in settings.items() if f"{name}={value}" in message]
+    blamed = blamed or [name for name, value in settings.items() if name in message or f"'{value}'".lower() in message]
+    if len(blamed) == 1:
+        return InvalidArgument(f"trainer.{blamed[0]}", settings[blamed[0]], f"is refused by Lightning ({reason})")
+    given = "{" + ", ".join(f"{name}: {value}" for name, value in settings.items()) + "}"
+    return InvalidArgument("trainer", given, f"Lightning cannot run with these settings ({reason})")
