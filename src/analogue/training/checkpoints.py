@@ -32,6 +32,25 @@ class AtomicCheckpoints(TorchCheckpointIO):
             temporary.write_bytes(buffer.getbuffer())
 
 
+class Note(L.Callback):
+    """Keeps plain values in each checkpoint, under a name of their own."""
+
+    def __init__(self, name: str, values: dict[str, Any]) -> None:
+        self.name, self.values = name, values
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[self.name] = self.values
+
+
+def read_note(path: Path, name: str) -> dict[str, Any] | None:
+    """What a `Note` has kept in a checkpoint; None for a file that is none, or holds no such note."""
+    try:
+        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[name]
+    except Exception:  # torch reports a file of another kind in many ways
+        return None
+    return values
+
+
 def newest_checkpoints(checkpoints: Checkpoints) -> ModelCheckpoint:
     """Write a checkpoint every so many steps, and keep the newest."""
     return ModelCheckpoint(

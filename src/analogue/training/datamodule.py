@@ -1,7 +1,6 @@
 """Text to the activation streams of a training run, each rank's share of them."""
 
 import warnings
-from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -10,36 +9,34 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from analogue.corpus import TokenSequences, tokenise, without_bos
+from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
 from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
 from analogue.training.held_out import HeldOutText
-from analogue.training.settings import TrainingPlan
+from analogue.training.settings import Text, TrainingPlan
 from analogue.training.source import ActivationBatch, ModelSource, store_activations
 from analogue.training.stream import ActivationStream, MixingPlan
 
 SCALE_BATCHES = 8  # on which the scale of the SAEs' input is estimated
 
 
-def tokenised(
-    texts: Iterable[str], language_model: LanguageModel, plan: TrainingPlan, n_tokens: int, argument: str
-) -> TokenSequences:
-    """As much of some texts as `n_tokens` need, in sequences of `plan.seq_len`.
-
-    Args:
-        argument: what the caller calls the texts, for errors.
+def tokenised(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_tokens: int) -> TokenSequences:
+    """As much of a text as `n_tokens` need, in sequences of `plan.seq_len`.
 
     Raises:
-        InvalidArgument: no token in them counts, or the tokenizer does not fit the model.
+        ArgumentError: the text (`path`) cannot be read, no token in it counts, or the tokenizer is another model's.
     """
+    documents = read_texts(
+        text.path, column=text.column, subset=text.subset, split=text.split, shuffle_seed=text.shuffle_seed
+    )
     n_sequences = n_tokens // plan.seq_len + 1 if plan.packing else n_tokens
-    sequences = tokenise(texts, language_model.tokenizer, n_sequences, plan.seq_len, plan.packing)
+    sequences = tokenise(documents, language_model.tokenizer, n_sequences, plan.seq_len, plan.packing)
     language_model.check_token_ids(int(sequences.ids.max()))
     sequences = without_bos(sequences, language_model.tokenizer) if plan.exclude_bos else sequences
     if not sequences.n_tokens:
         problem = "holds no token that counts (`exclude_bos` leaves out the first of each text)"
-        raise InvalidArgument(argument, texts if isinstance(texts, str) else "texts", problem)
+        raise InvalidArgument("path", text.name, problem)
     return sequences
 
 
@@ -73,9 +70,9 @@ class ActivationDataModule(L.LightningDataModule):
         self.training, self.held_out = training, held_out
         self._start = 0
         if training.n_tokens < plan.n_tokens:
-            told = f"the text holds {training.n_tokens} tokens, n_tokens={plan.n_tokens}"
+            problem = f"`corpus` holds {training.n_tokens} tokens, `n_tokens`={plan.n_tokens}"
             times = ceil(plan.n_tokens / training.n_tokens)
-            warnings.warn(f"{told}: the text is begun {times} times", AnalogueWarning, stacklevel=2)
+            warnings.warn(f"{problem}: the text is begun {times} times", AnalogueWarning, stacklevel=2)
 
     def setup(self, stage: str) -> None:
         trainer: Any = self.trainer

@@ -72,4 +72,5 @@ class HeldOutText:
 
 
 def _reconstruction(each: SAEUnderTraining) -> Reconstruct:
-    return lambda resid: each.reconstruct(resid.to(each.sae.dtype))[0]
+    weights = each.sae.W_dec
+    return lambda resid: each.reconstruct(resid.to(weights.device, weights.dtype))[0].to(resid.device)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from math import nan
 from typing import Any
 
@@ -16,6 +15,7 @@ from analogue.errors import InvalidArgument
 from analogue.saes import ReconstructionQuality
 from analogue.training.held_out import HeldOutQuality, HeldOutText
 from analogue.training.sae import SAEUnderTraining
+from analogue.training.settings import fused_adam
 from analogue.training.source import ActivationBatch
 
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
@@ -50,7 +50,7 @@ class SAETraining(L.LightningModule):
         learning_rate: float,
         warm_up_steps: int,
         decay_steps: int,
-        optimiser: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, fused=True),
+        optimiser: Callable[..., torch.optim.Optimizer] = fused_adam,
         sample: Callable[[], ActivationBatch] | None = None,
         held_out_text: HeldOutText | None = None,
     ) -> None:
@@ -94,7 +94,8 @@ class SAETraining(L.LightningModule):
 
     def training_step(self, batch: ActivationBatch, batch_idx: int) -> Tensor:
         should_log = self._should_log()
-        losses, measured = [], {}
+        losses = []
+        measured: dict[str, Any] = {}
         for name, each in self.saes.items():
             resid = batch[each.layer]
             output = each(resid, self.global_step)
@@ -122,7 +123,8 @@ class SAETraining(L.LightningModule):
 
     def on_train_batch_end(self, *args: Any) -> None:
         if self._row:
-            self.log_dict({key: value for key, value in self._row.items() if key.endswith("/gradient_norm")}, logger=False)
+            norms = {key: value for key, value in self._row.items() if key.endswith("/gradient_norm")}
+            self.log_dict(norms, logger=False)
             self._write_row(self._row)
             self._row = {}
 

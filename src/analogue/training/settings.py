@@ -1,19 +1,16 @@
-"""What a training run is asked for: plain values with their defaults, checked when they are made."""
+"""What a training run is asked for: plain values with the defaults of `conf/training`, checked when they are made."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
-from analogue.errors import InvalidArgument
+from analogue.errors import InvalidArgument, check_minima, check_option
+from analogue.options import Precision
 
 LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
-DTYPES = ("float32", "bfloat16", "float16", "float64")
 SCALED_ONCE = "expected_average_only_in"  # SAELens's name for: divided once, so that the mean norm is sqrt(d_in)
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(  # settings of an architecture, unless they are given
     {
@@ -36,6 +33,38 @@ ARCHITECTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(  # settings o
 )
 
 
+def fused_adam(parameters: Iterable[Any], lr: float) -> Any:
+    """`torch.optim.Adam`, which updates all parameters at once."""
+    from torch.optim import Adam
+
+    return Adam(parameters, lr=lr, fused=True)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Texts, and where to find them.
+
+    Attributes:
+        path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
+            of the hub.
+        subset: the data set's configuration, where it has several.
+        split: of a data set.
+        column: where the text stands in `.jsonl`, `.parquet` and data sets.
+        shuffle_seed: of a data set; None for its own order. Files are read in order.
+    """
+
+    path: str | Path | Sequence[str]
+    subset: str | None = None
+    split: str = "train"
+    column: str = "text"
+    shuffle_seed: int | None = 0
+
+    @property
+    def name(self) -> str:
+        """The path; for a list, how many texts it holds."""
+        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
+
+
 @dataclass(frozen=True)
 class Optimiser:
     """The optimiser and its schedule, whose parts are fractions of all steps.
@@ -52,7 +81,7 @@ class Optimiser:
     warm_up_fraction: float = 0.02
     decay_fraction: float = 0.2
     sparsity_warm_up_fraction: float = 0.05
-    function: Callable[..., torch.optim.Optimizer] = field(default_factory=lambda: partial(torch.optim.Adam, fused=True))
+    function: Callable[..., Any] = fused_adam
 
     def __post_init__(self) -> None:
         if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
@@ -61,7 +90,7 @@ class Optimiser:
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgument(name, getattr(self, name), "must lie between 0 and 1")
         if not callable(self.function):
-            raise InvalidArgument("function", self.function, "must be called with parameters and lr; see torch.optim")
+            raise InvalidArgument("function", self.function, "is not a function of parameters and lr")
 
 
 @dataclass(frozen=True)
@@ -133,7 +162,7 @@ class SAEPlan:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Which SAEs are trained, on how much text, and how; see `analogue.training.train` for the attributes.
+    """Which SAEs are trained, on how much text, and how; see `train` for the attributes.
 
     Raises:
         InvalidArgument: an attribute that cannot work.
@@ -175,8 +204,7 @@ class TrainingPlan:
         for name, seed in {"seed": self.seed, "seeds": max(self.seeds)}.items():
             if seed > LARGEST_SEED:
                 raise InvalidArgument(name, seed, f"must be at most {LARGEST_SEED}")
-        if self.dtype not in DTYPES:
-            raise InvalidArgument("dtype", self.dtype, f"is not a precision; use {', '.join(DTYPES)}")
+        check_option("dtype", self.dtype, Precision, "is not a precision; use {}")
         if self.n_tokens < self.batch_tokens:
             problem = f"is less than one batch (`batch_tokens`={self.batch_tokens})"
             raise InvalidArgument("n_tokens", self.n_tokens, problem)
@@ -211,10 +239,3 @@ class TrainingPlan:
             for seed in self.seeds
             for d_sae in d_saes
         ]
-
-
-def check_minima(minima: Mapping[str, tuple[int, int]]) -> None:
-    """Raise `InvalidArgument` for the first name whose value, the former of the two, is below its minimum."""
-    for name, (value, minimum) in minima.items():
-        if value < minimum:
-            raise InvalidArgument(name, value, f"must be at least {minimum}")

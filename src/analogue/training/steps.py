@@ -92,7 +92,8 @@ def can_step_sparsely(sae: Any) -> bool:
 def topk_step(sae: TopKTrainingSAE, step: TrainStepInput) -> TrainStepOutput:
     """What `sae.training_forward_pass(step)` computes, losses and gradients, from k decoder rows per token.
 
-    SAELens multiplies all d_sae rows, most of them by zero. `feature_acts` and `hidden_pre` carry no gradient of their own here: all of it flows through `loss`.
+    SAELens multiplies all d_sae rows, most of them by zero. `feature_acts` and `hidden_pre` carry no gradient of their
+    own here: all of it flows through `loss`.
     """
     norm = sae.W_dec.detach().norm(dim=-1) if sae.cfg.rescale_acts_by_decoder_norm else None
     with torch.no_grad():
