@@ -12,6 +12,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from analogue.comparison.reading import Reading, read_corpus
+from analogue.comparison.run import compare, feature_space, filter_pairs, gather_activations
+from analogue.comparison.side import open_side
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -19,12 +22,9 @@ import analogue.cli.schema  # noqa: F401
 from analogue.cli.composition import typed
 from analogue.cli.run import quieten
 from analogue.cli.schema import CompareConfig
-from analogue.trainer import open_trainer
 from analogue.comparison.pairing import configured_rule
-from analogue.comparison.reading import Reading, read_corpus
-from analogue.comparison.run import compare, feature_space, filter_pairs, gather_activations
 from analogue.comparison.scoring import score_pairs
-from analogue.comparison.side import open_side
+from analogue.trainer import open_trainer
 
 CONF = Path(__file__).parent.parent / "conf"
 METRICS = {"SVCCA": "svcca", "one component": "svcca_pc1", "RSA": "rsa", "mean r": "mean_correlation"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import wandb
+from analogue.comparison.checks import check_settings as check_comparison
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,9 +17,8 @@ from omegaconf import OmegaConf, open_dict
 
 from analogue.cli.composition import typed
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
-from analogue.trainer import open_trainer
-from analogue.comparison.checks import check_settings as check_comparison
 from analogue.reporting.tracking import wandb_logger
+from analogue.trainer import open_trainer
 from analogue.training.build import new_sae
 from analogue.training.checks import check_settings as check_training
 

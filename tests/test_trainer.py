@@ -3,8 +3,8 @@
 import pytest
 from lightning.pytorch.accelerators import MPSAccelerator
 
-from analogue.trainer import open_trainer
 from analogue.errors import UserError
+from analogue.trainer import open_trainer
 
 
 def test_a_gpu_without_float64_is_passed_over_and_refused_if_asked_for(monkeypatch):

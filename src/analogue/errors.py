@@ -59,7 +59,9 @@ def check_minima(minima: Mapping[str, tuple[float, float]]) -> None:
             raise InvalidArgument(argument, value, f"must be at least {minimum}")
 
 
-def check_option(argument: str, value: str, options: Iterable[str], problem: str = "is not an option; choose from {}") -> None:
+def check_option(
+    argument: str, value: str, options: Iterable[str], problem: str = "is not an option; choose from {}"
+) -> None:
     """Raise unless the value is a member of a `StrEnum`."""
     if value not in [*options]:
         raise InvalidArgument(argument, value, problem.format(", ".join(options)))

@@ -1,6 +1,6 @@
 import pytest
-
 from analogue.comparison.grid_layers import layers_of_pass
+
 from analogue.errors import UserError
 from analogue.features import ActivationStore
 

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from analogue.comparison.run import compare
 from hydra import compose, initialize_config_dir
 
 from analogue.cli.run import quieten
-from analogue.comparison.run import compare
 from analogue.saes import load
 from analogue.training.run import train_saes
 

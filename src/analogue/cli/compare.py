@@ -1,6 +1,7 @@
 """`analogue compare`, `compare.py`: a comparison as the configuration asks for it, or a sweep of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
-from analogue.cli.keys import COMPARE, naming_keys, section, with_keys
+from analogue.cli.conf import COMPARE
+from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import finished_before, run
 from analogue.cli.schema import CompareConfig
 from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Null, Side
@@ -24,7 +26,7 @@ ALL = "all"
 
 def main(*subcommand: str) -> NoReturn:
     """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
-    run(compare_job, "", "compare", CompareConfig, subcommand)
+    run(compare_job, COMPARE, "compare", CompareConfig, subcommand)
 
 
 def compare_job(cfg: DictConfig) -> None:
@@ -43,38 +45,44 @@ def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
         UserError: something in the configuration cannot work.
     """
     config = typed(cfg, CompareConfig)
-    settings: dict[str, Any] = {
+    arguments = light_arguments(config)
+    with naming_keys(COMPARE_KEYS):
+        comparison = _compared(cfg, config, arguments)
+        if comparison is None:
+            return None
+        comparison.save(Path(cfg.output_dir))
+    _show(cfg, comparison)
+    return comparison.record
+
+
+def light_arguments(config: CompareConfig) -> dict[str, Any]:
+    """The arguments of `analogue.compare` that are made, and checked, before torch and transformers are loaded.
+
+    Raises:
+        UserError: a value that cannot work.
+    """
+    arguments: dict[str, Any] = {
         "a": _side("a", config),
         "b": _side("b", config),
         "alignment": config.alignment.name,
         "aggregation": config.alignment.aggregation,
         "seed": config.seed,
         "progress": config.trainer.get("enable_progress_bar", True),
-        "config": OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),
     }
     with section("data"):
-        settings["corpus"] = Corpus(**vars(config.data))
+        arguments["corpus"] = Corpus(**vars(config.data))
     with section("filters"):
-        unread = ("kept_claim",)  # the option that `one_to_one` refers to
-        settings["filters"] = Filters(**{name: each for name, each in vars(config.filters).items() if name not in unread})
+        filters = dict(vars(config.filters))
+        del filters["kept_claim"]  # what one_to_one refers to
+        arguments["filters"] = Filters(**filters)
     with section("null"):
-        settings["null"] = Null(**vars(config.null))
+        arguments["null"] = Null(**vars(config.null))
     with section("concepts"):
-        settings["concepts"] = Concepts(config.concepts.keywords, config.concepts.n)
+        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n)
     with section("cache"):
-        settings["cache"] = _cache(config) if config.cache.enabled else None
+        arguments["cache"] = _cache(config)
     _check_names(config.metrics)
-
-    # From here on, torch and transformers are loaded.
-    with naming_keys(COMPARE):
-        settings["metrics"] = _metrics(config.metrics)
-        settings["matching"] = _matching(cfg, config)
-        comparison = _compared(config, settings)
-        if comparison is None:
-            return None
-        comparison.save(Path(cfg.output_dir))
-    _show(cfg, comparison)
-    return comparison.record
+    return arguments
 
 
 def layers_of_pass(layer: int, grid: Sequence[int], layers_per_pass: int | str) -> list[int]:
@@ -102,20 +110,23 @@ def _side(label: str, config: CompareConfig) -> Side:
         )
 
 
-def _cache(config: CompareConfig) -> Cache:
+def _cache(config: CompareConfig) -> Cache | None:
     at_once = config.layers_per_pass
     if at_once != ALL and not (isinstance(at_once, int) and at_once > 0):
         raise UserError("layers_per_pass", at_once, "must be at least 1, or all")
     sweep = config.sweep
     layers_a = layers_of_pass(config.layer_a, sweep.layers_a, at_once)
     layers_b = layers_of_pass(config.layer_b, sweep.layers_b, at_once)
-    return Cache(config.cache.dir, config.cache.max_gb, layers_a, layers_b)
+    cache = Cache(config.cache.dir, config.cache.max_gb, layers_a, layers_b)
+    return cache if config.cache.enabled else None
 
 
 def _check_names(metrics: Sequence[Any]) -> None:
     """Refuse an unknown name before anything heavy is loaded."""
     from difflib import get_close_matches
 
+    if not metrics:
+        raise UserError("metrics", "[]", f"names no metric; choose from {', '.join(MetricName)}")
     for name in metrics:
         if isinstance(name, str) and name not in [*MetricName]:
             close = get_close_matches(name, [*MetricName], n=3, cutoff=0.5)
@@ -157,18 +168,23 @@ def _matching(cfg: DictConfig, config: CompareConfig) -> Any:
     return Matching(rule.func, config.matching.direction, rule.keywords)
 
 
-def _compared(config: CompareConfig, settings: dict[str, Any]) -> "Comparison | None":
-    from dataclasses import replace
-
+def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any]) -> "Comparison | None":
     from analogue.comparison.pipeline import compare
     from analogue.trainer import open_trainer
 
-    comparison = compare(**settings, trainer=open_trainer(config.trainer, logger=False))
+    comparison = compare(
+        **arguments,
+        matching=_matching(cfg, config),
+        metrics=_metrics(config.metrics),
+        trainer=open_trainer(config.trainer, logger=False),
+        config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
+    )
     if comparison is None:
         return None
     record = comparison.record
-    similarity = [entry | {"reason": with_keys(entry["reason"] or "", COMPARE) or None} for entry in record.similarity]
-    warnings = [with_keys(warning, COMPARE) for warning in record.warnings]
+    named = partial(with_keys, keys=COMPARE_KEYS)
+    similarity = [entry | {"reason": entry["reason"] and named(entry["reason"])} for entry in record.similarity]
+    warnings = [named(warning) for warning in record.warnings]
     return replace(comparison, record=replace(record, similarity=similarity, warnings=warnings))
 
 

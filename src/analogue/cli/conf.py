@@ -1,6 +1,7 @@
-"""Where the configuration lies, and the groups that several keys share."""
+"""Where the configuration lies, and the folders of options that several groups share."""
 
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -8,13 +9,15 @@ from omegaconf import OmegaConf
 
 PACKAGED = Path(__file__).parents[1] / "conf"  # in an installed package
 CHECKOUT = Path(__file__).parents[3] / "conf"
-SAME_OPTIONS = {  # group: the folder whose files are its options
-    "model_b": "model_a",
-    "sae_b": "sae_a",
-    "model": "model_a",
-    "logger": "logger",
-    "hydra/help": "hydra/help",
-    "hydra/launcher": "hydra/launcher",
+COMPARE, TRAINING = "", "training"  # folders of the two entry points
+SHARED = {  # group: the folder whose files are its options, too
+    COMPARE: {"model_b": "model_a", "sae_b": "sae_a"},
+    TRAINING: {
+        "model": "model_a",
+        "logger": "logger",
+        "hydra/help": "hydra/help",
+        "hydra/launcher": "hydra/launcher",
+    },
 }
 
 
@@ -23,13 +26,24 @@ def conf_directory() -> Path:
     return PACKAGED if PACKAGED.is_dir() else CHECKOUT
 
 
-@cache
-def register_shared_groups() -> None:
-    """Let one folder of options serve several groups: model_b has the options of model_a.
+@contextmanager
+def shared_groups(folder: str) -> Iterator[None]:
+    """Let one folder of options serve several groups of an entry point: model_b has the options of model_a.
 
-    A user's own option of a group, in a folder given by `--config-dir`, goes beside them.
+    A user's own options of a group, in a folder given by `--config-dir`, stand beside them.
     """
-    root = conf_directory()
-    for group, folder in SAME_OPTIONS.items():
-        for file in sorted((root / folder).glob("*.yaml")):
-            ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
+    options = [
+        (group, file)
+        for group, shared in SHARED[folder].items()
+        for file in sorted((conf_directory() / shared).glob("*.yaml"))
+    ]
+    for group, file in options:
+        ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
+    try:
+        yield
+    finally:
+        for group, file in options:
+            stored = ConfigStore.instance().repo
+            for part in group.split("/"):
+                stored = stored[part]
+            del stored[file.name]

@@ -11,7 +11,7 @@ from analogue.errors import AnalogueWarning, ArgumentError, UserError
 
 _MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
 _DATA = ("subset", "split", "column", "shuffle_seed", "n_sequences", "seq_len", "batch_size", "packing")
-COMPARE: dict[str, str] = {
+COMPARE_KEYS: dict[str, str] = {
     **{f"{side}.{name}": f"model_{side}.{name}" for side in "ab" for name in _MODEL},
     **{f"{side}.model": f"model_{side}.name" for side in "ab"},
     **{f"{side}.layer": f"layer_{side}" for side in "ab"},

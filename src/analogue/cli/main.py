@@ -44,6 +44,7 @@ def main() -> NoReturn:
         from analogue.cli.compare import main as compare
 
         compare(command)
-    from analogue.cli.train_sae import main as train_sae
+    else:
+        from analogue.cli.train_sae import main as train_sae
 
-    train_sae(command)
+        train_sae(command)

@@ -18,7 +18,7 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import composition_error, listed_values
-from analogue.cli.conf import conf_directory, register_shared_groups
+from analogue.cli.conf import conf_directory, shared_groups
 from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
 
@@ -39,26 +39,30 @@ def run(
 
     Args:
         task: one job.
-        folder: of the configuration, below `conf/`.
+        folder: of the configuration, see `analogue.cli.conf`.
         config_name: the file there.
         schema: its typed shape.
         subcommand: what stood between the program and the arguments: `compare`.
     """
     command = sys.argv
     sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), schema)]
-    register_shared_groups()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
+    job = outcome.reported(task, subcommand)
     config_path = str(conf_directory() / folder)
     try:
-        hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(outcome.reported(task, subcommand))()
+        with shared_groups(folder):
+            hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(job)()
     except (KeyboardInterrupt, SystemExit) as error:
         if not _by_ctrl_c(error):
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        message = None if outcome.n_started else composition_error(error, schema, config_path, config_name, sys.argv[1:])
+        if outcome.n_started:
+            raise
+        with shared_groups(folder):
+            message = composition_error(error, schema, config_path, config_name, sys.argv[1:])
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)

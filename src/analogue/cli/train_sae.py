@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
+from analogue.cli.conf import TRAINING
 from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
@@ -68,7 +69,7 @@ FREE = (
 
 def main(*subcommand: str) -> NoReturn:
     """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
-    run(training_job, "training", "train_sae", TrainSAEConfig, subcommand)
+    run(training_job, TRAINING, "train_sae", TrainSAEConfig, subcommand)
 
 
 def training_job(cfg: DictConfig) -> None:

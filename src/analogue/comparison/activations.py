@@ -18,8 +18,8 @@ from analogue.corpus import TokenBatch, TokenDataModule
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
 from analogue.features import ActivationCollector, StoredActivations
 from analogue.models import ResidualStream
-from analogue.saes import ReconstructionQuality, misfit_warnings
 from analogue.quiet import quiet_libraries
+from analogue.saes import ReconstructionQuality, misfit_warnings
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 

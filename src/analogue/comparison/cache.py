@@ -106,4 +106,4 @@ def _open_store(cache: Cache) -> ActivationStore:
 
 def _of_rank_0(trainer: L.Trainer, look: Callable[[], T]) -> T:
     """What rank 0 sees, on every rank: the store may change between two looks."""
-    return trainer.strategy.broadcast(look() if trainer.is_global_zero else None)  # type: ignore[return-value, arg-type]
+    return trainer.strategy.broadcast(look() if trainer.is_global_zero else None)  # type: ignore[return-value]

@@ -46,10 +46,12 @@ def chosen_rule(matching: Matching, a: OpenSide, b: OpenSide, device: torch.devi
     rule = pairing_rule(matching.rule) if isinstance(matching.rule, str) else matching.rule
     unknown = sorted(matching.settings.keys() - signature(rule).parameters.keys())
     if unknown:
-        raise InvalidArgument(f"matching.settings.{unknown[0]}", matching.settings[unknown[0]], f"is not a setting of {matching.name}")
+        name, value = unknown[0], matching.settings[unknown[0]]
+        raise InvalidArgument(f"matching.settings.{name}", value, f"is not a setting of {matching.name}")
     rule = partial(rule, **matching.settings)
     if matching.name != "cosine":
-        return partial(rule, find=partial(best_partners_on_ranks, device=str(device) if device.type == "cuda" else "cpu"))
+        where = str(device) if device.type == "cuda" else "cpu"
+        return partial(rule, find=partial(best_partners_on_ranks, device=where))
     if a.model.d_model != b.model.d_model:
         problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
         raise InvalidArgument("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")

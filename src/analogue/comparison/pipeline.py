@@ -19,9 +19,9 @@ from analogue.comparison.settings import METRICS, STORIES, Cache, Concepts, Corp
 from analogue.comparison.sides import open_side
 from analogue.concepts import TokenText
 from analogue.errors import check_minima, check_option
-from analogue.trainer import trainer_on
 from analogue.options import Aggregation, Alignment, Keep
 from analogue.similarity import Metric
+from analogue.trainer import trainer_on
 
 
 def compare(
@@ -52,7 +52,7 @@ def compare(
     Args:
         a: space a.
         b: space b.
-        corpus: text that both models read: a `Corpus`, a list of texts, a path, or `OWNER/NAME` of a data set of the hub.
+        corpus: text that both models read: a `Corpus`, a list of texts, a path, or `OWNER/NAME` of a hub data set.
         n_sequences: of the corpus; None for the corpus's own, 100.
         seq_len: tokens per sequence, at most; None for the corpus's own, 300.
         alignment: `tokens`, which both models must share, or `spans` of text that two tokenizers have in common.
@@ -117,18 +117,14 @@ def compare(
         pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b))
     stopwatch.lap("pairing")
 
-    scores = score_pairs(
-        pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress
-    )
+    scores = score_pairs(pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress)
     stopwatch.lap("scores")
 
     subspaces = []
     if concepts.keywords:
         keep = filters.one_to_one or Keep.best
         words = TokenText(*units)
-        subspaces = score_subspaces(
-            concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress
-        )
+        subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
         stopwatch.lap("concepts")
 
     return assemble(

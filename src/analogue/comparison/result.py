@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def scores(self) -> "pandas.DataFrame":
-        """A row per metric and null: `metric`, `score`, `null`, `null_mean`, `null_sd`, `z`, `p_value`, `n_pairs`, ..."""
+        """A row per metric and null; the columns are the fields of `analogue.significance.SimilarityResult`."""
         return _frame(self.record.similarity)
 
     @property
@@ -120,7 +120,7 @@ def assemble(
     spaces: tuple[FeatureSpace, FeatureSpace],
     scores: Scores,
     concepts: list[ConceptResult],
-    timings: Mapping[str, float],
+    timings: dict[str, float],
     config: Mapping[str, Any],
 ) -> Comparison:
     """Put together what the steps of a comparison found.

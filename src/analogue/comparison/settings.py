@@ -20,8 +20,8 @@ class Side:
         model: a hub id, a directory in `transformers` format, an `embedded:` name, or a `transformers` model.
         layer: block of the model, counted from 0.
         sae: a directory in SAELens, sparsify or Gemma Scope format, `RELEASE:ID` of a SAELens release,
-            `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in all of which `{layer}` stands for the layer;
-            or a `sae_lens.SAE`.
+            `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
+            `sae_lens.SAE`.
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
