@@ -6,6 +6,8 @@ from itertools import zip_longest
 
 import pytest
 import wandb
+from analogue.training.build import new_sae
+from analogue.training.checks import check_settings as check_training
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,9 +20,8 @@ from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE
 from analogue.cli.logger import wandb_logger
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.reporting import tracking
 from analogue.trainer import open_trainer
-from analogue.training.build import new_sae
-from analogue.training.checks import check_settings as check_training
 
 CONF = COMPARE.directory
 PROGRAMS = (COMPARE, TRAIN_SAE)

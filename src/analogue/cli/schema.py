@@ -182,12 +182,13 @@ class BufferConfig:
 
 @dataclass
 class OptimiserConfig:
-    """Adam; linear warm-up and final linear decay, and the warm-up of the sparsity loss, as fractions of all steps."""
+    """Linear warm-up and final linear decay, and the warm-up of the sparsity loss, as fractions of all steps."""
 
     learning_rate: float = MISSING
     warm_up_fraction: float = MISSING
     decay_fraction: float = MISSING
     sparsity_warm_up_fraction: float = MISSING
+    function: dict[str, Any] = MISSING  # _target_ of torch.optim; called with the parameters and lr
 
 
 @dataclass
@@ -238,6 +239,7 @@ class TrainSAEConfig:
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
     output_dir: str | None = MISSING
+    callbacks: dict[str, Any] = MISSING  # by any names; mappings with _target_
 
 
 ConfigStore.instance().store("compare_schema", CompareConfig)

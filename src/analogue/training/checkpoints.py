@@ -1,28 +1,23 @@
-"""Checkpoints: written whole, the newest kept, and gone on from only by a run of the same settings."""
+"""Checkpoints to resume from: written atomically, the newest kept, and one more when a signal stops the run."""
 
 import io
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
-from omegaconf import OmegaConf
 
 from analogue.atomic import atomic_write
-from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import UserError
-from analogue.results import flatten
+from analogue.training.settings import Checkpoints
 
-LAST = "last"
-SETTINGS = "train_sae_settings"
-# What may change between a run that was stopped and the one that goes on: no weight depends on it.
-FREE = ("ckpt_path", "output_dir", "trainer", "logger", "upload", "checkpoints", "evaluation", "model.device_map")
-FREE_DATA = ("data.held_out_path", "data.held_out_split", "data.activations", "data.cache_dir")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then renames it.
 
     Lightning writes to the system's temporary directory; where that is another file system, what it does next is a
@@ -30,38 +25,47 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        buffer = io.BytesIO()  # torch tells a full disk by an error of its own; a plain write by one that names it
+        buffer = io.BytesIO()  # torch reports a full disk by an error of its own; a plain write by one that names it
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
 
-class RecordSettings(L.Callback):
-    """Notes in each checkpoint the settings that its weights depend on."""
+class Note(L.Callback):
+    """Keeps plain values in each checkpoint, under a name of their own."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
+    def __init__(self, name: str, values: dict[str, Any]) -> None:
+        self.name, self.values = name, values
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[SETTINGS] = self.settings
+        checkpoint[self.name] = self.values
 
 
-def newest_checkpoints(directory: Path, every_steps: int, keep: int) -> ModelCheckpoint:
-    """Write a checkpoint every so many steps, each whole or not at all, and keep the newest."""
+def read_note(path: Path, name: str) -> dict[str, Any] | None:
+    """What a `Note` has kept in a checkpoint; None for a file that is none, or holds no such note."""
+    try:
+        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[name]
+    except Exception:  # torch reports a file of another kind in many ways
+        return None
+    return values
+
+
+def newest_checkpoints(checkpoints: Checkpoints) -> ModelCheckpoint:
+    """Write a checkpoint every so many steps, and keep the newest."""
     return ModelCheckpoint(
-        dirpath=directory,
+        dirpath=checkpoints.directory,
         filename="{step}",
         monitor="step",
         mode="max",
-        every_n_train_steps=every_steps,
-        save_top_k=keep,
+        every_n_train_steps=checkpoints.every_steps,
+        save_top_k=checkpoints.keep,
         enable_version_counter=False,
     )
 
 
 def newest_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint that was written last; None where there is none.
+    """The checkpoint that was written last; None if there is none.
 
     Not that of the most steps: a longer run of other settings may have left its own there.
     """
@@ -69,39 +73,50 @@ def newest_checkpoint(directory: Path) -> Path | None:
     return max(found, key=lambda path: (path.stat().st_mtime_ns, int(_n_steps(path))), default=None)
 
 
-def settings_of_weights(config: TrainSAEConfig) -> dict[str, Any]:
-    """The settings that trained weights depend on, by their dotted keys."""
-    container: Any = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
-    return {key: value for key, value in flatten(container).items() if not key.startswith(FREE + FREE_DATA)}
-
-
-def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None:
-    """The checkpoint to go on from; None to begin.
-
-    Raises:
-        UserError: it is not there, cannot be read, or was written by a run of other settings.
-    """
-    given = config.ckpt_path
-    if given is None:
-        return None
-    path = newest_checkpoint(directory) if given == LAST else Path(given)
-    if path is None or not path.is_file():
-        problem = f"is not there; give a checkpoint's path, or leave it out to begin anew ({directory} was looked at)"
-        raise UserError("ckpt_path", given, problem)
-    was, now = _recorded_settings(path), settings_of_weights(config)
-    changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
-    if changed:
-        told = ", ".join(f"{key}={was.get(key)}" for key in changed)
-        raise UserError("ckpt_path", path, f"is of a run with {told}; go on with that, or leave it out to begin anew")
-    return path
-
-
-def _recorded_settings(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)[SETTINGS]
-    except Exception as error:  # torch tells a file of another kind in many ways
-        raise UserError("ckpt_path", path, "is no checkpoint of train_sae.py that can be read") from error
-
-
 def _n_steps(path: Path) -> str:
     return path.stem.removeprefix("step=")
+
+
+class StopOnSignal(L.Callback):
+    """Ends training after the step in which SIGINT or SIGTERM arrives, and leaves a checkpoint of that step.
+
+    If one rank receives the signal, the run ends on all of them.
+
+    Args:
+        directory: of the checkpoints.
+
+    Attributes:
+        received: the signal; None until there is one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self.received = self.received or signal.SIGTERM
+            trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        """Put back the handlers from before training, while Lightning's own are still installed.
+
+        Lightning then puts back those from before its own. In the other order, its handlers would stay.
+        """
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number

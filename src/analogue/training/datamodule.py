@@ -1,53 +1,96 @@
-"""The activation streams of a training run, on every rank."""
+"""Text to the activation streams of a training run, each rank's share of them."""
 
-from collections.abc import Callable
+import warnings
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from torch.utils.data import DataLoader
 
-from analogue.errors import UserError
-from analogue.training.activations import ActivationBatch, ActivationStream
+from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
+from analogue.errors import AnalogueWarning, InvalidArgument
+from analogue.features import content_key
+from analogue.models import LanguageModel, ResidualStream
 from analogue.training.held_out import HeldOutText
-from analogue.training.prefetch import Prefetched
+from analogue.training.settings import Text, TrainingPlan
+from analogue.training.source import ActivationBatch, ModelSource, store_activations
+from analogue.training.stream import ActivationStream, MixingPlan
 
-OpenStream = Callable[[int, int], ActivationStream]
-"""From a rank and the number of ranks to its share of a stream."""
+SCALE_BATCHES = 8  # on which the scale of the SAEs' input is estimated
+
+
+def tokenised(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_tokens: int) -> TokenSequences:
+    """As much of a text as `n_tokens` need, in sequences of `plan.seq_len`.
+
+    Raises:
+        ArgumentError: the text (`path`) cannot be read, no token in it counts, or the tokenizer is another model's.
+    """
+    documents = read_texts(
+        text.path, column=text.column, subset=text.subset, split=text.split, shuffle_seed=text.shuffle_seed
+    )
+    n_sequences = n_tokens // plan.seq_len + 1 if plan.packing else n_tokens
+    sequences = tokenise(documents, language_model.tokenizer, n_sequences, plan.seq_len, plan.packing)
+    language_model.check_token_ids(int(sequences.ids.max()))
+    sequences = without_bos(sequences, language_model.tokenizer) if plan.exclude_bos else sequences
+    if not sequences.n_tokens:
+        problem = "holds no token that counts (`exclude_bos` leaves out the first of each text)"
+        raise InvalidArgument("path", text.name, problem)
+    return sequences
 
 
 class ActivationDataModule(L.LightningDataModule):
-    """Serves two streams: one for training, a shorter one of unseen text for evaluation.
+    """Serves two streams of activations: one for training, a shorter one of held-out text for evaluation.
 
-    A checkpoint of it is the number of batches that training has had.
+    Rank r of R reads sequences r, r + R, r + 2R, ... and serves its share of each batch. A checkpoint of it is the
+    number of batches that training has had.
 
     Args:
-        open_training: each rank's share of the training stream.
-        open_evaluation: each rank's share of the evaluation stream.
-        held_out: text on which the language model's loss is measured.
+        language_model: what `model` was loaded from.
+        model: reads the sequences; moved to the trainer's device.
+        plan: of the run.
+        training: sequences to train on; read over and over if the run needs more tokens.
+        held_out: sequences to measure on.
 
     Attributes:
-        training: after `setup`, this rank's share.
+        training_share: after `setup`, this rank's training stream.
     """
 
-    def __init__(self, open_training: OpenStream, open_evaluation: OpenStream, held_out: HeldOutText) -> None:
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        model: ResidualStream,
+        plan: TrainingPlan,
+        training: TokenSequences,
+        held_out: TokenSequences,
+    ) -> None:
         super().__init__()
-        self.open_training, self.open_evaluation = open_training, open_evaluation
-        self.held_out = held_out
+        self.language_model, self.model, self.plan = language_model, model, plan
+        self.training, self.held_out = training, held_out
         self._start = 0
+        if training.n_tokens < plan.n_tokens:
+            problem = f"`corpus` holds {training.n_tokens} tokens, `n_tokens`={plan.n_tokens}"
+            times = ceil(plan.n_tokens / training.n_tokens)
+            warnings.warn(f"{problem}: the text is begun {times} times", AnalogueWarning, stacklevel=2)
 
     def setup(self, stage: str) -> None:
         trainer: Any = self.trainer
-        self.held_out.model.to(trainer.strategy.root_device)
+        self.model.to(trainer.strategy.root_device)
         share = trainer.global_rank, trainer.world_size
-        self.training, self.evaluation = self.open_training(*share), self.open_evaluation(*share)
+        self.training_share = self.training_stream(*share, progress=trainer.progress_bar_callback is not None)
+        self.held_out_share = self.held_out_stream(*share)
 
     def train_dataloader(self) -> DataLoader[ActivationBatch]:
-        trainer: Any = self.trainer
-        self.training.start = self._start
-        return DataLoader(Prefetched(self.training, trainer.strategy.root_device), batch_size=None)
+        self.training_share.start = self._start
+        return DataLoader(self.training_share, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[ActivationBatch]:
-        return DataLoader(self.evaluation, batch_size=None)
+        return DataLoader(self.held_out_share, batch_size=None)
+
+    def sample(self) -> ActivationBatch:
+        """Activations on which the scale of the SAEs' input is estimated, after `setup`."""
+        return self.training_share.sample(SCALE_BATCHES)
 
     def state_dict(self) -> dict[str, int]:
         trainer: Any = self.trainer
@@ -56,14 +99,51 @@ class ActivationDataModule(L.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._start = state_dict["n_batches"]
 
+    def training_stream(self, rank: int, n_ranks: int, progress: bool = False) -> ActivationStream:
+        """A rank's share of all batches of training; activations from the model, or from disk."""
+        plan, source = self.plan, self._source(self.training, rank, n_ranks)
+        order = self._order(source, n_ranks, plan.buffer.tokens, plan.seed)
+        if plan.cache_dir is None:
+            return ActivationStream(order, source, plan.layers, plan.n_steps)
+        directory = Path(plan.cache_dir).expanduser() / self._cache_key(rank, n_ranks)
+        return ActivationStream(order, store_activations(source, directory, progress), plan.layers, plan.n_steps)
 
-def share_of(n_tokens_a_batch: int, n_ranks: int) -> int:
-    """Tokens of a batch that each rank serves.
+    def held_out_stream(self, rank: int, n_ranks: int) -> ActivationStream:
+        """A rank's share of the held-out batches; no token comes twice."""
+        plan, source = self.plan, self._source(self.held_out, rank, n_ranks)
+        n_tokens = min(plan.evaluation.n_tokens, self.held_out.n_tokens)
+        order = self._order(source, n_ranks, 0, 0)
+        return ActivationStream(order, source, plan.layers, max(1, n_tokens // plan.batch_tokens))
 
-    Raises:
-        UserError: they cannot be shared out evenly, and then the ranks' mean gradient is not that of the batch.
-    """
-    if n_tokens_a_batch % n_ranks:
-        problem = f"does not divide by the {n_ranks} ranks; choose a multiple of {n_ranks}"
-        raise UserError("batch_tokens", n_tokens_a_batch, problem)
-    return n_tokens_a_batch // n_ranks
+    def held_out_text(self) -> HeldOutText:
+        """The sequences on which the language model's own loss is measured."""
+        source, first = self._source(self.held_out, 0, 1), slice(0, self.plan.evaluation.n_sequences)
+        return HeldOutText(self.model, source.ids[first], source.mask[first], source.counted[first])
+
+    def _source(self, sequences: TokenSequences, rank: int, n_ranks: int) -> ModelSource:
+        every = slice(rank, None, n_ranks)
+        ids, mask, counted = (
+            torch.from_numpy(each[every]) for each in (sequences.ids, sequences.mask, sequences.counted)
+        )
+        if not counted.any():  # the text would be read over and over, and never give a batch
+            problem = f"is more than the text's {sequences.n_sequences} sequences can be shared out to"
+            raise InvalidArgument("trainer.devices", n_ranks, problem)
+        return ModelSource(self.model, ids, mask, counted, self.plan.layers)
+
+    def _order(self, source: ModelSource, n_ranks: int, buffer_tokens: int, seed: int) -> MixingPlan:
+        batch_tokens, at_once = self.plan.batch_tokens, self.plan.buffer.sequences_per_pass
+        if batch_tokens % n_ranks:  # the ranks' mean gradient would not be that of the batch
+            problem = f"does not divide by the {n_ranks} ranks; choose a multiple of {n_ranks}"
+            raise InvalidArgument("batch_tokens", batch_tokens, problem)
+        return MixingPlan(source.lengths, batch_tokens // n_ranks, buffer_tokens // n_ranks, at_once, seed)
+
+    def _cache_key(self, rank: int, n_ranks: int) -> str:
+        return content_key(
+            model=self.language_model.fingerprint,
+            dtype=self.plan.dtype,
+            hook=self.language_model.hook,
+            layers=sorted(self.plan.layers),
+            tokens=self.training.fingerprint(),
+            rank=rank,
+            n_ranks=n_ranks,
+        )

@@ -1,17 +1,32 @@
-"""What a language model loses on held-out text when SAEs stand in for a block's output."""
+"""The cross-entropy on held-out text that is recovered when SAEs' reconstructions replace a block's output."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from analogue.models import ResidualStream, next_token_loss, recovered
-from analogue.training.under_training import SAEUnderTraining
+from analogue.training.sae import SAEUnderTraining
 
-SEQUENCES_AT_ONCE = 4
+SEQUENCES_PER_PASS = 4
 Reconstruct = Callable[[Float[Tensor, "n_tokens d_model"]], Float[Tensor, "n_tokens d_model"]]
+
+
+class HeldOutQuality(NamedTuple):
+    """How good an SAE is on held-out text; the first four values are those of `analogue.saes.Quality`.
+
+    Attributes:
+        cross_entropy_recovered: see `analogue.models.recovered`.
+    """
+
+    explained_variance: float
+    l0: float
+    dead_fraction: float
+    n_tokens: int
+    cross_entropy_recovered: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +57,7 @@ class HeldOutText:
     def _loss(self, layer: int = 0, reconstruct: Reconstruct | None = None) -> float:
         total = 0.0
         device = next(self.model.parameters()).device
-        for some in torch.arange(len(self.ids)).split(SEQUENCES_AT_ONCE):
+        for some in torch.arange(len(self.ids)).split(SEQUENCES_PER_PASS):
             ids, mask, counted = (part[some].to(device) for part in (self.ids, self.mask, self.counted))
 
             def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
@@ -57,4 +72,5 @@ class HeldOutText:
 
 
 def _reconstruction(each: SAEUnderTraining) -> Reconstruct:
-    return lambda resid: each.reconstruct(resid.to(each.sae.dtype))[0]
+    weights = each.sae.W_dec
+    return lambda resid: each.reconstruct(resid.to(weights.device, weights.dtype))[0].to(resid.device)

@@ -1,7 +1,8 @@
 """The Lightning module that trains SAELens's SAEs side by side on one activation stream."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import nan
 from typing import Any
 
 import lightning as L
@@ -10,69 +11,91 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from analogue.errors import UserError
-from analogue.saes import Quality, ReconstructionQuality
-from analogue.training.activations import ActivationBatch
-from analogue.training.under_training import SAEUnderTraining
+from analogue.errors import InvalidArgument
+from analogue.saes import ReconstructionQuality
+from analogue.training.held_out import HeldOutQuality, HeldOutText
+from analogue.training.sae import SAEUnderTraining
+from analogue.training.settings import fused_adam
+from analogue.training.source import ActivationBatch
 
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
 EXPLODED = 1e3  # times the first loss
 
 
 class SAETraining(L.LightningModule):
-    """Trains SAEs with Adam; each SAE's losses, gradients and clipping touch that SAE alone.
+    """Trains SAEs; each SAE's losses, gradients and clipping touch that SAE alone.
+
+    Every `log_every_n_steps` it logs `loss`, `tokens_per_second` and, for each SAE, `layer_3/mse_loss`,
+    `layer_3/explained_variance` and so on; after each validation, `layer_3/held_out/explained_variance` and so on, and
+    `held_out/explained_variance`, the mean over SAEs. Callbacks can monitor all of them.
 
     Args:
-        saes: by name, which logs and checkpoints use.
+        saes: by the name that logs and checkpoints use; a checkpoint holds their `hyperparameters` instead.
         learning_rate: of all.
         warm_up_steps: of linear rise of the learning rate.
         decay_steps: of linear fall to 0 at the end.
-        scale_batches: batches on which the scale of the input is estimated.
+        optimiser: `optimiser(parameters, lr=learning_rate)`.
+        sample: activations on which the scale of the SAEs' input is estimated, called when training begins; None if
+            they have a scale, or ask for none.
+        held_out_text: on which the cross-entropy recovered is measured; None to leave that at NaN.
 
     Attributes:
-        held_out: by name, quality on the evaluation stream when last looked at.
-        recovered: by name, cross-entropy recovered on held-out text.
+        held_out: by name, the quality on the evaluation stream when it was last measured.
         evaluated_at: the step after which that was; None before.
     """
 
     def __init__(
         self,
-        saes: Mapping[str, SAEUnderTraining],
+        saes: Mapping[str, SAEUnderTraining | Mapping[str, Any]],
         learning_rate: float,
         warm_up_steps: int,
         decay_steps: int,
-        scale_batches: int = 8,
+        optimiser: Callable[..., torch.optim.Optimizer] = fused_adam,
+        sample: Callable[[], ActivationBatch] | None = None,
+        held_out_text: HeldOutText | None = None,
     ) -> None:
         super().__init__()
-        self.saes: Mapping[str, SAEUnderTraining] = nn.ModuleDict(dict(saes))  # type: ignore[assignment]
+        made = {
+            name: each if isinstance(each, SAEUnderTraining) else SAEUnderTraining.from_hyperparameters(each)
+            for name, each in saes.items()
+        }
+        hyperparameters: dict[str, Any] = {
+            "saes": {name: each.hyperparameters() for name, each in made.items()},
+            "learning_rate": learning_rate,
+            "warm_up_steps": warm_up_steps,
+            "decay_steps": decay_steps,
+        }
+        self.save_hyperparameters(hyperparameters, logger=False)
+        self.saes: Mapping[str, SAEUnderTraining] = nn.ModuleDict(made)  # type: ignore[assignment]
         self.learning_rate = learning_rate
         self.warm_up_steps, self.decay_steps = warm_up_steps, decay_steps
-        self.scale_batches = scale_batches
+        self.optimiser, self.sample, self.held_out_text = optimiser, sample, held_out_text
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
-            {name: ReconstructionQuality(each.sae.cfg.d_in, each.sae.cfg.d_sae) for name, each in saes.items()}
+            {name: ReconstructionQuality(each.sae.cfg.d_in, each.sae.cfg.d_sae) for name, each in made.items()}
         )
-        self.held_out: dict[str, Quality] = {}
-        self.recovered: dict[str, float] = {}
+        self.held_out: dict[str, HeldOutQuality] = {}
         self.evaluated_at: int | None = None
         self._first_losses: dict[str, Tensor] = {}
         self._losses: dict[str, Tensor] = {}
-        self._seen: dict[str, Any] = {}
+        self._row: dict[str, Any] = {}
 
     def on_fit_start(self) -> None:
         fresh = [each for each in self.saes.values() if each.input_scale.isnan()]
-        if not fresh:
-            return
-        sample = self._datamodule.training.sample(self.scale_batches)
+        sample = self._scale_sample() if any(each.scales_input for each in fresh) else {}
         for each in fresh:
-            each.estimate_scale(sample[each.layer].to(self.device))
-            each.input_scale.copy_(self.trainer.strategy.reduce(each.input_scale, reduce_op="mean"))
+            if each.scales_input:
+                each.estimate_scale(sample[each.layer].to(self.device))
+                each.input_scale.copy_(self.trainer.strategy.reduce(each.input_scale, reduce_op="mean"))
+            else:
+                each.input_scale.fill_(1.0)
 
     def on_train_start(self) -> None:
         self._began = self.global_step, time.perf_counter()
 
     def training_step(self, batch: ActivationBatch, batch_idx: int) -> Tensor:
-        looks = self._looks()
+        should_log = self._should_log()
         losses = []
+        measured: dict[str, Any] = {}
         for name, each in self.saes.items():
             resid = batch[each.layer]
             output = each(resid, self.global_step)
@@ -80,33 +103,39 @@ class SAETraining(L.LightningModule):
             self._losses[name] = output.loss.detach()
             n_fired = output.feature_acts.detach().count_nonzero(0)
             each.count(self._summed(n_fired), len(resid) * self.trainer.world_size)
-            if looks:
-                self._seen |= {f"{name}/{key}": value for key, value in self._measured(each, output).items()}
+            if should_log:
+                measured |= {f"{name}/{key}": value for key, value in self._measured(each, output).items()}
         self._first_losses = self._first_losses or dict(self._losses)
         total = torch.stack(losses).sum()
-        if looks:  # at every step, `self.log` would take as long as the rest of a small step
-            self._check()
+        if should_log:  # at every step, `self.log` would take as long as the rest of a small step
+            self._check_losses()
             shown: dict[str, Any] = {"loss": total.detach(), "tokens_per_second": self._tokens_per_second(len(resid))}
-            self.log_dict(shown, prog_bar=True, logger=False)
-            self._seen |= shown
+            self.log_dict(measured, logger=False)
+            self.log_dict(shown, logger=False, prog_bar=True)
+            self._row = measured | shown
         return total
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         for name, each in self.saes.items():
             norm = nn.utils.clip_grad_norm_(each.parameters(), GRADIENT_NORM)
-            if self._looks():
-                self._seen[f"{name}/gradient_norm"] = norm
+            if self._should_log():
+                self._row[f"{name}/gradient_norm"] = norm
 
     def on_train_batch_end(self, *args: Any) -> None:
-        if self._seen:
-            self._write(self._seen)
-            self._seen = {}
+        if self._row:
+            norms = {key: value for key, value in self._row.items() if key.endswith("/gradient_norm")}
+            self.log_dict(norms, logger=False)
+            self._write_row(self._row)
+            self._row = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._check()  # a checkpoint of weights that are lost would push out one that is good
+        self._check_losses()  # a checkpoint of weights that are lost would push out one that is good
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+        try:
+            optimizer = self.optimiser(self.parameters(), lr=self.learning_rate)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument("optimiser", self.optimiser, f"cannot be made ({error})") from error
         n_steps = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda step: self._learning_rate_factor(step, n_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -117,23 +146,27 @@ class SAETraining(L.LightningModule):
             self.quality[name].update(resid, *each.reconstruct(resid))
 
     def on_validation_epoch_end(self) -> None:
-        self._check()
+        self._check_losses()
+        recovered = self.held_out_text.recovered(self.saes) if self.held_out_text else dict.fromkeys(self.saes, nan)
         for name, metric in self.quality.items():
-            self.held_out[name] = metric.compute()
+            self.held_out[name] = HeldOutQuality(*metric.compute(), recovered[name])
             metric.reset()
-        self.recovered = self._datamodule.held_out.recovered(self.saes)
         self.evaluated_at = self.global_step
         for name, quality in self.held_out.items():
-            values = quality._asdict() | {"cross_entropy_recovered": self.recovered[name]}
-            self._write({f"{name}/held_out/{key}": value for key, value in values.items()})
+            values = {f"{name}/held_out/{key}": float(value) for key, value in quality._asdict().items()}
+            self.log_dict(values, logger=False, sync_dist=True)
+            self._write_row(values)
+        mean = sum(quality.explained_variance for quality in self.held_out.values()) / len(self.held_out)
+        self.log("held_out/explained_variance", mean, logger=False, sync_dist=True)
         self._log_density()
 
-    @property
-    def _datamodule(self) -> Any:
-        return self.trainer.datamodule  # type: ignore[attr-defined]
+    def _scale_sample(self) -> ActivationBatch:
+        if self.sample is None:
+            raise InvalidArgument("sample", None, "is needed to estimate the scale of the SAEs' input")
+        return self.sample()
 
-    def _looks(self) -> bool:
-        """Whether this step is one whose values are logged, of which some cost time to know."""
+    def _should_log(self) -> bool:
+        """Whether values are logged after this step; some of them take time to compute."""
         return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def _learning_rate_factor(self, step: int, n_steps: int) -> float:
@@ -144,15 +177,13 @@ class SAETraining(L.LightningModule):
     def _summed(self, n_fired: Tensor) -> Tensor:
         return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")
 
-    def _check(self) -> None:
+    def _check_losses(self) -> None:
         """Stop where going on would only waste time."""
         for name, last in self._losses.items():
             loss, first = float(last), float(self._first_losses[name])
             if not loss <= EXPLODED * first:
                 problem = f"the loss of {name} is {loss:.3g} at step {self.global_step} (it began at {first:.3g}); "
-                raise UserError(
-                    "optimiser.learning_rate", self.learning_rate, f"{problem}lower it or raise its warm-up"
-                )
+                raise InvalidArgument("learning_rate", self.learning_rate, f"{problem}lower it or raise its warm-up")
 
     @torch.no_grad()
     def _measured(self, each: SAEUnderTraining, output: Any) -> dict[str, Any]:
@@ -165,11 +196,12 @@ class SAETraining(L.LightningModule):
             "dead_features": each.dead.double().mean(),
         }
 
-    def _write(self, values: Mapping[str, Any]) -> None:
-        """One row for the loggers, named after the steps done.
+    def _write_row(self, values: Mapping[str, Any]) -> None:
+        """One row for the loggers, under the number of steps done.
 
-        `self.log` keeps what it was given until it is given something newer: the row that Lightning writes of the step
-        in which a run is stopped would hold values of an earlier one.
+        `self.log` has the values too, for callbacks and the progress bar, but with `logger=False`: Lightning names its
+        rows after the step before, and when a run is stopped, it writes a row of that step, whatever the step, from
+        values that were logged at an earlier one.
         """
         plain = {key: float(value) for key, value in values.items()}
         for logger in self.loggers:
@@ -186,10 +218,10 @@ class SAETraining(L.LightningModule):
         for name, each in self.saes.items():
             density = each.density[each.n_fired > 0].log10()
             histograms[f"{name}/log10_density"] = wandb.Histogram(density.tolist())
-            each.forget_density()
+            each.reset_density()
         self.logger.log_metrics(histograms, step=self.global_step)
 
     def _tokens_per_second(self, n_tokens: int) -> float:
-        """Since this run began: between two looks the buffer has been filled, or has not."""
+        """Since this run began; between two logged steps, the buffer may or may not have been refilled."""
         step, then = self._began
         return (self.global_step + 1 - step) * n_tokens * self.trainer.world_size / (time.perf_counter() - then)

@@ -1,27 +1,30 @@
-"""Activations of sequences: from the model as they are needed, or from disk where a run has left them."""
+"""Where activations come from: the model, as they are needed, or a folder that an earlier run has filled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from analogue.atomic import atomic_write
-from analogue.errors import UserError
+from analogue.errors import Unavailable
 from analogue.models import ResidualStream
-from analogue.training.activations import ActivationBatch, sent
 
-SEQUENCES_A_SHARD = 256
+SEQUENCES_PER_SHARD = 256
+ActivationBatch = dict[int, Float[Tensor, "n_tokens d_model"]]
+"""By layer."""
+ActivationSource = Callable[[Int64[Tensor, " n_sequences"]], ActivationBatch]
+"""From the numbers of sequences to the activations of their tokens, one sequence after the other."""
 
 
 @dataclass(frozen=True, eq=False)
-class FromModel:
+class ModelSource:
     """Reads sequences with a language model.
 
     Attributes:
@@ -44,13 +47,13 @@ class FromModel:
     def __call__(self, sequences: Int64[Tensor, " n"]) -> ActivationBatch:
         device = next(self.model.parameters()).device
         places = self.counted[sequences].flatten().nonzero().squeeze(1)  # found on the CPU, the device need not wait
-        ids, mask, places = (sent(each, device) for each in (self.ids[sequences], self.mask[sequences], places))
+        ids, mask, places = (to_device(each, device) for each in (self.ids[sequences], self.mask[sequences], places))
         resid = self.model(ids, mask, self.layers)
         return {layer: acts.flatten(0, 1)[places] for layer, acts in resid.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class FromDisk:
+class DiskSource:
     """Reads sequences from a folder that `store_activations` has filled."""
 
     directory: Path
@@ -62,20 +65,23 @@ class FromDisk:
         return {layer: torch.cat([row[layer] for row in rows]) for layer in self.layers}
 
     def _rows(self, number: int) -> ActivationBatch:
-        shard, first = divmod(number, SEQUENCES_A_SHARD)
+        shard, first = divmod(number, SEQUENCES_PER_SHARD)
         start = int(self.lengths[number - first : number].sum())
         with safe_open(self.directory / _shard_name(shard), framework="pt") as file:
             stop = start + int(self.lengths[number])
             return {layer: file.get_slice(f"layer_{layer}")[start:stop] for layer in self.layers}
 
 
-def store_activations(source: FromModel, directory: Path) -> FromDisk:
-    """Write the activations of all sequences to a folder, unless they are there; it appears whole or not at all.
+def store_activations(source: ModelSource, directory: Path, progress: bool = False) -> DiskSource:
+    """Write the activations of all sequences to a folder, unless they are there; the folder appears complete.
 
-    Two processes that want the same folder fill it once.
+    If two processes want the same folder, one of them fills it.
+
+    Args:
+        progress: whether to show a progress bar.
 
     Raises:
-        UserError: the disk does not take it.
+        Unavailable: the folder cannot be written.
     """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -83,16 +89,16 @@ def store_activations(source: FromModel, directory: Path) -> FromDisk:
             if not directory.is_dir():
                 with atomic_write(directory) as temporary:
                     temporary.mkdir()
-                    _write_shards(source, temporary)
+                    _write_shards(source, temporary, progress)
     except (OSError, SafetensorError) as error:
-        problem = f"cannot be written to ({error}); choose another directory, or data.activations=live"
-        raise UserError("data.cache_dir", directory.parent, problem) from error
-    return FromDisk(directory, source.lengths, source.layers)
+        problem = f"cannot be written to ({error}); choose another directory, or compute activations while training"
+        raise Unavailable("cache_dir", directory.parent, problem) from error
+    return DiskSource(directory, source.lengths, source.layers)
 
 
-def _write_shards(source: FromModel, directory: Path) -> None:
-    shards = torch.arange(len(source.ids)).split(SEQUENCES_A_SHARD)
-    for number, sequences in enumerate(track(shards, description="storing activations", transient=True)):
+def _write_shards(source: ModelSource, directory: Path, progress: bool) -> None:
+    shards = torch.arange(len(source.ids)).split(SEQUENCES_PER_SHARD)
+    for number, sequences in enumerate(track(shards, "storing activations", transient=True, disable=not progress)):
         parts = [source(some) for some in sequences.split(16)]
         tensors = {
             f"layer_{layer}": torch.cat([part[layer] for part in parts]).cpu().contiguous() for layer in source.layers
@@ -102,3 +108,8 @@ def _write_shards(source: FromModel, directory: Path) -> None:
 
 def _shard_name(number: int) -> str:
     return f"shard_{number:05d}.safetensors"
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on a device; to a CUDA device from pinned memory, so that the CPU need not wait for its queue."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,0 +1,401 @@
+"""`analogue train-sae`, `train_sae.py`: a training run as the configuration asks for it."""
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from analogue.cli.composition import typed
+from analogue.cli.conf import TRAIN_SAE
+from analogue.cli.keys import naming_keys, section, with_keys
+from analogue.cli.run import in_multirun, run
+from analogue.cli.schema import TrainSAEConfig
+from analogue.errors import UserError, first_line
+from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, Text, TrainingPlan
+
+if TYPE_CHECKING:
+    import lightning as L
+
+    from analogue.training.pipeline import TrainedSAE
+
+T = TypeVar("T")
+
+_DATA = ("subset", "split", "column", "shuffle_seed", "seq_len", "packing", "exclude_bos", "cache_dir")
+KEYS: dict[str, str] = {
+    "model": "model.name",
+    "dtype": "model.dtype",
+    "device_map": "model.device_map",
+    "architecture": "sae.architecture",
+    "settings": "sae.settings",
+    "corpus": "data.path",
+    "held_out": "data.held_out_path",
+    **{name: f"data.{name}" for name in _DATA},
+    "device": "trainer.accelerator",
+    "repository": "upload.repository",
+    **{name: name for name in ("batch_tokens", "expansion_factor", "n_tokens", "optimiser.learning_rate")},
+}
+"""By the names of the arguments of `analogue.training.train`."""
+DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict another key
+    "max_epochs": "n_tokens",
+    "max_steps": "n_tokens",
+    "min_epochs": "n_tokens",
+    "min_steps": "n_tokens",
+    "max_time": "n_tokens",
+    "limit_train_batches": "n_tokens",
+    "overfit_batches": "n_tokens",
+    "fast_dev_run": "n_tokens",
+    "accumulate_grad_batches": "batch_tokens",
+    "limit_val_batches": "evaluation.n_tokens",
+    "val_check_interval": "evaluation.every_steps",
+    "check_val_every_n_epoch": "evaluation.every_steps",
+    "enable_checkpointing": "checkpoints.every_steps",
+    "callbacks": "callbacks",
+    "logger": "logger",
+}
+DEFAULT_OUTPUT = "saes"
+LAST = "last"
+RECORDED = "train_sae_settings"
+# What may differ between a run that was stopped and the one that goes on: no weight depends on it.
+FREE = (
+    *("ckpt_path", "output_dir", "trainer", "logger", "callbacks", "upload", "checkpoints", "evaluation"),
+    *("model.device_map", "data.held_out_path", "data.held_out_split", "data.activations", "data.cache_dir"),
+)
+
+
+def main(*subcommand: str) -> NoReturn:
+    """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
+    run(training_job, TRAIN_SAE, subcommand)
+
+
+def training_job(cfg: DictConfig) -> None:
+    """One job; its language model is gone from memory afterwards."""
+    train_saes(cfg)
+    gc.collect()  # trainer and module refer to each other
+
+
+def train_saes(cfg: DictConfig) -> "list[TrainedSAE]":
+    """Train SAEs, write each to `<output_dir>/<its name>`, and print, log and upload them.
+
+    Raises:
+        UserError: something in the configuration cannot work, or training has gone wrong.
+        SystemExit: SIGINT or SIGTERM has stopped it, after a checkpoint.
+    """
+    config = typed(cfg, TrainSAEConfig)
+    output = output_directory(config)
+    with naming_keys(KEYS):
+        plan = plan_of(config)
+        with section("checkpoints"):
+            checkpoints = Checkpoints(output / "checkpoints", config.checkpoints.every_steps, config.checkpoints.keep)
+        ckpt_path = checkpoint_to_resume(config, Path(checkpoints.directory))
+        if config.upload.repository:
+            prepare_upload(config.upload.repository)
+        return _trained(cfg, config, plan, output, checkpoints, ckpt_path)
+
+
+def plan_of(config: TrainSAEConfig) -> TrainingPlan:
+    """What the configuration asks for, checked.
+
+    Raises:
+        ArgumentError: a value that cannot work.
+        UserError: the same, of a section of the configuration.
+    """
+    for name, key in DECIDED_ELSEWHERE.items():
+        if name in config.trainer:
+            raise UserError(f"trainer.{name}", config.trainer[name], f"is decided by {key}; set that")
+    data = config.data
+    return TrainingPlan(
+        layers=config.layers,
+        seeds=config.seeds,
+        expansion_factor=config.expansion_factor,
+        architecture=config.sae.architecture,
+        settings=config.sae.settings,
+        n_tokens=config.n_tokens,
+        batch_tokens=config.batch_tokens,
+        dead_after_tokens=config.dead_after_tokens,
+        seq_len=data.seq_len,
+        packing=data.packing,
+        exclude_bos=data.exclude_bos,
+        seed=config.seed,
+        dtype=config.model.dtype,
+        optimiser=_made(Optimiser, "optimiser", vars(config.optimiser) | {"function": _optimiser_function(config)}),
+        buffer=_made(Buffer, "buffer", vars(config.buffer)),
+        evaluation=_made(Evaluation, "evaluation", vars(config.evaluation)),
+        cache_dir=_cache_directory(config),
+    )
+
+
+def texts_of(config: TrainSAEConfig) -> tuple[Text, Text]:
+    """The text to train on, and the text to measure on."""
+    data = config.data
+    return (
+        Text(data.path, data.subset, data.split, data.column, data.shuffle_seed),
+        Text(data.held_out_path, data.subset, data.held_out_split, data.column, data.shuffle_seed),
+    )
+
+
+def open_language_model(config: TrainSAEConfig) -> Any:
+    """The language model, whose weights are not read yet."""
+    from analogue.models import open_model
+
+    settings = {name: value for name, value in vars(config.model).items() if name not in ("name", "dtype")}
+    return open_model(config.model.name, **settings)
+
+
+def output_directory(config: TrainSAEConfig) -> Path:
+    """Where the SAEs go: `saes` for a run of its own, the job's folder within a multirun, unless it is given."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if config.output_dir is not None:
+        return Path(config.output_dir)
+    return Path(HydraConfig.get().runtime.output_dir) if in_multirun() else Path(DEFAULT_OUTPUT)
+
+
+def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None:
+    """The checkpoint to go on from; None to begin.
+
+    Raises:
+        UserError: it is not there, cannot be read, or was written by a run of other settings.
+    """
+    from analogue.training.checkpoints import newest_checkpoint, read_note
+
+    given = config.ckpt_path
+    if given is None:
+        return None
+    path = newest_checkpoint(directory) if given == LAST else Path(given)
+    if path is None or not path.is_file():
+        problem = f"is not there; give a checkpoint's path, or leave it out to begin anew ({directory} was searched)"
+        raise UserError("ckpt_path", given, problem)
+    was, now = read_note(path, RECORDED), settings_of_weights(config)
+    if was is None:
+        raise UserError("ckpt_path", path, "is no checkpoint of train_sae.py that can be read")
+    changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+    if changed:
+        settings = ", ".join(f"{key}={was.get(key)}" for key in changed)
+        problem = f"is of a run with {settings}; go on with that, or leave it out to begin anew"
+        raise UserError("ckpt_path", path, problem)
+    return path
+
+
+def settings_of_weights(config: TrainSAEConfig) -> dict[str, Any]:
+    """The settings that trained weights depend on, by their dotted keys."""
+    from analogue.results import flatten
+
+    container: Any = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
+    return {key: value for key, value in flatten(container).items() if not key.startswith(FREE)}
+
+
+def _trained(
+    cfg: DictConfig,
+    config: TrainSAEConfig,
+    plan: TrainingPlan,
+    output: Path,
+    checkpoints: Checkpoints,
+    ckpt_path: Path | None,
+) -> "list[TrainedSAE]":
+    import torch
+
+    from analogue.reporting.tracking import log_or_warn
+    from analogue.trainer import open_trainer
+    from analogue.training.checkpoints import AtomicCheckpoints, Note, StopOnSignal, newest_checkpoints
+    from analogue.training.pipeline import check_trainer, finish, fit, prepare, quality_warnings, trainer_settings
+
+    stop = StopOnSignal(Path(checkpoints.directory))
+    note = Note(RECORDED, settings_of_weights(config))
+    callbacks = [note, stop, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
+    settings = trainer_settings(plan)
+    trainer = open_trainer(config.trainer, callbacks, plugins=[AtomicCheckpoints()], logger=False, **settings)
+    check_trainer(trainer, plan)
+    language_model = open_language_model(config)
+    module, data = prepare(plan, language_model, *texts_of(config))
+    with _writing_to(output, Path(checkpoints.directory)):
+        output.mkdir(parents=True, exist_ok=True)
+        trainer.logger = open_logger(cfg, output, ckpt_path)
+        torch.set_float32_matmul_precision(config.float32_matmul_precision.value)
+        fit(trainer, module, data, ckpt_path)
+        if stop.received is not None:
+            if trainer.is_global_zero:
+                print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+            raise SystemExit(128 + stop.received)
+        trained = finish(trainer, module, data)
+        if not trainer.is_global_zero:
+            return trained
+        for each in trained:
+            each.save(output / each.name)
+    _print_quality(trained, f"SAEs of {language_model.name}, written to {output}")
+    for each in trained:
+        for warning in quality_warnings(each, plan, language_model):
+            print(f"warning: {with_keys(warning, KEYS)}", file=sys.stderr)
+    folders = [output / each.name for each in trained]
+    if trainer.logger is not None:
+        log_or_warn(lambda: trainer.logger, partial(_log_saes, folders=folders))  # type: ignore[arg-type, return-value]
+    if config.upload.repository:
+        upload_saes(folders, output, config.upload.repository)
+    return trained
+
+
+def _made(kind: Callable[..., T], name: str, values: Mapping[str, Any]) -> T:
+    with section(name):
+        return kind(**values)
+
+
+def _optimiser_function(config: TrainSAEConfig) -> Any:
+    from hydra.utils import instantiate
+
+    given = config.optimiser.function
+    try:
+        return instantiate({**given, "_partial_": True})
+    except Exception as error:  # whatever the import of a user's own function comes up with
+        raise UserError("optimiser.function", given, f"cannot be made ({first_line(error)})") from error
+
+
+def _own_callbacks(cfg: DictConfig, output: Path) -> "list[L.Callback]":
+    """The configured callbacks; `${output_dir}` in their settings is the directory of the SAEs."""
+    import lightning as L
+    from hydra.utils import instantiate
+
+    placed = OmegaConf.merge(cfg, {"output_dir": str(output)})
+    made = []
+    for name, settings in placed.callbacks.items():
+        try:
+            made.append(instantiate(settings))
+        except Exception as error:  # whatever Lightning or a user's own callback comes up with
+            raise UserError(f"callbacks.{name}", settings, f"cannot be made ({first_line(error)})") from error
+        if not isinstance(made[-1], L.Callback):
+            raise UserError(f"callbacks.{name}", settings, "is not a Lightning callback")
+    return made
+
+
+def _cache_directory(config: TrainSAEConfig) -> Path | None:
+    from platformdirs import user_cache_path
+
+    if config.data.activations.value == "live":
+        return None
+    given = config.data.cache_dir
+    return Path(given) if given else user_cache_path("analogue") / "training"
+
+
+@contextmanager
+def _writing_to(output: Path, checkpoints: Path) -> Iterator[None]:
+    """Explain that the output directory does not take what is written to it.
+
+    Raises:
+        UserError: naming the checkpoint to go on from, where there is one.
+    """
+    from safetensors import SafetensorError
+
+    from analogue.errors import ArgumentError
+    from analogue.training.checkpoints import newest_checkpoint
+
+    try:
+        yield
+    except ArgumentError:
+        raise
+    except (OSError, SafetensorError) as error:
+        left = newest_checkpoint(checkpoints)
+        advice = f"make room, and ckpt_path={left} goes on" if left else "choose another directory"
+        reason = getattr(error, "strerror", None) or error
+        raise UserError("output_dir", str(output), f"cannot be written to ({reason}); {advice}") from error
+
+
+def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
+    """Held-out quality, a row per SAE."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for heading in ("SAE", "explained variance", "loss recovered", "L0", "dead"):
+        table.add_column(heading, justify="left" if heading == "SAE" else "right", no_wrap=heading == "SAE")
+    for each in trained:
+        quality = each.quality
+        numbers = f"{quality.explained_variance:.3f}", f"{quality.cross_entropy_recovered:.3f}", f"{quality.l0:.1f}"
+        table.add_row(each.name, *numbers, f"{quality.dead_fraction:.1%}")
+    Console().print(table)
+
+
+def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
+    """The configured logger, writing beside the SAEs; None for none, or if it cannot be opened."""
+    from analogue.cli.logger import configured_logger
+    from analogue.reporting.tracking import abandon_run, error_message
+    from analogue.results import flatten
+
+    if not cfg.logger:
+        return None
+    abandon_run()  # of an earlier job of this process that has failed
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    del settings["logger"]
+    # Lightning's CSV logger deletes the rows that it finds: a run that goes on has a folder of its own.
+    place = {"version": f"from_{ckpt_path.stem}"} if ckpt_path and "version" in cfg.logger else {}
+    try:
+        logger = configured_logger(cfg.logger, save_dir=str(output), **place)
+        logger.log_hyperparams(flatten(settings))  # W&B reaches for its server here
+    except Exception as error:  # whatever a server or an account comes up with: training does not need it
+        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({error_message(error)})", file=sys.stderr)
+        return None
+    return logger
+
+
+def _log_saes(logger: Any, folders: list[Path]) -> None:
+    """SAEs as W&B artifacts; other loggers have no place for them."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    from analogue.reporting.tracking import log_sae
+    from analogue.saes import load, sae_fingerprint
+
+    if not isinstance(logger, WandbLogger):
+        return
+    for folder in folders:
+        sae = load(path=str(folder))  # as `compare.py` finds it: both give it the same name
+        log_sae(logger, folder, sae_fingerprint(sae), sae.cfg.metadata.to_dict())
+
+
+def prepare_upload(repository: str) -> None:
+    """Make the model repository unless it is there: a missing right shows before training, not after it.
+
+    Raises:
+        UserError: no such account, no right to write there, or no network.
+    """
+    from huggingface_hub import HfApi
+
+    with _upload_errors(repository):
+        api = HfApi()
+        api.create_repo(repository, exist_ok=True)
+        api.auth_check(repository, write=True)  # the repository of somebody else passes as one that is there
+
+
+def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
+    """Push SAE folders, under their names below `root`, to a model repository.
+
+    Raises:
+        UserError: as for `prepare_upload`; the folders remain.
+    """
+    from huggingface_hub import HfApi
+
+    with _upload_errors(repository):
+        patterns = [f"{folder.relative_to(root).as_posix()}/*" for folder in folders]
+        HfApi().upload_folder(repo_id=repository, folder_path=root, allow_patterns=patterns, commit_message="Add SAEs")
+
+
+@contextmanager
+def _upload_errors(repository: str) -> Iterator[None]:
+    from huggingface_hub import errors
+
+    from analogue.errors import ArgumentError
+    from analogue.hub import hub_errors
+
+    key = KEYS["repository"]
+    try:
+        with hub_errors("repository", repository):
+            yield
+    except ArgumentError as error:
+        cause = error.__cause__
+        if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code in (401, 403):
+            problem = "cannot be written to; log in with `hf auth login` (or set HF_TOKEN) as somebody who may"
+            raise UserError(key, repository, problem) from error
+        raise UserError(key, repository, error.problem) from error
+    except errors.HFValidationError as error:
+        raise UserError(key, repository, "is not the name of a repository; give OWNER/NAME") from error

@@ -1,0 +1,337 @@
+"""Trains SAEs: the steps of a run, one after the other."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+from sae_lens import SAE
+
+from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
+from analogue.models import LanguageModel, open_model
+from analogue.options import Hook, Precision
+from analogue.quiet import quiet_libraries
+from analogue.saes import misfit_warnings
+from analogue.trainer import open_trainer
+from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
+from analogue.training.datamodule import ActivationDataModule, tokenised
+from analogue.training.held_out import HeldOutQuality
+from analogue.training.module import SAETraining
+from analogue.training.sae import SAEUnderTraining, inference_sae, new_sae, save_sae
+from analogue.training.settings import (
+    ARCHITECTURES,
+    Buffer,
+    Checkpoints,
+    Evaluation,
+    Optimiser,
+    SAEPlan,
+    Text,
+    TrainingPlan,
+)
+
+STORIES = Text("embedded:stories/train.parquet")
+HELD_OUT_STORIES = Text("embedded:stories/heldout.parquet")
+# Those that hold the weights in float32: Adam's small steps get lost in less.
+PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+# They choose the features of a batch together: a rank, which has a share of it, would choose others.
+OF_WHOLE_BATCHES = ("batchtopk", "matryoshka_batchtopk")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedSAE:
+    """An SAE that has been trained.
+
+    Attributes:
+        sae: for inference, on the CPU: `encode`, `decode`, `W_dec` (d_sae, d_in).
+        name: `layer_3`, or `layer_3/seed_0/d_sae_768` where seeds or widths differ.
+        layer: whose residual stream it reads.
+        seed: of its initial weights.
+        d_sae: its number of features.
+        quality: on held-out text.
+    """
+
+    sae: SAE[Any]
+    name: str
+    layer: int
+    seed: int
+    d_sae: int
+    quality: HeldOutQuality
+
+    def save(self, directory: str | Path) -> None:
+        """Write `sae_weights.safetensors` and `cfg.json`, as SAELens reads them, into a directory.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        save_sae(self.sae, Path(directory))
+
+
+def train(
+    model: Any,
+    layers: Sequence[int],
+    *,
+    tokenizer: Any = None,
+    hook: str = Hook.resid_post,
+    seeds: Sequence[int] = (0,),
+    expansion_factor: Sequence[int] = (8,),
+    architecture: str = "topk",
+    settings: Mapping[str, Any] | None = None,
+    corpus: Text | str | Path | Sequence[str] = STORIES,
+    held_out: Text | str | Path | Sequence[str] = HELD_OUT_STORIES,
+    seq_len: int = 300,
+    packing: bool = True,
+    exclude_bos: bool = False,
+    n_tokens: int = 640_000,
+    batch_tokens: int = 1024,
+    dead_after_tokens: int = 50_000,
+    optimiser: Optimiser | None = None,
+    buffer: Buffer | None = None,
+    evaluation: Evaluation | None = None,
+    dtype: str = Precision.float32,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    output_dir: str | Path | None = None,
+    checkpoints: Checkpoints | None = None,
+    ckpt_path: str | Path | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    callbacks: Sequence[L.Callback] = (),
+    trainer: L.Trainer | None = None,
+) -> list[TrainedSAE]:
+    """Train SAEs on the residual stream of a language model, side by side on the same batches.
+
+    Every layer with every seed and every width is an SAE; its result is independent of which others are trained with
+    it. Nothing is written unless `cache_dir`, `output_dir` or `checkpoints` is given.
+
+    Args:
+        model: a hub id, a directory in `transformers` format, an `embedded:` name, or a `transformers` model with its
+            head.
+        layers: blocks of the model, counted from 0.
+        tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
+        hook: `resid_post`, a block's output, or `resid_pre`, its input.
+        seeds: of the initial weights.
+        expansion_factor: widths of the SAEs, d_sae / d_model.
+        architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
+        settings: fields of SAELens's training configuration for that architecture; None for those of `ARCHITECTURES`.
+        corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
+        held_out: text to measure on, which no SAE trains on.
+        seq_len: tokens per sequence, at most.
+        packing: True for documents strung together; False for one document per sequence.
+        exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+        n_tokens: to train on; a shorter text is read again.
+        batch_tokens: tokens per step, of all ranks together.
+        dead_after_tokens: a feature that has not fired for so many tokens counts as dead.
+        optimiser: the optimiser and its schedule; None for `Optimiser()`: Adam.
+        buffer: where activations are mixed; None for `Buffer()`.
+        evaluation: what is measured on held-out text, and how often; None for `Evaluation()`.
+        dtype: of the weights of a named model; an object keeps its own.
+        seed: of the order of the text.
+        cache_dir: where activations are stored, for later runs too; None to compute them while training.
+        output_dir: where the SAEs are saved, each under its name; None to save none.
+        checkpoints: checkpoints to resume from; None for none.
+        ckpt_path: a checkpoint of the same settings to go on from.
+        device: `auto`, `cpu` or `cuda`.
+        progress: whether to show progress bars.
+        callbacks: of Lightning; see `SAETraining` for the values that they can monitor.
+        trainer: a Lightning trainer of one epoch, in place of `device`, `progress`, `checkpoints` and `callbacks`; it
+            decides when held-out text is measured.
+
+    Returns:
+        The SAEs, layer by layer.
+
+    Raises:
+        ArgumentError: something that was given cannot work. Subclasses are ValueErrors, LookupErrors and OSErrors.
+
+    Example:
+        >>> [trained] = train("embedded:stories-6", [3], n_tokens=2048, expansion_factor=[2], progress=False)
+        >>> trained.name, trained.d_sae, round(trained.quality.l0)
+        ('layer_3', 192, 16)
+    """
+    plan = TrainingPlan(
+        layers=layers,
+        seeds=seeds,
+        expansion_factor=expansion_factor,
+        architecture=architecture,
+        settings=ARCHITECTURES.get(architecture, {}) if settings is None else settings,
+        n_tokens=n_tokens,
+        batch_tokens=batch_tokens,
+        dead_after_tokens=dead_after_tokens,
+        seq_len=seq_len,
+        packing=packing,
+        exclude_bos=exclude_bos,
+        seed=seed,
+        dtype=dtype,
+        optimiser=optimiser or Optimiser(),
+        buffer=buffer or Buffer(),
+        evaluation=evaluation or Evaluation(),
+        cache_dir=cache_dir,
+    )
+    if trainer is None:
+        trainer = _open_trainer(plan, device, progress, callbacks, checkpoints)
+    elif callbacks or checkpoints:
+        raise InvalidArgument("callbacks", [*callbacks], "belong to the `trainer` that is given, as checkpoints do")
+    check_trainer(trainer, plan)
+    with quiet_libraries():
+        language_model = open_model(model, tokenizer, hook=hook)
+        module, data = prepare(plan, language_model, _as_text(corpus), _as_text(held_out))
+        fit(trainer, module, data, ckpt_path)
+        trained = finish(trainer, module, data)
+    for each in trained:
+        if output_dir is not None and trainer.is_global_zero:
+            each.save(Path(output_dir) / each.name)
+        for warning in quality_warnings(each, plan, language_model):
+            warnings.warn(warning, AnalogueWarning, stacklevel=2)
+    return trained
+
+
+def trainer_settings(plan: TrainingPlan) -> dict[str, Any]:
+    """Arguments of `lightning.Trainer` that follow from the plan."""
+    every = min(plan.evaluation.every_steps, plan.n_steps)
+    return {"max_epochs": 1, "num_sanity_val_steps": 0, "val_check_interval": every}
+
+
+def check_trainer(trainer: L.Trainer, plan: TrainingPlan) -> None:
+    """Raise `InvalidArgument` unless SAEs can be trained on this trainer."""
+    if trainer.max_epochs != 1:
+        problem = "would go through the stream again; give 1: `n_tokens` decides how long training lasts"
+        raise InvalidArgument("trainer.max_epochs", trainer.max_epochs, problem)
+    if trainer.precision not in PRECISIONS:
+        problem = f"is not one that SAEs train in; use {', '.join(PRECISIONS)}"
+        raise InvalidArgument("trainer.precision", trainer.precision, problem)
+    every: Any = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    if not (isinstance(every, int) and every > 0):
+        raise InvalidArgument("trainer.log_every_n_steps", every, "must be a whole number of steps, at least 1")
+    if trainer.world_size > 1 and plan.architecture in OF_WHOLE_BATCHES:
+        problem = f"{plan.architecture} chooses features over a whole batch; use 1 device, or `architecture`=topk"
+        raise InvalidArgument("trainer.devices", trainer.world_size, problem)
+
+
+def prepare(
+    plan: TrainingPlan, language_model: LanguageModel, corpus: Text, held_out: Text
+) -> tuple[SAETraining, ActivationDataModule]:
+    """Fresh SAEs in their Lightning module, and the streams of activations that they read.
+
+    Raises:
+        ArgumentError: the model, the settings of the SAEs or one of the texts cannot work.
+    """
+    with renamed_arguments(layer="layers"):
+        for layer in plan.layers:
+            language_model.check_layer(layer)
+    language_model.check_seq_len(plan.seq_len)
+    saes = {
+        each.name: SAEUnderTraining(
+            new_sae(
+                plan.architecture,
+                plan.settings,
+                language_model.d_model,
+                each.d_sae,
+                each.seed,
+                plan.steps(plan.optimiser.sparsity_warm_up_fraction),
+                _metadata(plan, each, language_model, corpus),
+            ),
+            each.layer,
+            plan.dead_after_tokens,
+        )
+        for each in plan.saes(language_model.d_model)
+    }
+    sequences = []
+    for name, text, n_tokens in (("corpus", corpus, plan.n_tokens), ("held_out", held_out, plan.evaluation.n_tokens)):
+        with renamed_arguments(path=name):
+            sequences.append(tokenised(text, language_model, plan, n_tokens))
+    stream = language_model.load(plan.dtype, with_head=True)
+    data = ActivationDataModule(language_model, stream, plan, *sequences)
+    optimiser = plan.optimiser
+    module = SAETraining(
+        saes,
+        optimiser.learning_rate,
+        plan.steps(optimiser.warm_up_fraction),
+        plan.steps(optimiser.decay_fraction),
+        optimiser.function,
+        data.sample,
+        data.held_out_text(),
+    )
+    return module, data
+
+
+def fit(
+    trainer: L.Trainer, module: SAETraining, data: ActivationDataModule, ckpt_path: str | Path | None = None
+) -> None:
+    """Train to the end, or until a callback stops the run.
+
+    Raises:
+        InvalidArgument: the loss has exploded, or the ranks cannot share batches and text out.
+    """
+    with renamed_arguments(learning_rate="optimiser.learning_rate", optimiser="optimiser.function"):
+        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+
+
+def finish(trainer: L.Trainer, module: SAETraining, data: ActivationDataModule) -> list[TrainedSAE]:
+    """The SAEs for inference, measured on held-out text after the last step."""
+    n_steps, plan = trainer.global_step, data.plan
+    if module.evaluated_at != n_steps:
+        trainer.validate(module, datamodule=data, verbose=False)
+    n_tokens = plan.n_tokens if n_steps >= plan.n_steps else n_steps * plan.batch_tokens
+    finished = []
+    for each in plan.saes(data.language_model.d_model):
+        quality = module.held_out[each.name]
+        facts = {
+            "n_training_tokens": n_tokens,
+            "explained_variance": round(quality.explained_variance, 6),
+            "l0": round(quality.l0, 4),
+            "dead_fraction": round(quality.dead_fraction, 6),
+            "cross_entropy_recovered": round(quality.cross_entropy_recovered, 6),
+        }
+        sae = inference_sae(module.saes[each.name].finish(), facts)
+        finished.append(TrainedSAE(sae, each.name, each.layer, each.seed, each.d_sae, quality))
+    return finished
+
+
+def quality_warnings(trained: TrainedSAE, plan: TrainingPlan, language_model: LanguageModel) -> list[str]:
+    """What speaks against an SAE that explains little of the held-out text."""
+    problems = misfit_warnings(
+        trained.quality.explained_variance,
+        f"layer {trained.layer} of {language_model.name}",
+        first_tokens_count=not plan.exclude_bos,
+        suspects="too few tokens (`n_tokens`), or a wrong `optimiser.learning_rate` or `settings`",
+    )
+    return [f"{trained.name} {problem}" for problem in problems]
+
+
+def _open_trainer(
+    plan: TrainingPlan,
+    device: str,
+    progress: bool,
+    callbacks: Sequence[L.Callback],
+    checkpoints: Checkpoints | None,
+) -> L.Trainer:
+    callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
+    settings = {
+        "accelerator": "gpu" if device == "cuda" else device,
+        "devices": 1,
+        "enable_progress_bar": progress,
+        "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
+        "enable_model_summary": False,
+        "log_every_n_steps": 20,
+    }
+    with renamed_arguments(**{"trainer.accelerator": "device"}):
+        return open_trainer(settings, callbacks, plugins=[AtomicCheckpoints()], logger=False, **trainer_settings(plan))
+
+
+def _as_text(given: Text | str | Path | Sequence[str]) -> Text:
+    return given if isinstance(given, Text) else Text(given)
+
+
+def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, corpus: Text) -> dict[str, Any]:
+    """What an SAE's own files say about where it comes from."""
+    return {
+        "model_name": language_model.name,
+        "hook_name": f"blocks.{each.layer}.hook_{language_model.hook}",
+        "dataset_path": corpus.name,
+        "context_size": plan.seq_len,
+        "seed": each.seed,
+        "data_seed": plan.seed,
+        "exclude_bos": plan.exclude_bos,
+    }

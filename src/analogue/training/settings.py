@@ -1,0 +1,241 @@
+"""What a training run is asked for: plain values with the defaults of `conf/training`, checked when they are made."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from analogue.errors import InvalidArgument, check_minima, check_option
+from analogue.options import Precision
+
+LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
+SCALED_ONCE = "expected_average_only_in"  # SAELens's name for: divided once, so that the mean norm is sqrt(d_in)
+ARCHITECTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(  # settings of an architecture, unless they are given
+    {
+        "topk": {"k": 16, "normalize_activations": SCALED_ONCE},
+        "standard": {"l1_coefficient": 5.0, "normalize_activations": SCALED_ONCE},
+        "batchtopk": {"k": 16, "normalize_activations": SCALED_ONCE},
+        "gated": {"l1_coefficient": 5.0, "normalize_activations": SCALED_ONCE},
+        "jumprelu": {
+            "l0_coefficient": 1.0,
+            "jumprelu_init_threshold": 0.01,
+            "jumprelu_bandwidth": 0.05,
+            "normalize_activations": SCALED_ONCE,
+        },
+        "matryoshka_batchtopk": {
+            "k": 16,
+            "matryoshka_shares": [0.125, 0.25, 0.5, 1.0],
+            "normalize_activations": SCALED_ONCE,
+        },
+    }
+)
+
+
+def fused_adam(parameters: Iterable[Any], lr: float) -> Any:
+    """`torch.optim.Adam`, which updates all parameters at once."""
+    from torch.optim import Adam
+
+    return Adam(parameters, lr=lr, fused=True)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Texts, and where to find them.
+
+    Attributes:
+        path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
+            of the hub.
+        subset: the data set's configuration, where it has several.
+        split: of a data set.
+        column: where the text stands in `.jsonl`, `.parquet` and data sets.
+        shuffle_seed: of a data set; None for its own order. Files are read in order.
+    """
+
+    path: str | Path | Sequence[str]
+    subset: str | None = None
+    split: str = "train"
+    column: str = "text"
+    shuffle_seed: int | None = 0
+
+    @property
+    def name(self) -> str:
+        """The path; for a list, how many texts it holds."""
+        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """The optimiser and its schedule, whose parts are fractions of all steps.
+
+    Attributes:
+        learning_rate: after its warm-up and before its decay.
+        warm_up_fraction: in which the learning rate rises linearly.
+        decay_fraction: at the end, in which it falls linearly to 0.
+        sparsity_warm_up_fraction: in which the coefficient of the sparsity loss rises linearly.
+        function: makes the optimiser: `function(parameters, lr=learning_rate)`.
+    """
+
+    learning_rate: float = 1e-3
+    warm_up_fraction: float = 0.02
+    decay_fraction: float = 0.2
+    sparsity_warm_up_fraction: float = 0.05
+    function: Callable[..., Any] = fused_adam
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
+            raise InvalidArgument("learning_rate", self.learning_rate, "must be above 0, and finite")
+        for name in ("warm_up_fraction", "decay_fraction", "sparsity_warm_up_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidArgument(name, getattr(self, name), "must lie between 0 and 1")
+        if not callable(self.function):
+            raise InvalidArgument("function", self.function, "is not a function of parameters and lr")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Where activations are mixed between the model and the SAEs.
+
+    Attributes:
+        tokens: held when it is full.
+        sequences_per_pass: sequences in one forward pass of the model.
+    """
+
+    tokens: int = 65536
+    sequences_per_pass: int = 16
+
+    def __post_init__(self) -> None:
+        check_minima({"tokens": (self.tokens, 0), "sequences_per_pass": (self.sequences_per_pass, 1)})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured on held-out text, and how often.
+
+    Attributes:
+        every_steps: steps between two measurements.
+        n_tokens: for explained variance, L0 and dead features.
+        n_sequences: for the cross-entropy recovered.
+    """
+
+    every_steps: int = 200
+    n_tokens: int = 49152
+    n_sequences: int = 16
+
+    def __post_init__(self) -> None:
+        check_minima({name: (value, 1) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Checkpoints to resume from.
+
+    Attributes:
+        directory: made when the first is written.
+        every_steps: steps between two.
+        keep: how many of the newest are kept.
+    """
+
+    directory: str | Path
+    every_steps: int = 200
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        check_minima({"every_steps": (self.every_steps, 1), "keep": (self.keep, 1)})
+
+
+@dataclass(frozen=True)
+class SAEPlan:
+    """One SAE to train.
+
+    Attributes:
+        name: `layer_3`, or `layer_3/seed_0/d_sae_768` where seeds or widths differ: its folder, and its name in logs.
+        seed: of its initial weights.
+    """
+
+    name: str
+    layer: int
+    seed: int
+    d_sae: int
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Which SAEs are trained, on how much text, and how; see `train` for the attributes.
+
+    Raises:
+        InvalidArgument: an attribute that cannot work.
+    """
+
+    layers: Sequence[int]
+    seeds: Sequence[int]
+    expansion_factor: Sequence[int]
+    architecture: str
+    settings: Mapping[str, Any]
+    n_tokens: int
+    batch_tokens: int
+    dead_after_tokens: int
+    seq_len: int
+    packing: bool
+    exclude_bos: bool
+    seed: int
+    dtype: str
+    optimiser: Optimiser
+    buffer: Buffer
+    evaluation: Evaluation
+    cache_dir: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "seeds", "expansion_factor"):
+            values = getattr(self, name)
+            if len(values) == 0 or len(set(values)) < len(values):
+                raise InvalidArgument(name, values, "must name at least one, and none twice")
+        check_minima(
+            {
+                "expansion_factor": (min(self.expansion_factor), 1),
+                "seeds": (min(self.seeds), 0),
+                "seed": (self.seed, 0),
+                "batch_tokens": (self.batch_tokens, 1),
+                "dead_after_tokens": (self.dead_after_tokens, 1),
+                "seq_len": (self.seq_len, 2),
+            }
+        )
+        for name, seed in {"seed": self.seed, "seeds": max(self.seeds)}.items():
+            if seed > LARGEST_SEED:
+                raise InvalidArgument(name, seed, f"must be at most {LARGEST_SEED}")
+        check_option("dtype", self.dtype, Precision, "is not a precision; use {}")
+        if self.n_tokens < self.batch_tokens:
+            problem = f"is less than one batch (`batch_tokens`={self.batch_tokens})"
+            raise InvalidArgument("n_tokens", self.n_tokens, problem)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps in all; one batch each."""
+        return self.n_tokens // self.batch_tokens
+
+    def steps(self, fraction: float) -> int:
+        """A fraction of all steps."""
+        return round(fraction * self.n_steps)
+
+    def saes(self, d_model: int) -> list[SAEPlan]:
+        """Every layer with every seed and every width.
+
+        Seeds and widths of a single value are left out of the names; the layer is always part of them.
+        """
+        d_saes = [factor * d_model for factor in self.expansion_factor]
+        return [
+            SAEPlan(
+                "/".join(
+                    [f"layer_{layer}"]
+                    + [f"seed_{seed}"] * (len(self.seeds) > 1)
+                    + [f"d_sae_{d_sae}"] * (len(d_saes) > 1)
+                ),
+                layer,
+                seed,
+                d_sae,
+            )
+            for layer in self.layers
+            for seed in self.seeds
+            for d_sae in d_saes
+        ]
