@@ -6,8 +6,6 @@ from itertools import zip_longest
 
 import pytest
 import wandb
-from analogue.training.build import new_sae
-from analogue.training.checks import check_settings as check_training
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,8 +18,10 @@ from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE
 from analogue.cli.logger import wandb_logger
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.cli.train_sae import plan_of
 from analogue.reporting import tracking
 from analogue.trainer import open_trainer
+from analogue.training.sae import new_sae
 
 CONF = COMPARE.directory
 PROGRAMS = (COMPARE, TRAIN_SAE)
@@ -109,8 +109,8 @@ def test_configurations_of_compare_fit(composed, overrides):
     ids=",".join,
 )
 def test_configurations_of_train_sae_fit_and_make_an_sae(composed, overrides):
-    config = fits(composed(TRAIN_SAE, *overrides, "output_dir=out"), TrainSAEConfig, check_training)
-    new_sae(config.sae, d_in=8, d_sae=32, seed=0, sparsity_warm_up_steps=10, metadata={})
+    config = fits(composed(TRAIN_SAE, *overrides, "output_dir=out"), TrainSAEConfig, plan_of)
+    new_sae(config.sae.architecture, config.sae.settings, 8, 32, seed=0, sparsity_warm_up_steps=10, metadata={})
 
 
 @pytest.mark.parametrize(
