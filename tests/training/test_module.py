@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from analogue.errors import UserError
+from analogue.cli.errors import UserError
 from tests.training.conftest import BATCH, fit, module_of, random_batches, sae_of
 
 

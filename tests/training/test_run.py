@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from analogue.training.run import open_language_model
+from analogue.training.stopping import SIGNALS
+from analogue.training.streams import open_streams
 from omegaconf import OmegaConf
 from sae_lens import SAE
 from safetensors.torch import load_file
 
-from analogue.errors import UserError
+from analogue.cli.errors import UserError
 from analogue.training.checkpoints import newest_checkpoint
 from analogue.training.module import SAETraining
-from analogue.training.run import open_language_model
-from analogue.training.stopping import SIGNALS
-from analogue.training.streams import open_streams
 from tests.training.conftest import SMALL
 
 TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"

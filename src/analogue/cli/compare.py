@@ -10,10 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE
+from analogue.cli.errors import UserError
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
-from analogue.errors import UserError, first_line
+from analogue.errors import first_line
 from analogue.options import MetricName
 from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analogue.errors import UserError
+from analogue.cli.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

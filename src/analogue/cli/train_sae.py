@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
 from analogue.cli.conf import TRAIN_SAE
+from analogue.cli.errors import UserError
 from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import UserError, first_line
+from analogue.errors import first_line
 from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, Text, TrainingPlan
 
 if TYPE_CHECKING:
