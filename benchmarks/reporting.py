@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from analogue.reporting.files import NULLS_FILE, PAIRS_FILE
-from analogue.reporting.grids import layer_grids
-from analogue.reporting.jobs import read_jobs
-from analogue.reporting.record import ComparisonResult, write_result
 from analogue.reporting.report import save_report
-from analogue.reporting.results_table import results_table, save_results
 from analogue.reporting.summary import REPORT_FILE, summarise
+from analogue.results import ComparisonResult, write_result
+from analogue.results.grids import layer_grids
+from analogue.results.jobs import read_jobs
+from analogue.results.record import NULLS_FILE, PAIRS_FILE
+from analogue.results.results_table import results_table, save_results
 
 N_GRIDS = 10
 SECONDS, MEGABYTES = 30, 10

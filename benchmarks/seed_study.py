@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from analogue.reporting import ComparisonResult, read_results
+from analogue.results import ComparisonResult, read_results
 
 WIDTHS = (768, 1536)
 

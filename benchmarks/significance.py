@@ -18,7 +18,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
 from analogue.significance import draw_shuffles
-from analogue.significance.threads import blas_threads_for
+from analogue.significance.draws import blas_threads_for
 from analogue.similarity import METRICS
 from benchmarks.clock import now
 

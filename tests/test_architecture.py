@@ -26,7 +26,8 @@ ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR
     "similarity": set(),
     "significance": {"similarity", "matching", "features"},
     "concepts": {"features", "matching", "similarity", "significance"},
-    "reporting": {"significance"},
+    "results": {"significance"},
+    "reporting": {"results"},
     "embedded": set(),
 }
 FOR_CONDUCTORS = {"cli", *ROOMS_BELOW} - {"embedded"}
@@ -34,7 +35,7 @@ CONDUCTORS = {
     "comparison": FOR_CONDUCTORS,
     "training": FOR_CONDUCTORS - {"matching", "similarity", "significance", "concepts"},
 }
-MAY_IMPORT = ROOMS_BELOW | CONDUCTORS | {"cli": {"reporting", *CONDUCTORS}}
+MAY_IMPORT = ROOMS_BELOW | CONDUCTORS | {"cli": {"results", "reporting", *CONDUCTORS}}
 
 MATHEMATICS = {"similarity", "significance", "matching", "concepts"}
 LIBRARIES_OF_MATHEMATICS = {"jaxtyping", "numba", "numpy", "scipy", "threadpoolctl", "torch"}
@@ -42,10 +43,10 @@ FILES_AND_PROCESSES = {"io", "os", "pathlib", "shutil", "subprocess", "tempfile"
 WRITING = {"open", "save", "savez", "tofile", "write", "write_bytes", "write_text"}
 KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
     "datasets": {"corpus"},
-    "hydra": {"cli", "comparison", "training", "reporting"},
+    "hydra": {"cli", "comparison", "training"},
     "lightning": {"corpus", "comparison", "training", "reporting", "embedded", "cli"},
     "matplotlib": {"reporting"},
-    "omegaconf": {"cli", "comparison", "training", "reporting"},
+    "omegaconf": {"cli", "comparison", "training"},
     "plotly": {"reporting"},
     "sae_lens": {"saes", "training"},
     "scipy": MATHEMATICS | {"features"},

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analogue.comparison.pipeline import compare
     from analogue.comparison.result import Comparison
-    from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side
     from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
     from analogue.saes import load as load_sae
+    from analogue.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side
+    from analogue.training.pipeline import TrainedSAE, train
 
 __version__ = "0.1.0"
 
@@ -32,9 +33,11 @@ __all__ = [
     "NotFound",
     "Null",
     "Side",
+    "TrainedSAE",
     "Unavailable",
     "compare",
     "load_sae",
+    "train",
 ]
 
 _SETTINGS = ("Cache", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side")
@@ -43,7 +46,9 @@ _PLACES = {
     "compare": ("analogue.comparison.pipeline", "compare"),
     "Comparison": ("analogue.comparison.result", "Comparison"),
     "load_sae": ("analogue.saes", "load"),
-    **{name: ("analogue.comparison.settings", name) for name in _SETTINGS},
+    "TrainedSAE": ("analogue.training.pipeline", "TrainedSAE"),
+    "train": ("analogue.training.pipeline", "train"),
+    **{name: ("analogue.settings", name) for name in _SETTINGS},
     **{name: ("analogue.errors", name) for name in _ERRORS},
 }
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ from pathlib import Path
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` for the body to fill, as a file or a folder; it becomes `path` when that succeeds.
 
-    Names are drawn, so that processes on several machines can share a file system. A folder that is there already
-    cannot be replaced.
+    The name is random, so that processes on several machines can share a file system. An existing folder cannot be
+    replaced.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:

@@ -1,4 +1,4 @@
-"""How many cores there are to work on."""
+"""How many cores a computation may use."""
 
 import os
 

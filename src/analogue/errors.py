@@ -71,15 +71,3 @@ def first_line(error: BaseException) -> str:
     """The first line of an exception's message; its type if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
-
-
-class UserError(Exception):
-    """A configuration key that a user can change: its value, what is wrong and what would work.
-
-    Entry points print it as one sentence, without a traceback, and exit with code 1.
-    """
-
-    def __init__(self, key: str, value: object, problem: str) -> None:
-        super().__init__(f"{key}={value}: {problem}")
-        self.key = key
-        self.value = value

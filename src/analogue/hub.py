@@ -1,20 +1,23 @@
-"""What the Hugging Face hub can answer, as one sentence; and no waiting for it where there is no network."""
+"""Calls to the Hugging Face hub: failures in one sentence, and no repeated attempts where there is no network."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 
 from analogue.errors import ArgumentError, NotFound, Unavailable, first_line
 
 REACHED_WITHIN_S = 5.0
+ASKED_EVERY_S = 60.0
+OFFLINE = "HF_HUB_OFFLINE"  # a constant of huggingface_hub, of which datasets has a copy
 
 
 @contextmanager
 def hub_errors(argument: str, name: str) -> Iterator[None]:
     """Turn what a download fails with into an `ArgumentError`; any other exception passes through.
 
-    `transformers`, `datasets` and SAELens wrap the hub's errors in their own, so the whole chain of causes is read.
+    Where the hub does not answer, the libraries that are called within use the local cache only.
 
     Args:
         argument: the name of the argument that `name` came from.
@@ -24,61 +27,72 @@ def hub_errors(argument: str, name: str) -> Iterator[None]:
         NotFound: no such repository, revision or file.
         Unavailable: a gated repository, a broken download, or no network.
     """
-    use_cache_without_network()
-    try:
-        yield
-    except ArgumentError:
-        raise
-    except Exception as error:
-        found = _problem(error)
-        if found is None:
+    with _cache_without_network():
+        try:
+            yield
+        except ArgumentError:
             raise
-        kind, problem = found
-        raise kind(argument, name, problem) from error
+        except Exception as error:
+            found = _problem(error)
+            if found is None:
+                raise
+            kind, problem = found
+            raise kind(argument, name, problem) from error
 
 
-@cache
-def use_cache_without_network() -> None:
-    """Where the hub does not answer, look in the local cache only, for as long as this process lives.
+@contextmanager
+def _cache_without_network() -> Iterator[None]:
+    """Set Hugging Face's libraries to their offline mode while the hub does not answer; leave them as they were.
 
-    Without this every file of every repository is asked for several times, with pauses in between. The hub is asked
-    once a process; `HF_HUB_OFFLINE=1` spares that too.
+    Otherwise they ask for every file of every repository several times, with pauses in between, and neither SAELens nor
+    `datasets` has an argument against it.
     """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or _hub_answers(int(time.monotonic() // ASKED_EVERY_S)):
+        yield
+        return
+    try:
+        _set_offline(True)
+        yield
+    finally:
+        _set_offline(False)
+
+
+def _set_offline(offline: bool) -> None:
+    for name in ("huggingface_hub.constants", "datasets.config"):
+        if name in sys.modules:
+            setattr(sys.modules[name], OFFLINE, offline)
+
+
+@lru_cache(maxsize=1)
+def _hub_answers(period: int) -> bool:
+    """Whether the hub can be reached; it is asked once in each period."""
     from huggingface_hub import constants, get_session
 
-    if constants.HF_HUB_OFFLINE:
-        return
     try:
         get_session().head(constants.ENDPOINT, timeout=REACHED_WITHIN_S)
     except Exception:  # of whichever HTTP library huggingface_hub uses
-        constants.HF_HUB_OFFLINE = True  # read at each request
-        if "datasets.config" in sys.modules:  # it has copied the setting; imported later, it copies the new one
-            vars(sys.modules["datasets.config"])["HF_HUB_OFFLINE"] = True
+        return False
+    return True
 
 
 def _problem(error: BaseException) -> tuple[type[ArgumentError], str] | None:
-    """The first of the known causes in an exception's chain, as an error and its sentence; None if there is none."""
+    """The error and the sentence for the first known cause in an exception's chain; None if there is none.
+
+    `transformers`, `datasets` and SAELens wrap the hub's errors in their own, so the chain of causes is searched.
+    """
     from huggingface_hub import constants, errors
 
     chain = [*_chain(error)]
-    gone = "is not on the hub, or is private: check its spelling, or log in with `hf auth login` (or set HF_TOKEN)"
+    licence = f"accept its licence at {constants.ENDPOINT}, then log in with `hf auth login` or set HF_TOKEN"
+    there = "choose a branch, tag or commit that is there"
+    private = "check its spelling, or log in with `hf auth login` (or set HF_TOKEN)"
     known: list[tuple[type[Exception], type[ArgumentError], str]] = [
-        (
-            errors.GatedRepoError,
-            Unavailable,
-            f"is gated: accept its licence at {constants.ENDPOINT}, then log in with `hf auth login` or set HF_TOKEN",
-        ),
-        (
-            errors.RevisionNotFoundError,
-            NotFound,
-            "has no such revision on the hub; choose a branch, tag or commit that is there",
-        ),
-        (errors.RepositoryNotFoundError, NotFound, gone),
-        (
-            errors.RemoteEntryNotFoundError,
-            NotFound,
-            "lacks a file that is needed; is it the right kind of repository?",
-        ),
+        (errors.GatedRepoError, Unavailable, f"is gated: {licence}"),
+        (errors.RevisionNotFoundError, NotFound, f"has no such revision on the hub; {there}"),
+        (errors.RepositoryNotFoundError, NotFound, f"is not on the hub, or is private: {private}"),
+        (errors.RemoteEntryNotFoundError, NotFound, "lacks a file that is needed; is it the right kind of repository?"),
     ]
     for cause, kind, sentence in known:
         if any(isinstance(each, cause) for each in chain):

@@ -57,7 +57,7 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         with quiet_libraries():
             # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
             trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
         raise _refused(settings, first_line(error)) from error
     most = RANKS_PER_CORE * usable_cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:

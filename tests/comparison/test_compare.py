@@ -124,9 +124,9 @@ def test_an_sae_that_explains_little_is_warned_of(compare, tmp_path, capfd):
         sae.W_dec.copy_(sae.W_dec.flip(0))
     sae.save_model(tmp_path / "sae")
     result = compare(*SELF, f"sae_a.path={tmp_path}/sae")
-    assert any("sae_a explains" in warning for warning in result.warnings)
-    assert "warning: on the first batch, sae_a explains" in capfd.readouterr().err
-    assert not any("sae_b explains" in warning for warning in result.warnings)
+    assert any("SAE a explains" in warning for warning in result.warnings)
+    assert "warning: on the first batch, SAE a explains" in capfd.readouterr().err
+    assert not any("SAE b explains" in warning for warning in result.warnings)
 
 
 def test_first_tokens_can_be_left_out_and_an_sae_trained_without_them_asks_for_it(compare, tmp_path):

@@ -14,10 +14,10 @@ import torch
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import AutoTokenizer, ByT5Tokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
+from analogue.cli.errors import UserError
 from analogue.corpus import read_texts
 from analogue.embedded import ASSETS
-from analogue.errors import UserError
-from analogue.reporting import ComparisonResult
+from analogue.results import ComparisonResult
 from tests.corpus.other_tokenizers import byte_level, metaspace
 
 REPOSITORY = Path(__file__).parents[2]

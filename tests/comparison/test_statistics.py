@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analogue.cli.schema import Rule
-from analogue.errors import UserError
+from analogue.cli.errors import UserError
 from analogue.matching import RULES
+from analogue.options import MetricName, PairingRuleName
+from analogue.similarity import METRICS
 
 SAME_MODEL = ("model_b=stories_6", "sae_b=stories_6", "layer_b=4")
 
@@ -19,7 +20,8 @@ def mean_absolute_difference(x, y):
 
 
 def test_the_configuration_knows_every_rule():
-    assert [rule.value for rule in Rule] == list(RULES)
+    assert [*PairingRuleName] == list(RULES)
+    assert [*MetricName] == list(METRICS)
 
 
 @pytest.mark.parametrize("rule", ["mutual", "greedy", "hungarian"])

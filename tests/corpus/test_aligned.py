@@ -3,7 +3,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from analogue.corpus import spans_without_bos, tokenise, tokenise_aligned
-from analogue.corpus.alignment import NO_SPAN, encode
+from analogue.corpus.aligned import NO_SPAN, encode
 from analogue.embedded import ASSETS
 from tests.corpus.other_tokenizers import byte_level, metaspace
 from tests.corpus.test_alignment import TEXTS

@@ -1,7 +1,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from analogue.corpus.alignment import NO_SPAN, common_pieces, encode
+from analogue.corpus.aligned import NO_SPAN, common_pieces, encode
 from analogue.embedded import ASSETS
 from tests.corpus.other_tokenizers import byte_level, metaspace, word_piece
 

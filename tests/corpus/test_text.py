@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analogue.corpus import read_texts
-from analogue.errors import ArgumentError, NotFound, Unavailable
+from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
 
 DOCUMENTS = ["One day a dog ran.", "Line one\nline two."]
 
@@ -67,3 +67,23 @@ def test_the_text_may_stand_in_another_column(tmp_path):
 def test_line_separators_inside_a_text_do_not_cut_it(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "one\u2028two\u0085three"}, ensure_ascii=False), "utf-8")
     assert read_texts(str(tmp_path / "a.jsonl")) == ["one\u2028two\u0085three"]
+
+
+def test_documents_at_hand_are_read_as_they_are():
+    assert read_texts([DOCUMENTS[0], " \n", "", DOCUMENTS[1]]) == DOCUMENTS
+    assert read_texts(tuple(DOCUMENTS)) == DOCUMENTS
+
+
+def test_a_path_object_names_a_file(tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join(DOCUMENTS))
+    assert read_texts(tmp_path / "a.txt") == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("documents", "told"),
+    [([], "path=[]: holds no text"), ([" "], "path=[]: holds no text"), ([*DOCUMENTS, 3], "documents>: holds int")],
+)
+def test_documents_that_are_no_text_are_refused(documents, told):
+    with pytest.raises(InvalidArgument) as error:
+        read_texts(documents)
+    assert told in str(error.value)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from analogue.errors import AnalogueWarning
 from analogue.features import ActivationStore, FeatureActivations, StoredActivations, content_key
 
 
@@ -40,14 +41,14 @@ def test_empty_activations_can_be_stored(store):
 
 
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
-def test_a_damaged_entry_counts_as_missing_with_a_warning(store, tmp_path, caplog, position):
+def test_a_damaged_entry_counts_as_missing_with_a_warning(store, tmp_path, position):
     store.put("key", stored())
     path = tmp_path / "key.safetensors"
     content = bytearray(path.read_bytes())
     content[int(len(content) * position)] ^= 0xFF
     path.write_bytes(content)
-    assert store.get("key") is None
-    assert "damaged" in caplog.text
+    with pytest.warns(AnalogueWarning, match=r"key.safetensors are damaged .* computed again"):
+        assert store.get("key") is None
 
 
 @pytest.mark.parametrize("bit", [0x01, 0x04, 0x80])
@@ -197,7 +198,7 @@ def test_a_killed_process_leaves_no_lock_and_no_part_of_an_entry(store, tmp_path
     assert reserved.wait(timeout=20)
 
 
-def test_a_reader_never_meets_a_half_written_entry(store, tmp_path, caplog):
+def test_a_reader_never_meets_a_half_written_entry(store, tmp_path, recwarn):
     store.put("key", stored(0, 400))
     program = """
         end = time.monotonic() + 1.5
@@ -213,4 +214,4 @@ def test_a_reader_never_meets_a_half_written_entry(store, tmp_path, caplog):
     process.communicate()
     assert process.returncode == 0
     assert n_read > 10
-    assert not caplog.records
+    assert not recwarn

@@ -8,17 +8,14 @@ wrong.
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
-from analogue.comparison.run import compare
-from hydra import compose, initialize_config_dir
 
-from analogue.cli.run import quieten
+from analogue.cli.compare import run_comparison
+from analogue.cli.conf import COMPARE, TRAIN_SAE
+from analogue.quiet import quiet_libraries
 from analogue.saes import load
 from analogue.training.run import train_saes
-
-CONF = Path(__file__).parents[2] / "conf"
 
 
 def answer(request):
@@ -31,13 +28,11 @@ def answer(request):
 
 
 def run(overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compare(compose("compare", overrides=overrides))
+    return run_comparison(COMPARE.compose(*overrides))
 
 
 def train(overrides):
-    with initialize_config_dir(str(CONF / "training"), version_base="1.3"):
-        return {"saes": list(train_saes(compose("train_sae", overrides=overrides)).held_out)}
+    return {"saes": list(train_saes(TRAIN_SAE.compose(*overrides)).held_out)}
 
 
 def encode(path, resid):
@@ -47,8 +42,8 @@ def encode(path, resid):
 
 
 if __name__ == "__main__":
-    quieten()
     answers = sys.stdout
     sys.stdout = sys.stderr
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line)), default=str), file=answers, flush=True)
+    with quiet_libraries():
+        for line in sys.stdin:
+            print(json.dumps(answer(json.loads(line)), default=str), file=answers, flush=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from analogue.reporting.grids import layer_grids
-from analogue.reporting.jobs import Failure, read_jobs
-from analogue.reporting.record import write_result
 from analogue.reporting.report import save_report
-from tests.reporting.samples import TOKENS, sample_nulls, sample_pairs, sample_result
+from analogue.results.grids import layer_grids
+from analogue.results.jobs import Failure, read_jobs
+from analogue.results.record import write_result
+from tests.results.samples import TOKENS, sample_nulls, sample_pairs, sample_result
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 

@@ -3,19 +3,24 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import matplotlib.image
 import pyarrow.parquet as pq
 import pytest
 
-from analogue.reporting import read_results
+from analogue.cli.report import main
+from analogue.results import read_results
 
 
-def report(*arguments, cwd):
-    command = [sys.executable, "-m", "analogue.reporting", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def report(monkeypatch, capsys):
+    """Run `analogue report` in a folder; returns exit code, standard output and standard error."""
+
+    def run(*arguments, cwd):
+        monkeypatch.chdir(cwd)
+        return main([*map(str, arguments)]), *capsys.readouterr()
+
+    return run
 
 
 def test_a_sweep_with_failures_ends_with_code_1_and_says_what_failed(sweep):
@@ -84,26 +89,26 @@ def test_the_draws_of_each_null_lie_beside_the_record(sweep):
         assert (1 + (values >= entry["score"]).sum()) / 20 == pytest.approx(entry["p_value"])
 
 
-def test_the_report_of_several_sweeps_is_written_where_asked(sweep, tmp_path):
+def test_the_report_of_several_sweeps_is_written_where_asked(sweep, report, tmp_path):
     shutil.copytree(sweep.directory, tmp_path / "second" / "copy")
-    ended = report(sweep.directory, tmp_path / "second", "--output", "both", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert "4 comparisons, 8 failed" in ended.stdout
+    code, printed, errors = report(sweep.directory, tmp_path / "second", "--output", "both", cwd=tmp_path)
+    assert code == 0, errors
+    assert "4 comparisons, 8 failed" in printed
     assert (tmp_path / "both" / "report.html").stat().st_size < 10e6
     jobs = pq.read_table(tmp_path / "both" / "results.parquet")["job"].to_pylist()
     assert len(set(jobs)) == 2  # of two jobs that ask for the same, one counts
 
 
-def test_a_report_that_cannot_be_written_is_refused_in_one_sentence(sweep, tmp_path):
+def test_a_report_that_cannot_be_written_is_refused_in_one_sentence(sweep, report, tmp_path):
     (tmp_path / "file").touch()
-    ended = report(sweep.directory, "--output", "file/report", cwd=tmp_path)
-    assert ended.returncode == 1
-    assert ended.stderr == "error: --output=file/report: cannot be written (Not a directory); choose another folder\n"
+    code, _, errors = report(sweep.directory, "--output", "file/report", cwd=tmp_path)
+    assert code == 1
+    assert errors == "error: --output=file/report: cannot be written (Not a directory); choose another folder\n"
 
 
-def test_a_folder_without_records_is_refused_in_one_sentence(tmp_path):
+def test_a_folder_without_records_is_refused_in_one_sentence(report, tmp_path):
     for place, problem in ((".", "holds no readable result.json"), ("nowhere", "is not a folder")):
-        ended = report(place, cwd=tmp_path)
-        assert ended.returncode == 1
-        assert ended.stderr.startswith(f"error: directory={place}: {problem}")
+        code, _, errors = report(place, cwd=tmp_path)
+        assert code == 1
+        assert errors.startswith(f"error: directory={place}: {problem}")
         assert not list(tmp_path.iterdir())

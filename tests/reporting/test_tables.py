@@ -5,9 +5,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from analogue.reporting.concept_tables import concept_notes
-from analogue.reporting.tables import comparison_tables, sweep_table
-from tests.reporting.samples import sample_result
+from analogue.reporting.tables import comparison_tables, concept_notes, sweep_table
+from tests.results.samples import sample_result
 
 
 def text(renderable, width=100):

@@ -6,12 +6,22 @@ from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
+import wandb
 import yaml
-from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from analogue.reporting import read_results
+from analogue.cli.logger import configured_logger
 from analogue.reporting.tracking import log_comparison, log_or_warn, wandb_logger
+from analogue.results import read_results
 from tests.reporting.wandb_runs import read_runs
+
+
+@pytest.fixture(autouse=True)
+def fresh_wandb():
+    """W&B reads its environment once per process."""
+    wandb.teardown()
+    yield
+    wandb.teardown()
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +75,8 @@ def test_the_sweeps_own_run_holds_results_figures_and_page(runs, sweep):
     ("environment", "netrc", "offline"),
     [
         ({}, "", True),
-        ({}, "machine elsewhere login user password secret\n", True),
-        ({}, "machine api.wandb.ai login user password secret\n", False),
+        ({}, f"machine elsewhere login user password {'0' * 40}\n", True),
+        ({}, f"machine api.wandb.ai login user password {'0' * 40}\n", False),
         ({"WANDB_API_KEY": "0" * 40}, "", False),
         ({"WANDB_MODE": "online"}, "", False),
     ],
@@ -78,15 +88,15 @@ def test_offline_unless_logged_in_or_told(monkeypatch, tmp_path, environment, ne
         monkeypatch.setenv(name, value)
     (tmp_path / ".netrc").write_text(netrc)
     (tmp_path / ".netrc").chmod(0o600)
-    logger = wandb_logger("analogue", str(tmp_path), None, "", init_timeout=1)
+    logger = wandb_logger("analogue", str(tmp_path), init_timeout=1)
     assert logger._offline is offline
 
 
 def test_a_mode_that_w_and_b_does_not_know_is_named(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("WANDB_MODE", "bogus")
     settings = {"project": "analogue", "save_dir": str(tmp_path), "mode": None, "sweep_dir": "", "init_timeout": 1}
-    target = {"_target_": "analogue.reporting.tracking.wandb_logger"}
-    log_or_warn(partial(instantiate, target | settings), lambda logger: None)
+    target = {"_target_": "analogue.cli.logger.wandb_logger"}
+    log_or_warn(partial(configured_logger, OmegaConf.create(target | settings)), lambda logger: None)
     assert capfd.readouterr().err == (
         "warning: not logged (WANDB_MODE=bogus: is no mode of W&B; choose online, offline or disabled, or unset it); "
         "the result files are complete\n"
@@ -107,12 +117,10 @@ def test_a_server_that_is_gone_costs_one_line(monkeypatch, tmp_path, capfd, comp
 
 
 def test_a_logger_that_fails_half_way_leaves_no_run_open(monkeypatch, tmp_path, capfd, sweep):
-    import wandb
-
     monkeypatch.setenv("WANDB_MODE", "offline")
     result, table = read_results(sweep.directory)[0], pq.read_table(sweep.directory / "0" / "pairs.parquet")
     log = partial(log_comparison, result=result, pairs=table, directory=tmp_path / "gone")
-    log_or_warn(partial(wandb_logger, "analogue", str(tmp_path), None, "", init_timeout=5), log)
+    log_or_warn(partial(wandb_logger, "analogue", str(tmp_path), init_timeout=5), log)
     assert "warning: not logged" in capfd.readouterr().err
     assert wandb.run is None
 

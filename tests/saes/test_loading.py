@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from analogue.errors import InvalidArgument, NotFound, Unavailable
-from analogue.saes import load
+from analogue.saes import load, sae_fingerprint
 
 D_IN, D_SAE, K = 6, 20, 4
 
@@ -160,3 +160,52 @@ def test_the_top_k_can_be_left_out_as_the_published_code_does(tmp_path, resid):
 def test_weights_have_the_precision_asked_for(tmp_path, dtype):
     write_sparsify(tmp_path, weights())
     assert load(path=str(tmp_path), dtype=dtype).W_dec.dtype == getattr(torch, dtype)
+
+
+def sae_at_hand(**settings):
+    from sae_lens import TopKSAE, TopKSAEConfig
+
+    torch.manual_seed(0)
+    sae = TopKSAE(TopKSAEConfig(d_in=D_IN, d_sae=D_SAE, k=K, **settings))
+    for parameter in sae.parameters():
+        parameter.data = torch.randn_like(parameter)
+    return sae.train()
+
+
+@pytest.mark.parametrize("before_topk", [False, True])
+def test_an_sae_at_hand_is_copied_and_computes_what_its_saved_files_do(tmp_path, resid, before_topk):
+    sae = sae_at_hand()
+    sae.save_model(tmp_path)
+    kept = {name: each.clone() for name, each in sae.state_dict().items()}
+    activation = sae.activation_fn
+    loaded = load(sae, before_topk=before_topk)
+    torch.testing.assert_close(loaded.encode(resid), load(tmp_path, before_topk=before_topk).encode(resid))
+    assert sae_fingerprint(loaded) == sae_fingerprint(load(tmp_path, before_topk=before_topk))
+    loaded.double()
+    loaded.W_dec.zero_()
+    assert sae.training
+    assert sae.activation_fn is activation
+    assert all(each.requires_grad for each in sae.parameters())
+    for name, each in sae.state_dict().items():
+        torch.testing.assert_close(each, kept[name], rtol=0, atol=0)
+
+
+def test_the_copy_has_the_precision_asked_for(resid):
+    sae = sae_at_hand(dtype="bfloat16")
+    loaded = load(sae)
+    assert (loaded.W_dec.dtype, loaded.encode(resid).dtype, sae.W_dec.dtype) == (*[torch.float32] * 2, torch.bfloat16)
+    assert sae.cfg.dtype == "bfloat16"
+
+
+def test_an_object_that_is_no_sae_for_inference_is_refused():
+    from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+
+    with pytest.raises(InvalidArgument, match=r"^path=Linear: is not an SAE of SAELens"):
+        load(torch.nn.Linear(3, 3))
+    training = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, k=K))
+    with pytest.raises(InvalidArgument, match=r"^path=BatchTopKTrainingSAE: is an SAE in training"):
+        load(training)
+    broken = sae_at_hand()
+    broken.W_dec.data[3, 2] = float("nan")
+    with pytest.raises(InvalidArgument, match=r"^path=TopKSAE: has weights that are not finite"):
+        load(broken)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analogue.significance import p_value, p_value_published
+from analogue.significance import benjamini_hochberg, p_value, p_value_published
 
 
 def test_both_p_values():
@@ -34,3 +34,26 @@ def test_no_score_has_no_p_value():
 def test_no_draws():
     assert p_value(0.5, np.empty(0)) == 1.0
     assert np.isnan(p_value_published(0.5, np.empty(0)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_correction_equals_the_step_up_procedure_written_out(seed):
+    p = np.round(np.random.default_rng(seed).random(30) ** 2, 2)
+    steps = [[each * len(p) / (p <= each).sum() for each in p if each >= own] for own in p]
+    np.testing.assert_allclose(benjamini_hochberg(p), [min(*larger, 1.0) for larger in steps], rtol=1e-12)
+
+
+def test_nan_stays_and_is_not_counted():
+    adjusted = benjamini_hochberg([0.01, np.nan, 0.04, np.nan])
+    np.testing.assert_allclose(adjusted, [0.02, np.nan, 0.04, np.nan])
+
+
+def test_nothing_to_correct():
+    assert benjamini_hochberg([]).shape == (0,)
+    assert np.isnan(benjamini_hochberg([np.nan])).all()
+
+
+@pytest.mark.parametrize("bad", [[0.1, 1.2], [-0.1], [[0.1], [0.2]]])
+def test_bad_p_values(bad):
+    with pytest.raises(ValueError, match=r"expected a sequence of p-values in \[0, 1\], got"):
+        benjamini_hochberg(bad)

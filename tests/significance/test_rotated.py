@@ -4,7 +4,11 @@ import pytest
 from analogue.features import FeatureActivations
 from analogue.matching import Standardised, max_correlation
 from analogue.significance import correlations_against_rotations
-from analogue.significance.rotated import _from_moments, _from_projections, random_directions
+from analogue.significance.rotated import (
+    correlations_from_moments,
+    correlations_from_projections,
+    random_directions,
+)
 
 
 def sparse(seed: int, n: int = 300, d: int = 12) -> np.ndarray:
@@ -80,6 +84,5 @@ def test_covariances_and_projected_tokens_give_the_same_correlations() -> None:
     a, b = (FeatureActivations.from_dense(side) for side in dense)
     directions = next(random_directions(11, 11, 2))
     of_a, of_b = Standardised.of(a), b.to_scipy().astype(np.float64)
-    np.testing.assert_allclose(
-        _from_moments(of_a, of_b)(directions), _from_projections(of_a, of_b)(directions), atol=1e-12
-    )
+    routes = (correlations_from_moments, correlations_from_projections)
+    np.testing.assert_allclose(*(route(of_a, of_b)(directions) for route in routes), atol=1e-12)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from analogue.similarity import METRICS, cka_rbf, metric, mutual_knn, pwcca, rsa, svcca, svcca_cross_validated
-from analogue.similarity.components import n_principal_components, principal_components
+from analogue.similarity.backend import centred_ranks
+from analogue.similarity.cca import n_principal_components, principal_components
 from analogue.similarity.neighbours import neighbour_shares
-from analogue.similarity.on_cpu import centred_ranks
 from tests.similarity.planted import awkward_pair, planted_pair, random_pair
 
 X, Y = random_pair(1)

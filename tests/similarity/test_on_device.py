@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist, squareform
 
-from analogue.similarity import METRICS, Metric, cka_rbf, inputs, mutual_knn, on_cpu, on_device, svcca
-from analogue.similarity.dissimilarity import INNER
-from analogue.similarity.rsa import OUTER, prepare_rsa
+from analogue.similarity import METRICS, Metric, backend, cka_rbf, inputs, mutual_knn, svcca
+from analogue.similarity.rsa import INNER, OUTER, prepare_rsa
 from tests.devices import DEVICES
 from tests.similarity.on_device import keep_in_place, placed
 from tests.similarity.planted import awkward_pair, planted_pair, random_pair
@@ -169,11 +168,11 @@ def test_nuclear_norm_is_the_sum_of_singular_values(device, shape):
     u, v = (np.linalg.qr(r.standard_normal((side, min(shape))))[0] for side in shape)
     for values in (np.ones(min(shape)), np.linspace(0, 1, min(shape)), 10.0 ** -np.linspace(0, 20, min(shape))):
         matrix = torch.tensor(u * values @ v.T, device=device)
-        assert on_device.nuclear_norm(matrix) == pytest.approx(values.sum(), abs=2e-12 * min(shape))
+        assert backend.nuclear_norm(matrix) == pytest.approx(values.sum(), abs=2e-12 * min(shape))
 
 
 @pytest.mark.parametrize("n", [3, 4, 31])
-def test_twins_agree(device, n):
+def test_steps_agree_with_those_on_arrays(device, n):
     r = np.random.default_rng(n)
     matrix = np.round(r.standard_normal((n, 3)) * 4)
     distances = pdist(matrix)
@@ -189,8 +188,8 @@ def test_twins_agree(device, n):
     ]
     for name, *arguments in calls:
         tensors = [torch.tensor(each, device=device) if isinstance(each, np.ndarray) else each for each in arguments]
-        expected, found = getattr(on_cpu, name)(*arguments), getattr(on_device, name)(*tensors)
+        expected, found = getattr(backend, name)(*arguments), getattr(backend, name)(*tensors)
         np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=0, atol=1e-14, err_msg=name)
     tensors = (torch.tensor(each, device=device) for each in (distances, squareform(distances)))
-    expected = on_cpu.PermutedDot(distances, squareform(distances))(permutation)
-    assert on_device.PermutedDot(*tensors)(permutation) == pytest.approx(expected, rel=1e-14)
+    expected = backend.permuted_dot(distances, squareform(distances))(permutation)
+    assert backend.permuted_dot(*tensors)(permutation) == pytest.approx(expected, rel=1e-14)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import squareform
 
 from analogue.similarity import METRICS, Metric, rsa
-from analogue.similarity.permuted_dot import PermutedDot
+from analogue.similarity.backend import permuted_dot
 from analogue.similarity.rsa import prepare_rsa
 from tests.similarity.oracles import ORACLES
 from tests.similarity.planted import awkward_pair, random_pair
@@ -83,6 +83,6 @@ def test_the_number_of_threads_does_not_change_a_bit(dtype):
     permutation = r.permutation(n)
     square = squareform(b)
     expected = a.astype(float) @ squareform(square[np.ix_(permutation, permutation)]).astype(float)
-    sums = {PermutedDot(a, square, n_threads)(permutation) for n_threads in (1, 2, 3, 7) for _ in range(3)}
+    sums = {permuted_dot(a, square, n_threads)(permutation) for n_threads in (1, 2, 3, 7) for _ in range(3)}
     assert len(sums) == 1
     assert sums.pop() == pytest.approx(expected, rel=1e-12)

@@ -68,22 +68,22 @@ def test_range(name, seed):
         assert (-1.0 if name in SIGNED else 0.0) <= METRICS[name](x, y) <= 1.0
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", sorted(METRICS.keys() - {"svcca_cross_validated"}))  # its split goes by position
 def test_row_order_does_not_matter(name):
     x, y = (side[:, :5] for side in awkward_pair(4))
     order = np.random.default_rng(0).permutation(len(x))
-    if name != "svcca_cross_validated":  # its split goes by position
-        assert METRICS[name](x[order], y[order]) == pytest.approx(METRICS[name](x, y), abs=1e-9)
+    assert METRICS[name](x[order], y[order]) == pytest.approx(METRICS[name](x, y), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", sorted(METRICS.keys() - {"rsa_cosine"}))
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
 def test_a_side_that_does_not_vary_has_no_score(name, constant):
+    """Equal rows; of the metrics that use angles, see below."""
     x, _ = random_pair(1)
-    for flat in (np.full((len(x), 5), constant), np.full((len(x), 5), constant) + np.arange(5) / 3):
-        if not (name == "rsa_cosine" or (name == "rsa_correlation" and np.ptp(flat) > 0)):
-            assert np.isnan(METRICS[name](x, flat)), name
-            assert np.isnan(METRICS[name](flat, x)), name
+    for slope in (0.0,) if name == "rsa_correlation" else (0.0, 1 / 3):
+        flat = np.full((len(x), 5), constant) + slope * np.arange(5)
+        assert np.isnan(METRICS[name](x, flat)), name
+        assert np.isnan(METRICS[name](flat, x)), name
 
 
 @pytest.mark.parametrize("name", ["rsa_correlation", "rsa_cosine"])
@@ -93,11 +93,10 @@ def test_angles_of_equal_rows_have_no_score(name):
     assert np.isnan(METRICS[name](x, np.zeros((len(x), 3))))
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", sorted(METRICS.keys() - PWCCA - {"rsa_correlation", "rsa_cosine"}))
 def test_a_numerically_low_rank_is_a_low_rank(name):
+    """For metrics that do not depend on the basis of the columns."""
     x, y = (side[:, :5] for side in random_pair(2, minimum=40))
-    if name in PWCCA | {"rsa_correlation", "rsa_cosine"}:  # they see the basis
-        pytest.skip("depends on the basis of the columns")
     wide = x @ rotation(12)[:5] + 2.0
     assert METRICS[name](wide, y) == pytest.approx(METRICS[name](x, y), abs=1e-8)
 

@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 
-from analogue.reporting.progress import count_jobs
+from analogue.cli.sweep import count_jobs
 from tests.sweeps.commands import REPOSITORY
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from filelock import FileLock
 
-from analogue.reporting import read_results
+from analogue.results import read_results
 from tests.sweeps.commands import GRID, run, start
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
 
-from analogue.reporting import read_results
+from analogue.results import read_results
 from tests.sweeps.commands import QUIET, REPOSITORY, SMALL
 
 DEFINITIONS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))

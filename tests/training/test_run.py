@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from analogue.training.run import open_language_model
+from analogue.training.stopping import SIGNALS
+from analogue.training.streams import open_streams
 from omegaconf import OmegaConf
 from sae_lens import SAE
 from safetensors.torch import load_file
 
+from analogue.cli.errors import UserError
 from analogue.cli.train_sae import open_language_model, plan_of, texts_of
-from analogue.errors import InvalidArgument, UserError
+from analogue.errors import InvalidArgument
 from analogue.saes import load, sae_fingerprint
 from analogue.training.checkpoints import SIGNALS, newest_checkpoint
 from analogue.training.module import SAETraining

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analogue.reporting import read_results
+from analogue.results import read_results
 
 REPOSITORY = Path(__file__).parents[2]
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=none")

@@ -10,27 +10,30 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE
+from analogue.cli.errors import UserError
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
-from analogue.cli.run import finished_before, run
+from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
-from analogue.comparison.settings import Cache, Concepts, Corpus, Filters, Null, Side
-from analogue.errors import UserError, first_line
+from analogue.errors import first_line
 from analogue.options import MetricName
+from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
 
 if TYPE_CHECKING:
     from analogue.comparison.result import Comparison
-    from analogue.reporting import ComparisonResult
+    from analogue.results import ComparisonResult
 
 ALL = "all"
 
 
 def main(*subcommand: str) -> NoReturn:
     """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
-    run(compare_job, COMPARE, "compare", CompareConfig, subcommand)
+    run(compare_job, COMPARE, subcommand)
 
 
 def compare_job(cfg: DictConfig) -> None:
     """One job, unless a sweep that is resumed has finished it."""
+    from analogue.cli.resume import finished_before
+
     if not finished_before(cfg):
         run_comparison(cfg)
 
@@ -156,7 +159,7 @@ def _own_metric(entry: Any) -> Any:
 def _matching(cfg: DictConfig, config: CompareConfig) -> Any:
     from hydra.utils import instantiate
 
-    from analogue.comparison.settings import Matching
+    from analogue.settings import Matching
 
     try:
         rule = instantiate(cfg.matching.function)
@@ -190,9 +193,9 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
 
 def _show(cfg: DictConfig, comparison: "Comparison") -> None:
     """Print the tables, and send the result to the configured logger."""
-    from hydra.utils import instantiate
     from rich.console import Console
 
+    from analogue.cli.logger import configured_logger
     from analogue.reporting.tables import comparison_tables
     from analogue.reporting.tracking import log_comparison, log_or_warn
 
@@ -206,4 +209,4 @@ def _show(cfg: DictConfig, comparison: "Comparison") -> None:
             pairs=comparison.pairs_table,
             directory=Path(cfg.output_dir),
         )
-        log_or_warn(partial(instantiate, cfg.logger), log)
+        log_or_warn(partial(configured_logger, cfg.logger), log)

@@ -6,14 +6,14 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_origin
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from analogue.errors import UserError, first_line
+from analogue.cli.conf import Program
+from analogue.cli.errors import UserError
+from analogue.errors import first_line
 
 T = TypeVar("T")
 
@@ -53,9 +53,7 @@ def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     return [_listed_value(argument) if argument.partition("=")[0] in lists else argument for argument in arguments]
 
 
-def composition_error(
-    error: Exception, schema: type, config_dir: str, config_name: str, overrides: Sequence[str]
-) -> str | None:
+def composition_error(error: Exception, program: Program, overrides: Sequence[str]) -> str | None:
     """What a user can change about a command line that Hydra refuses; None for an error of another kind."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename!s} cannot be made ({error.strerror}); choose another hydra.run.dir or sweep.dir"
@@ -70,7 +68,7 @@ def composition_error(
     lines = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
     no_such_key = _NO_SUCH_KEY.match(lines[0])
     if no_such_key:
-        known = {*keys_of(schema), *_composed_keys(config_dir, config_name)}
+        known = {*keys_of(program.schema), *_all_keys(program.compose())}
         return f"{no_such_key['key']} is not a key{_did_you_mean(no_such_key['key'], known)}"
     lines = [line.strip() for line in "\n".join(lines).splitlines()]
     lines = [line for line in lines if line and not _NOT_FOR_USERS.match(line)]
@@ -109,14 +107,8 @@ def _keys_in(cfg: DictConfig, known: set[str], prefix: str = "") -> Iterator[str
             yield from _keys_in(cfg[name], known, f"{key}.")
 
 
-def _composed_keys(config_dir: str, config_name: str) -> Iterator[str]:
-    """The keys of the default configuration, with those that the schema leaves open: `sae.settings.k`."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir, version_base="1.3"):
-        yield from _all_keys(compose(config_name))
-
-
 def _all_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a configuration, with those that its schema leaves open: `sae.settings.k`."""
     for name in cfg:
         yield f"{prefix}{name!s}"
         if not OmegaConf.is_interpolation(cfg, str(name)) and OmegaConf.is_dict(cfg._get_node(name)):

@@ -1,49 +1,76 @@
-"""Where the configuration lies, and the folders of options that several groups share."""
+"""The two programs that Hydra runs: where their configuration lies, and which folders of options they share."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+from analogue.cli.schema import CompareConfig, TrainSAEConfig
 
 PACKAGED = Path(__file__).parents[1] / "conf"  # in an installed package
 CHECKOUT = Path(__file__).parents[3] / "conf"
-COMPARE, TRAINING = "", "training"  # folders of the two entry points
-SHARED = {  # group: the folder whose files are its options, too
-    COMPARE: {"model_b": "model_a", "sae_b": "sae_a"},
-    TRAINING: {
-        "model": "model_a",
-        "logger": "logger",
-        "hydra/help": "hydra/help",
-        "hydra/launcher": "hydra/launcher",
-    },
-}
+ROOT = PACKAGED if PACKAGED.is_dir() else CHECKOUT
 
 
-def conf_directory() -> Path:
-    """The folder of `compare.yaml`; that of `train_sae.yaml` is its subfolder `training`."""
-    return PACKAGED if PACKAGED.is_dir() else CHECKOUT
+@dataclass(frozen=True)
+class Program:
+    """A program that Hydra runs.
 
-
-@contextmanager
-def shared_groups(folder: str) -> Iterator[None]:
-    """Let one folder of options serve several groups of an entry point: model_b has the options of model_a.
-
-    A user's own options of a group, in a folder given by `--config-dir`, stand beside them.
+    Attributes:
+        config_name: of its configuration.
+        schema: its typed shape.
+        directory: where it lies.
+        shared: by the name of a group, the folder below `conf/` whose files are its options, too.
+        hidden: folders beside its groups that are none of its own, or that only other options choose from.
     """
-    options = [
-        (group, file)
-        for group, shared in SHARED[folder].items()
-        for file in sorted((conf_directory() / shared).glob("*.yaml"))
-    ]
-    for group, file in options:
-        ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
-    try:
-        yield
-    finally:
-        for group, file in options:
-            stored = ConfigStore.instance().repo
-            for part in group.split("/"):
-                stored = stored[part]
-            del stored[file.name]
+
+    config_name: str
+    schema: type
+    directory: Path
+    shared: Mapping[str, str]
+    hidden: tuple[str, ...] = ()
+
+    @contextmanager
+    def shared_groups(self) -> Iterator[None]:
+        """Let one folder of options serve several groups: model_b has the options of model_a.
+
+        A user's own options of a group, in a folder given by `--config-dir`, stand beside them.
+        """
+        files = [(group, file) for group, folder in self.shared.items() for file in sorted((ROOT / folder).glob("*"))]
+        for group, file in files:
+            ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
+        try:
+            yield
+        finally:
+            for group, file in files:
+                options = ConfigStore.instance().repo
+                for part in group.split("/"):
+                    options = options[part]
+                del options[file.name]
+
+    def of_its_own(self, text: str) -> str:
+        """What Hydra says of groups, in --help and to shell completion, without those that are hidden."""
+        hidden = "|".join(map(re.escape, self.hidden))
+        return re.sub(rf"^(?:{hidden})[:/].*\n|(?<!\S)(?:{hidden})(?:[=/]\S*|(?=\s)) ?", "", text, flags=re.MULTILINE)
+
+    def compose(self, *overrides: str) -> DictConfig:
+        """The configuration of a command line, without running it."""
+        from hydra import compose, initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        with self.shared_groups(), initialize_config_dir(str(self.directory), version_base="1.3"):
+            return compose(self.config_name, overrides=list(overrides))
+
+
+COMPARE = Program("compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "layer_grid"))
+TRAIN_SAE = Program(
+    "train_sae",
+    TrainSAEConfig,
+    ROOT / "training",
+    {"model": "model_a", "logger": "logger", "hydra/help": "hydra/help", "hydra/launcher": "hydra/launcher"},
+)

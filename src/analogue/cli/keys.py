@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from analogue.errors import AnalogueWarning, ArgumentError, UserError
+from analogue.cli.errors import UserError
+from analogue.errors import AnalogueWarning, ArgumentError
 
 _MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
 _DATA = ("subset", "split", "column", "shuffle_seed", "n_sequences", "seq_len", "batch_size", "packing")

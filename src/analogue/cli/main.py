@@ -44,7 +44,6 @@ def main() -> NoReturn:
         from analogue.cli.compare import main as compare
 
         compare(command)
-    else:
-        from analogue.cli.train_sae import main as train_sae
+    from analogue.cli.train_sae import main as train_sae
 
-        train_sae(command)
+    train_sae(command)

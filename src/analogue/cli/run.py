@@ -1,6 +1,7 @@
 """How an entry point runs and ends: errors as one sentence, exit code 1, and the rest of a multirun still runs."""
 
 import functools
+import io
 import logging
 import os
 import re
@@ -8,7 +9,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +19,8 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import composition_error, listed_values
-from analogue.cli.conf import conf_directory, shared_groups
-from analogue.errors import UserError
+from analogue.cli.conf import Program
+from analogue.cli.errors import UserError
 from analogue.quiet import quiet_libraries
 
 # Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this
@@ -30,29 +31,25 @@ RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTE
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C has ended
 
 
-def run(
-    task: Callable[[DictConfig], Any], folder: str, config_name: str, schema: type, subcommand: Sequence[str] = ()
-) -> NoReturn:
-    """Run `task` with the configuration of `schema` that the command line composes, and end the process.
+def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequence[str] = ()) -> NoReturn:
+    """Run `task` with the configuration that the command line composes, and end the process.
 
     Exit codes: 0, 1 if a job failed or the configuration cannot be composed, 130 after Ctrl-C.
 
     Args:
         task: one job.
-        folder: of the configuration, see `analogue.cli.conf`.
-        config_name: the file there.
-        schema: its typed shape.
+        program: whose configuration it is.
         subcommand: what stood between the program and the arguments: `compare`.
     """
     command = sys.argv
-    sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), schema)]
+    sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), program.schema)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
     job = outcome.reported(task, subcommand)
-    config_path = str(conf_directory() / folder)
+    composed = hydra.main(config_path=str(program.directory), config_name=program.config_name, version_base="1.3")
     try:
-        with shared_groups(folder):
-            hydra.main(config_path=config_path, config_name=config_name, version_base="1.3")(job)()
+        with program.shared_groups(), _only_own_groups(program):
+            composed(job)()
     except (KeyboardInterrupt, SystemExit) as error:
         if not _by_ctrl_c(error):
             raise
@@ -61,8 +58,7 @@ def run(
     except Exception as error:
         if outcome.n_started:
             raise
-        with shared_groups(folder):
-            message = composition_error(error, schema, config_path, config_name, sys.argv[1:])
+        message = composition_error(error, program, sys.argv[1:])
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)
@@ -104,16 +100,23 @@ class Outcome:
         return run
 
 
+@contextmanager
+def _only_own_groups(program: Program) -> Iterator[None]:
+    """Leave out of --help and shell completion what is no group of this program."""
+    if not program.hidden or not {"--help", "-h", "-sc", "--shell-completion"} & {*sys.argv}:
+        yield
+        return
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        print(program.of_its_own(said.getvalue()), end="")
+
+
 def in_multirun() -> bool:
     """Whether the job that runs now is one of several."""
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-
-
-def finished_before(cfg: DictConfig) -> bool:
-    """Whether a multirun's job needs no work: an earlier multirun that is resumed has finished it."""
-    from analogue.reporting.resume import take_over
-
-    return in_multirun() and take_over(_plain(cfg), Path(cfg.output_dir), cfg.sweep.resume)
 
 
 def quoted_placeholders(arguments: list[str]) -> list[str]:
@@ -175,7 +178,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _record(error: Exception, cfg: DictConfig) -> None:
-    from analogue.reporting.jobs import Failure, write_failure
+    from analogue.results.jobs import Failure, write_failure
 
     write_failure(Failure(_sentence(error), _plain(cfg)), traceback.format_exc(), cfg.output_dir)
 

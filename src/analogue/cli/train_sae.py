@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
-from analogue.cli.conf import TRAINING
+from analogue.cli.conf import TRAIN_SAE
+from analogue.cli.errors import UserError
 from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import UserError, first_line
+from analogue.errors import first_line
 from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, Text, TrainingPlan
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ FREE = (
 
 def main(*subcommand: str) -> NoReturn:
     """Run the jobs of the command line, and end the process; see `analogue.cli.run.run`."""
-    run(training_job, TRAINING, "train_sae", TrainSAEConfig, subcommand)
+    run(training_job, TRAIN_SAE, subcommand)
 
 
 def training_job(cfg: DictConfig) -> None:
@@ -183,10 +184,10 @@ def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None
 
 def settings_of_weights(config: TrainSAEConfig) -> dict[str, Any]:
     """The settings that trained weights depend on, by their dotted keys."""
-    from analogue.reporting.grids import flat
+    from analogue.results import flatten
 
     container: Any = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
-    return {key: value for key, value in flat(container).items() if not key.startswith(FREE)}
+    return {key: value for key, value in flatten(container).items() if not key.startswith(FREE)}
 
 
 def _trained(
@@ -319,10 +320,9 @@ def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
 
 def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
     """The configured logger, writing beside the SAEs; None for none, or if it cannot be opened."""
-    from hydra.utils import instantiate
-
-    from analogue.reporting.grids import flat
-    from analogue.reporting.tracking import abandon_run, told
+    from analogue.cli.logger import configured_logger
+    from analogue.reporting.tracking import abandon_run, error_message
+    from analogue.results import flatten
 
     if not cfg.logger:
         return None
@@ -332,10 +332,10 @@ def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
     # Lightning's CSV logger deletes the rows that it finds: a run that goes on has a folder of its own.
     place = {"version": f"from_{ckpt_path.stem}"} if ckpt_path and "version" in cfg.logger else {}
     try:
-        logger = instantiate(cfg.logger, save_dir=str(output), **place)
-        logger.log_hyperparams(flat(settings))  # W&B reaches for its server here
+        logger = configured_logger(cfg.logger, save_dir=str(output), **place)
+        logger.log_hyperparams(flatten(settings))  # W&B reaches for its server here
     except Exception as error:  # whatever a server or an account comes up with: training does not need it
-        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({told(error)})", file=sys.stderr)
+        print(f"warning: nothing is logged: {cfg.logger._target_} failed ({error_message(error)})", file=sys.stderr)
         return None
     return logger
 
@@ -344,7 +344,7 @@ def _log_saes(logger: Any, folders: list[Path]) -> None:
     """SAEs as W&B artifacts; other loggers have no place for them."""
     from lightning.pytorch.loggers import WandbLogger
 
-    from analogue.reporting.artifacts import log_sae
+    from analogue.reporting.tracking import log_sae
     from analogue.saes import load, sae_fingerprint
 
     if not isinstance(logger, WandbLogger):

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from analogue.comparison.cache import ActivationCache
 from analogue.comparison.corpus import TokenisedCorpus
-from analogue.comparison.settings import Cache
 from analogue.comparison.sides import OpenSide
 from analogue.corpus import TokenBatch, TokenDataModule
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
@@ -20,6 +19,7 @@ from analogue.features import ActivationCollector, StoredActivations
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings
+from analogue.settings import Cache
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
@@ -66,9 +66,8 @@ def collect_activations(
     try:
         with quiet_libraries():
             trainer.test(module, TokenDataModule(corpus.streams(), batch_size), verbose=False)
-        return Collected(
-            activations.found, activations.keys, set(activations.keys) - module.computed, len(module.passes)
-        )
+        from_cache = set(activations.keys) - module.computed
+        return Collected(activations.found, activations.keys, from_cache, len(module.passes))
     finally:
         activations.release()
         module.release()
@@ -129,6 +128,7 @@ class ActivationPass(L.LightningModule):
         """
         self._modules.clear()
         self.passes = []
+        del self.cache
         torch.cuda.empty_cache()  # pairing and nulls ask how much memory is free
 
     def _pass_of(self, side: OpenSide) -> tuple[str, str]:
@@ -148,7 +148,7 @@ class ActivationPass(L.LightningModule):
         explained = self.quality[self.cache.key_of(side)].so_far().explained_variance
         of_what = f"layer {side.layer} of {side.model.name}"
         for warning in misfit_warnings(explained, of_what, first_tokens_count):
-            warnings.warn(f"on the first batch, `{side.label}.sae` {warning}", AnalogueWarning, stacklevel=2)
+            warnings.warn(f"on the first batch, SAE {side.label} {warning}", AnalogueWarning, stacklevel=2)
 
 
 def _load(sides: Sequence[OpenSide]) -> ResidualStream:

@@ -10,10 +10,10 @@ import lightning as L
 from platformdirs import user_cache_path
 
 from analogue.comparison.ranks import activations_of_rank_0
-from analogue.comparison.settings import Cache
 from analogue.comparison.sides import OpenSide, open_companion_layers
 from analogue.errors import AnalogueWarning, Unavailable
 from analogue.features import ActivationStore, StoredActivations
+from analogue.settings import Cache
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from analogue.comparison.settings import Corpus
 from analogue.comparison.sides import OpenSide, same_tokenizer
 from analogue.corpus import (
     AlignedSequences,
@@ -19,6 +18,7 @@ from analogue.corpus import (
 from analogue.errors import InvalidArgument, renamed_arguments
 from analogue.features import FeatureActivations, aggregate_spans
 from analogue.options import Aggregation, Alignment
+from analogue.settings import Corpus
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from inspect import signature
 import torch
 
 from analogue.comparison.ranks import best_partners_on_ranks
-from analogue.comparison.settings import Filters, Matching
 from analogue.comparison.sides import OpenSide
 from analogue.concepts import FeatureSpace
 from analogue.corpus import TextUnits
@@ -25,6 +24,7 @@ from analogue.matching import (
     pairing_rule,
     require_shared_token,
 )
+from analogue.settings import Filters, Matching
 
 CPU = torch.device("cpu")
 

@@ -15,11 +15,11 @@ from analogue.comparison.corpus import tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import chosen_metrics, score_pairs, score_subspaces
-from analogue.comparison.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.comparison.sides import open_side
 from analogue.concepts import TokenText
 from analogue.errors import check_minima, check_option
 from analogue.options import Aggregation, Alignment, Keep
+from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
 

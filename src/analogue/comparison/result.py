@@ -16,15 +16,15 @@ from analogue.comparison.activations import Collected
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.scoring import Scores
-from analogue.comparison.settings import Corpus, Matching
 from analogue.comparison.sides import OpenSide
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import Unavailable
 from analogue.matching import paired_cosines
-from analogue.reporting import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
-from analogue.reporting.published import published_for
+from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
+from analogue.results.published import published_for
 from analogue.saes import misfit_warnings
+from analogue.settings import Corpus, Matching
 from analogue.significance import SimilarityResult
 
 if TYPE_CHECKING:
@@ -99,15 +99,22 @@ class Comparison:
         return capture.get()
 
     def __repr__(self) -> str:
+        scored = (entry for entry in self.record.similarity if entry["score"] is not None)
+        scores = ", ".join(f"{label(entry)} {entry['score']:.3f}" for entry in scored)
+        return f"<Comparison of {self._title}: {self.record.n_kept} pairs, {scores}>"
+
+    @property
+    def _title(self) -> str:
         a, b = self.record.side_a, self.record.side_b
-        scores = ", ".join(f"{label(entry)} {entry['score']:.3f}" for entry in self.record.similarity if entry["score"])
-        return f"<Comparison {a.model} {a.layer} vs {b.model} {b.layer}: {self.record.n_kept} pairs, {scores}>"
+        return f"{a.model}, layer {a.layer}, and {b.model}, layer {b.layer}"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the funnel and the scores."""
-        from analogue.reporting.notebook import comparison_html
+        from html import escape
 
-        return comparison_html(self.record)
+        shown = ["metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs"]
+        scores = self.scores[shown].to_html(index=False, float_format="{:.4f}".format, na_rep="-")
+        return f"<p>{escape(self._title)}</p>{self.funnel.to_html(index=False)}{scores}"
 
 
 def assemble(
@@ -249,14 +256,14 @@ def _warnings(
     for side, record in zip(sides, records, strict=True):
         of_what = f"layer {side.layer} of {side.model.name}"
         misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
-        warnings += [f"`{side.label}.sae` {warning}" for warning in misfits]
+        warnings += [f"SAE {side.label} {warning}" for warning in misfits]
     return warnings
 
 
 def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
     fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
     trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
-    return [] if corpus.exclude_bos else [f"`{label}.sae` {fix}" for label in trained_without]
+    return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

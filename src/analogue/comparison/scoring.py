@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float64
 from rich.progress import Progress
 
-from analogue.comparison.settings import Concepts, Null
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
 from analogue.errors import InvalidArgument
 from analogue.matching import FeaturePairs, Standardised
 from analogue.options import Direction, Keep, NullKind
+from analogue.settings import Concepts, Null
 from analogue.significance import (
     SimilarityResult,
     correlations_against_rotations,
@@ -53,7 +53,7 @@ def chosen_metrics(metrics: Sequence[str | Metric], seed: int) -> list[Metric]:
         InvalidArgument: there is none, one is unknown, or one is asked for twice.
     """
     if not metrics or isinstance(metrics, str):
-        raise InvalidArgument("metrics", metrics, f"must list metrics; choose from {', '.join(METRICS)}")
+        raise InvalidArgument("metrics", metrics, f"must be a list of metrics; choose from {', '.join(METRICS)}")
     chosen = [_metric(each, seed) for each in metrics]
     names = [each.name for each in chosen]
     if len(set(names)) < len(names):

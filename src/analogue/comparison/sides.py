@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from analogue.comparison.settings import Side
 from analogue.errors import ArgumentError, InvalidArgument, renamed_arguments
 from analogue.features import content_key
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
 from analogue.saes import load, sae_fingerprint, sae_warnings
+from analogue.settings import Side
 
 ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
 

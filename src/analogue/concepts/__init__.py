@@ -1,9 +1,7 @@
 """Semantic subspaces: the features of a concept, found by keywords, compared among themselves."""
 
-from analogue.concepts.keywords import keyword_counts, keyword_matches
-from analogue.concepts.result import ConceptResult
-from analogue.concepts.scoring import FeatureSpace, score_concepts
-from analogue.concepts.text import TokenText
+from analogue.concepts.scoring import ConceptResult, FeatureSpace, score_concepts
+from analogue.concepts.text import TokenText, keyword_counts, keyword_matches
 
 __all__ = [
     "ConceptResult",

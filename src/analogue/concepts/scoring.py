@@ -2,22 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from analogue.concepts.keywords import keyword_counts, keyword_matches
-from analogue.concepts.result import ConceptResult
-from analogue.concepts.text import TokenText
+from analogue.concepts.text import TokenText, keyword_counts, keyword_matches
 from analogue.features import FeatureActivations, TopTokens
 from analogue.matching import SubsetCorrelations, one_to_one
+from analogue.options import Direction, Keep
 from analogue.significance import SimilarityResult, random_subset, score_against_draws, score_against_null
 from analogue.similarity import Metric
 
 Features = Int64[np.ndarray, " n"]
-Direction = Literal["a_to_b", "b_to_a"]
-Keep = Literal["best", "first", "strict"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +24,7 @@ class FeatureSpace:
     Decoder rows may stay in the SAE's own precision, and be a tensor on a device: metrics compute there, in float64.
 
     Raises:
-        ValueError: the three are not of as many features.
+        ValueError: the three differ in their number of features.
     """
 
     acts: FeatureActivations
@@ -40,6 +37,44 @@ class FeatureSpace:
             raise ValueError(f"expected activations, top tokens and decoder rows of as many features, got {n_features}")
 
 
+@dataclass(frozen=True)
+class ConceptResult:
+    """One concept, ready for a record: the two subspaces, their pairs, and the two tests of each score.
+
+    Attributes:
+        name: of the concept.
+        n_features_a: features of A that have a keyword among their top tokens.
+        n_features_b: likewise of B.
+        n_pairs: pairs of them, one-to-one.
+        similarity: for each metric, Test 1 (`null` is "shuffle") and Test 2 ("random_subset").
+        keyword_counts_a: for each keyword, how many paired features of A have it, most first (Table 3).
+        keyword_counts_b: likewise of B.
+    """
+
+    name: str
+    n_features_a: int
+    n_features_b: int
+    n_pairs: int
+    similarity: list[SimilarityResult]
+    keyword_counts_a: dict[str, int]
+    keyword_counts_b: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values for JSON."""
+        return vars(self) | {"similarity": [entry.to_dict() for entry in self.similarity]}
+
+    def test(self, metric: str, null: str) -> SimilarityResult:
+        """The result of a metric against a null.
+
+        Raises:
+            KeyError: it was not tested.
+        """
+        for entry in self.similarity:
+            if (entry.metric, entry.null) == (metric, null):
+                return entry
+        raise KeyError(f"{metric} against {null}")
+
+
 def score_concepts(
     concepts: Mapping[str, Sequence[str]],
     a: FeatureSpace,
@@ -48,8 +83,8 @@ def score_concepts(
     metrics: Sequence[str | Metric],
     n: int,
     seed: int,
-    direction: Direction = "a_to_b",
-    keep: Keep = "best",
+    direction: str = Direction.a_to_b,
+    keep: str = Keep.best,
     progress: Callable[[str], None] | None = None,
 ) -> list[ConceptResult]:
     """Find each concept's features on both sides, pair them among themselves, and score and test their geometry.
@@ -67,25 +102,37 @@ def score_concepts(
         progress: called with the name of each concept that is done.
 
     Returns:
-        One result a concept. Concepts of 2 or fewer pairs have no score, and their results say why.
+        One result per concept. Concepts with fewer than 3 pairs have no score, and their results say why.
 
     Raises:
         ValueError: see `keyword_matches`, `SubsetCorrelations` and `score_against_null`.
     """
-    subspaces = _Subspaces(a, b, SubsetCorrelations(a.acts, b.acts), direction, keep)
+    correlations = SubsetCorrelations(a.acts, b.acts)
+    choices: Any = direction, keep
+
+    def pair(features_a: Features, features_b: Features) -> tuple[Features, Features]:
+        """Pair two sets of features one-to-one, by the correlations between these features alone."""
+        pairs = one_to_one(correlations.max_correlation(features_a, features_b, choices[0]), choices[1]).kept_pairs()
+        return pairs.feature_a, pairs.feature_b
+
     results = []
     for name, keywords in concepts.items():
         matches_a, matches_b = (keyword_matches(side.top, text, keywords) for side in (a, b))
-        features_a = np.intersect1d(np.flatnonzero(matches_a.any(axis=0)), subspaces.correlations.live_a)
-        features_b = np.intersect1d(np.flatnonzero(matches_b.any(axis=0)), subspaces.correlations.live_b)
-        paired_a, paired_b = subspaces.pair(features_a, features_b)
+        features_a = np.intersect1d(np.flatnonzero(matches_a.any(axis=0)), correlations.live_a)
+        features_b = np.intersect1d(np.flatnonzero(matches_b.any(axis=0)), correlations.live_b)
+        paired_a, paired_b = pair(features_a, features_b)
+        x, y = a.decoder[paired_a], b.decoder[paired_b]
+        sizes = len(features_a), len(features_b)
+        draw = random_subset(a.decoder, b.decoder, *sizes, pair, correlations.live_a, correlations.live_b)
+        shuffled = score_against_null(x, y, metrics, n, seed)
+        drawn = score_against_draws(x, y, metrics, draw, "random_subset", n, seed)
         results.append(
             ConceptResult(
                 name=name,
                 n_features_a=len(features_a),
                 n_features_b=len(features_b),
                 n_pairs=len(paired_a),
-                similarity=subspaces.test(features_a, features_b, metrics, n, seed),
+                similarity=[result for both_tests in zip(shuffled, drawn, strict=True) for result in both_tests],
                 keyword_counts_a=keyword_counts(matches_a, keywords, paired_a),
                 keyword_counts_b=keyword_counts(matches_b, keywords, paired_b),
             )
@@ -93,33 +140,3 @@ def score_concepts(
         if progress is not None:
             progress(name)
     return results
-
-
-@dataclass(frozen=True, eq=False)
-class _Subspaces:
-    """How subspaces of A and B are paired and tested."""
-
-    a: FeatureSpace
-    b: FeatureSpace
-    correlations: SubsetCorrelations
-    direction: Direction
-    keep: Keep
-
-    def pair(self, features_a: Features, features_b: Features) -> tuple[Features, Features]:
-        """Pair two sets of features one-to-one by the correlations between them, and no others."""
-        claims = self.correlations.max_correlation(features_a, features_b, self.direction)
-        pairs = one_to_one(claims, self.keep).kept_pairs()
-        return pairs.feature_a, pairs.feature_b
-
-    def test(
-        self, features_a: Features, features_b: Features, metrics: Sequence[str | Metric], n: int, seed: int
-    ) -> list[SimilarityResult]:
-        """Tests 1 and 2 of each metric."""
-        decoder_a, decoder_b = self.a.decoder, self.b.decoder
-        paired_a, paired_b = self.pair(features_a, features_b)
-        x, y = decoder_a[paired_a], decoder_b[paired_b]
-        live_a, live_b = self.correlations.live_a, self.correlations.live_b
-        draw = random_subset(decoder_a, decoder_b, len(features_a), len(features_b), self.pair, live_a, live_b)
-        shuffled = score_against_null(x, y, metrics, n, seed)
-        drawn = score_against_draws(x, y, metrics, draw, "random_subset", n, seed)
-        return [result for both_tests in zip(shuffled, drawn, strict=True) for result in both_tests]

@@ -1,10 +1,12 @@
-"""The text behind a token stream, in which words are looked for."""
+"""Which features belong to a concept: those with one of its keywords among their top tokens (paper, section 3)."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int, Int64
+
+from analogue.features import TopTokens
 
 # What byte-level vocabularies write for a space and a line break where a token is only a fragment of a character.
 _MARKERS = str.maketrans({"Ġ": " ", "Ċ": "\n"})
@@ -14,8 +16,7 @@ _BOUNDARY = "\n"
 class TokenText:
     """The text of sequences of tokens, in lower case, and where in it each token stands.
 
-    Whether a token is a whole word, or part of which one, is decided by the text on both sides of it, never beyond the
-    ends of its sequence.
+    The text on both sides of a token, within its sequence, decides whether the token is a word, or part of one.
 
     Args:
         token_ids: (n_tokens,) the tokens of all sequences, in reading order, without padding.
@@ -58,7 +59,7 @@ class TokenText:
         return len(self._ends)
 
     def tokens_of(self, keyword: str) -> Bool[np.ndarray, " n_tokens"]:
-        """Which tokens are a keyword, or a part of one, that stands in the text as a whole word, whatever its case.
+        """Which tokens are a keyword, or a part of one, that is a separate word of the text, in upper or lower case.
 
         A letter, digit or underscore on either side makes it part of a longer word, which does not count. The keyword
         may be several words.
@@ -69,7 +70,7 @@ class TokenText:
         keyword = keyword.strip().lower()
         if not keyword:
             raise ValueError("expected a keyword, got none but white space")
-        # A pattern that begins with letters is found much faster than one that begins by looking behind.
+        # A pattern that begins with letters is found much faster than one that begins with a look-behind.
         found = (match.span() for match in re.finditer(re.escape(keyword) + r"(?!\w)", self._text))
         spans = [span for span in found if not re.match(r"\w", self._text[max(span[0] - 1, 0) : span[0]])]
         starts, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T
@@ -77,3 +78,35 @@ class TokenText:
         np.add.at(change, np.searchsorted(self._ends, starts, side="right"), 1)
         np.add.at(change, np.searchsorted(self._starts, ends, side="left"), -1)
         return np.cumsum(change[:-1]) > 0
+
+
+def keyword_matches(top: TopTokens, text: TokenText, keywords: Sequence[str]) -> Bool[np.ndarray, "n_keywords d_sae"]:
+    """Which features have which keyword, as a whole word, among their top tokens.
+
+    Args:
+        top: top tokens of all features of one side (the paper: 5 per feature).
+        text: the text that the positions of `top` refer to.
+        keywords: see `TokenText.tokens_of`.
+
+    Raises:
+        ValueError: if a position is not in the text, or a keyword is empty.
+    """
+    if isinstance(keywords, str):
+        raise ValueError(f"expected a sequence of keywords, got the string {keywords!r}")
+    if top.positions.max(initial=-1) >= len(text):
+        raise ValueError(f"expected positions in a text of {len(text)} tokens, got {top.positions.max()}")
+    exists = top.positions >= 0
+    matches = [(text.tokens_of(keyword)[top.positions] & exists).any(axis=1) for keyword in keywords]
+    return np.array(matches, dtype=bool).reshape(len(keywords), len(top))
+
+
+def keyword_counts(
+    matches: Bool[np.ndarray, "n_keywords d_sae"], keywords: Sequence[str], features: Int64[np.ndarray, " n"]
+) -> dict[str, int]:
+    """How many of these features have each keyword, most first; keywords that none has are left out (Table 3).
+
+    A keyword counts once per feature, even if several top tokens are that keyword; a feature may have several keywords.
+    """
+    counts = matches[:, features].sum(axis=1)
+    order = np.argsort(-counts, kind="stable")
+    return {keywords[i]: int(counts[i]) for i in order.tolist() if counts[i] > 0}

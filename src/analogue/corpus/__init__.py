@@ -3,8 +3,7 @@
 from analogue.corpus.aligned import AlignedSequences, spans_without_bos, tokenise_aligned
 from analogue.corpus.datamodule import SequenceDataset, TokenBatch, TokenDataModule
 from analogue.corpus.text import read_texts
-from analogue.corpus.tokens import TokenSequences, token_strings, tokenise, without_bos
-from analogue.corpus.units import TextUnits, token_units
+from analogue.corpus.tokens import TextUnits, TokenSequences, token_strings, token_units, tokenise, without_bos
 
 __all__ = [
     "AlignedSequences",

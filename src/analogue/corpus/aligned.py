@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 from transformers import PreTrainedTokenizerBase
 
-from analogue.corpus.alignment import NO_SPAN, Piece, common_pieces
-from analogue.corpus.tokens import TokenSequences, padded, without_bos
-from analogue.corpus.units import TextUnits
+from analogue.corpus.tokens import TextUnits, TokenSequences, padded, without_bos
+
+NO_SPAN = -1
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class AlignedSequences:
     Attributes:
         a: the tokens of A.
         b: the tokens of B.
-        span_a: (a.n_tokens,) the span that each token of A lies in, not falling but for `NO_SPAN`: special tokens
-            read no characters.
+        span_a: (a.n_tokens,) the span that each token of A lies in, non-decreasing; `NO_SPAN` for special tokens,
+            which read no characters.
         span_b: (b.n_tokens,) the same for B.
-        texts: (n_spans,) what stands in each span.
+        texts: (n_spans,) the characters of each span.
         n_spans_of_sequence: (n_sequences,) spans in each sequence.
     """
 
@@ -67,7 +68,7 @@ def tokenise_aligned(
         tokenizer_b: a fast tokenizer.
         n_sequences: upper bound; fewer come back where the text ends before, perhaps none.
         seq_len: longer documents are truncated (or, packed, cut), at the last common boundary that fits both sides.
-        packing: as in `tokenise`. A span that is longer than a whole sequence ends the sequence and is left out.
+        packing: as in `tokenise`. A span longer than a sequence ends the current sequence and is left out.
     """
     documents = (common_pieces(text, tokenizer_a, tokenizer_b) for text in texts)
     if packing:
@@ -90,7 +91,7 @@ def tokenise_aligned(
 def spans_without_bos(
     aligned: AlignedSequences, tokenizer_a: PreTrainedTokenizerBase, tokenizer_b: PreTrainedTokenizerBase
 ) -> AlignedSequences:
-    """`without_bos` on both sides; a span that loses a token on either side is no span any more."""
+    """`without_bos` on both sides; a span that loses a token on either side is dropped."""
     a, b = without_bos(aligned.a, tokenizer_a), without_bos(aligned.b, tokenizer_b)
     stays_a, stays_b = a.counted[a.mask], b.counted[b.mask]
     kept = np.ones(aligned.n_spans, dtype=bool)
@@ -108,12 +109,66 @@ def spans_without_bos(
     )
 
 
+class Piece(NamedTuple):
+    """The text between two neighbouring common boundaries, and its tokens on both sides.
+
+    Attributes:
+        text: the characters, at least one.
+        tokens_a: the id of each token of A here, and whether it reads characters. Special tokens do not; they belong
+            to the piece before them, those at the beginning of the text to the first.
+        tokens_b: the same for B.
+    """
+
+    text: str
+    tokens_a: list[tuple[int, bool]]
+    tokens_b: list[tuple[int, bool]]
+
+
+def common_pieces(
+    text: str, tokenizer_a: PreTrainedTokenizerBase, tokenizer_b: PreTrainedTokenizerBase
+) -> Iterator[Piece]:
+    """The finest pieces of a text at whose ends both tokenisations have a boundary, in order.
+
+    A token that ends past the last common boundary is in none.
+
+    Args:
+        text: a document.
+        tokenizer_a: a fast tokenizer, which knows where in the text its tokens stand.
+        tokenizer_b: another one.
+    """
+    (ids_a, ends_a), (ids_b, ends_b) = encode(text, tokenizer_a), encode(text, tokenizer_b)
+    tokens_a, tokens_b = (
+        list(zip(ids, (ends != NO_SPAN).tolist(), strict=True)) for ids, ends in ((ids_a, ends_a), (ids_b, ends_b))
+    )
+    cuts = np.intersect1d(ends_a[ends_a > 0], ends_b[ends_b > 0])
+    characters = pairwise([0, *cuts.tolist()])
+    pieces_a, pieces_b = (pairwise([0, *_n_tokens_until(cuts, ends)]) for ends in (ends_a, ends_b))
+    for (start, end), of_a, of_b in zip(characters, pieces_a, pieces_b, strict=True):
+        yield Piece(text[start:end], tokens_a[slice(*of_a)], tokens_b[slice(*of_b)])
+
+
+def encode(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], Int64[np.ndarray, " n_tokens"]]:
+    """Token ids, and the position of the character after each token, non-decreasing; `NO_SPAN` for special tokens.
+
+    Ends are used, not beginnings: many tokenizers leave a token's leading space out of its range, none its last
+    character. Tokens that share a character, as its fragments do, all end where the last of them ends, since no
+    boundary of the text lies between them.
+    """
+    encoding = tokenizer(text, return_offsets_mapping=True)
+    offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    ends = np.full(len(offsets), NO_SPAN, dtype=np.int64)
+    reads = offsets[:, 1] > 0
+    if reads.any():
+        ends[reads] = _ends_of_overlapping(*offsets[reads].T)
+    return list(encoding["input_ids"]), ends
+
+
 def _inside(span: np.ndarray) -> np.ndarray:
     return span[span != NO_SPAN]
 
 
 def _packed(documents: Iterable[Iterable[Piece]], seq_len: int) -> Iterator[list[Piece]]:
-    """Fill sequences as far as both sides' tokens fit; a piece that fits in none stands between two sequences."""
+    """Fill sequences as far as both sides' tokens fit; a piece that fits in no sequence ends one and is left out."""
     row: list[Piece] = []
     n_a = n_b = 0
     for piece in (piece for document in documents for piece in document):
@@ -128,6 +183,7 @@ def _packed(documents: Iterable[Iterable[Piece]], seq_len: int) -> Iterator[list
 
 
 def _led_by(separators: list[list[tuple[int, bool]]], pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces of a document, the first one with both sides' separators before it."""
     of_a, of_b = separators
     for text, tokens_a, tokens_b in islice(pieces, 1):
         yield Piece(text, of_a + tokens_a, of_b + tokens_b)
@@ -141,3 +197,15 @@ def _separator(tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, bool]]:
 def _spans(tokens: list[list[tuple[int, bool]]]) -> Int64[np.ndarray, " n_tokens"]:
     spans = [i if reads else NO_SPAN for i, of_piece in enumerate(tokens) for _, reads in of_piece]
     return np.array(spans, dtype=np.int64)
+
+
+def _ends_of_overlapping(starts: Int64[np.ndarray, " n"], ends: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """The end of the last of each run of tokens in which each shares a character with the next."""
+    ends = np.maximum.accumulate(ends)
+    last = np.flatnonzero(np.append(starts[1:] >= ends[:-1], True))
+    return ends[last][np.searchsorted(last, np.arange(len(ends)))]
+
+
+def _n_tokens_until(cuts: np.ndarray, ends: np.ndarray) -> list[int]:
+    """How many tokens end at or before each cut; one without characters ends where the token before it does."""
+    return np.searchsorted(np.maximum.accumulate(ends), cuts, side="right").tolist()

@@ -1,4 +1,4 @@
-"""Token batches for a Lightning trainer; every rank gets its share of the sequences exactly once."""
+"""Token batches for a Lightning trainer; each sequence goes to exactly one rank."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from analogue.corpus.tokens import TokenSequences
 
 
 class TokenBatch(NamedTuple):
-    """Sequences that go to a model, or to both models alike; see `TokenSequences`."""
+    """Some sequences of a `TokenSequences`, and their numbers in it; both models of a comparison may read them."""
 
     ids: Int64[Tensor, "batch seq_len"]
     mask: Bool[Tensor, "batch seq_len"]
@@ -37,10 +37,10 @@ class SequenceDataset(Dataset[TokenBatch]):
 
 
 class TokenDataModule(L.LightningDataModule):
-    """Serves streams of token sequences to `Trainer.test`, a data loader each.
+    """Serves streams of token sequences to `Trainer.test`, with one data loader for each stream.
 
-    Rank r of R reads sequences r, r + R, r + 2R, ...: none twice and none left out, whatever their number. (A
-    distributed sampler would pad the last round by repeating sequences; the trainer must not add one.)
+    Rank r of R reads sequences r, r + R, r + 2R, ..., so that none is repeated or left out, whatever their number.
+    The trainer needs `use_distributed_sampler=False`: Lightning's sampler repeats sequences to fill the last round.
     """
 
     def __init__(self, streams: Sequence[TokenSequences], batch_size: int) -> None:

@@ -1,53 +1,80 @@
-"""Documents from a file (`.txt`, `.jsonl` or `.parquet`) or a data set of the hub."""
+"""Documents: from a file (`.txt`, `.jsonl` or `.parquet`), from a data set of the hub, or at hand."""
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from analogue.corpus.streamed import StreamedTexts
+from filelock import FileLock
+from platformdirs import user_cache_path
+
 from analogue.embedded import locate
-from analogue.errors import InvalidArgument, NotFound, Unavailable, first_line
+from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
+from analogue.hub import hub_errors
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+# A data set's files are shuffled, then its documents in a buffer that is filled from one file at a time: a few hundred
+# documents are no reason to download the beginnings of ten files.
+SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
+DOCUMENTS_PER_READ = 100
+MOST_KEPT = 10_000  # documents of a data set that are kept on disk; a training corpus is streamed again
 
 
 def read_texts(
-    path: str,
+    path: str | PathLike[str] | Sequence[str],
     column: str = "text",
     subset: str | None = None,
     split: str = "train",
     shuffle_seed: int | None = None,
 ) -> Iterable[str]:
-    """The documents of a text file, in file order, or of a hub data set; empty ones are left out.
+    """The documents of a text file, in file order, of a hub data set, or of a list; empty ones are left out.
 
     Args:
-        path: `.txt` (documents separated by blank lines), `.jsonl` (one object a line) or `.parquet`; an `embedded:`
-            name; or `OWNER/NAME` of a hub data set, which is streamed as far as it is read.
+        path: `.txt` (documents separated by blank lines), `.jsonl` (one object per line) or `.parquet`; an `embedded:`
+            name; `OWNER/NAME` of a hub data set, which is streamed as far as it is read; or a list of documents.
         column: where the text stands in `.jsonl`, `.parquet` and hub data sets.
         subset: configuration of a hub data set that has several.
         split: of a hub data set.
         shuffle_seed: of a hub data set; None for its own order.
 
     Raises:
-        NotFound: no such file or column.
-        Unavailable: a file that cannot be read.
-        InvalidArgument: an unknown suffix, or no text in the file.
+        NotFound: no such file. (Whether a data set exists shows when it is read.)
+        Unavailable: a file that cannot be read, or has no such column.
+        InvalidArgument: an unknown suffix, or no text.
     """
-    file = Path(locate(path, "path")).expanduser()
+    if not isinstance(path, str | PathLike):
+        return _documents_at_hand(path)
+    name = str(path)
+    file = Path(locate(name, "path")).expanduser()
     reader = _READERS.get(file.suffix)
-    if reader is None and HUB_NAME.fullmatch(path) and not file.exists():
-        return StreamedTexts(path, column, subset, split, shuffle_seed)
+    if reader is None and HUB_NAME.fullmatch(name) and not file.exists():
+        return StreamedTexts(name, column, subset, split, shuffle_seed)
     if reader is None:
-        raise InvalidArgument("path", path, f"has the suffix '{file.suffix}'; use one of {', '.join(_READERS)}")
+        raise InvalidArgument("path", name, f"has the suffix '{file.suffix}'; use one of {', '.join(_READERS)}")
     if not file.is_file():
-        raise NotFound("path", path, f"is not a file; give the path of a {', '.join(_READERS)} file")
+        raise NotFound("path", name, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
         texts = [text for text in reader(file, column) if text.strip()]
     except (OSError, ValueError) as error:
-        raise Unavailable("path", path, f"cannot be read: {first_line(error)}") from error
+        raise Unavailable("path", name, f"cannot be read: {first_line(error)}") from error
     if not texts:
-        raise InvalidArgument("path", path, "holds no text; give a file with at least one non-empty document")
+        raise InvalidArgument("path", name, "holds no text; give a file with at least one non-empty document")
+    return texts
+
+
+def _documents_at_hand(documents: Iterable[str]) -> list[str]:
+    texts = [*documents]
+    others = [type(text).__name__ for text in texts if not isinstance(text, str)]
+    if others:
+        raise InvalidArgument("path", f"<{len(texts)} documents>", f"holds {others[0]}, where text is needed")
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise InvalidArgument("path", "[]", "holds no text; give at least one non-empty document")
     return texts
 
 
@@ -91,3 +118,114 @@ _READERS: dict[str, Callable[[Path, str], list[str]]] = {
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }
+
+
+@dataclass(frozen=True)
+class StreamedTexts:
+    """The non-empty documents of a hub data set; each iteration gives the same ones in the same order.
+
+    Documents that have been read once are kept in the user's cache directory: the jobs of a sweep do not fill the
+    shuffle buffer again, and they run without a network.
+
+    Attributes:
+        name: `OWNER/NAME` on the hub.
+        column: where the text stands.
+        subset: the data set's configuration, where it has several.
+        split: such as `train`.
+        shuffle_seed: None for the data set's own order.
+    """
+
+    name: str
+    column: str
+    subset: str | None
+    split: str
+    shuffle_seed: int | None
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the documents.
+
+        Raises:
+            NotFound: no such data set, subset, split or column.
+            InvalidArgument: no text in it.
+            Unavailable: damaged files, or no network and not enough in the cache.
+        """
+        texts, are_all = self._kept()
+        yield from texts
+        n_read = len(texts)
+        if are_all:
+            return
+        for some in self._streamed(n_read):
+            self._keep(some, n_read)
+            n_read += len(some)
+            yield from some
+        if n_read == 0:
+            raise InvalidArgument("path", self.name, f"holds no text in its column '{self.column}' (`column`)")
+        self._keep([None], n_read)
+
+    def _streamed(self, n_skipped: int) -> Iterator[list[str]]:
+        """The documents after the first `n_skipped`, some at a time."""
+        texts: Iterator[str] | None = None
+        while True:
+            try:
+                with hub_errors("path", self.name):
+                    texts = texts or islice(self._texts(), n_skipped, None)
+                    some = list(islice(texts, DOCUMENTS_PER_READ))
+            except ArgumentError:
+                raise
+            except Exception as error:  # whatever a damaged file leads to
+                raise Unavailable("path", self.name, f"cannot be read: {first_line(error)}") from error
+            if not some:
+                return
+            yield some
+
+    def _texts(self) -> Iterator[str]:
+        for row in self._rows():
+            text = row[self.column]
+            if not isinstance(text, str | None):
+                kind = type(text).__name__
+                problem = f"holds {kind} in its column '{self.column}' (`column`), where text is needed"
+                raise InvalidArgument("path", self.name, problem)
+            if text and text.strip():
+                yield text
+
+    def _rows(self) -> Any:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetNotFoundError
+
+        try:
+            rows: Any = load_dataset(self.name, self.subset, split=self.split, streaming=True)
+        except (ValueError, DatasetNotFoundError) as error:  # its message lists the subsets or splits that there are
+            raise NotFound("path", self.name, f"cannot be opened: {' '.join(str(error).split())}") from error
+        columns = rows.column_names or [*next(iter(rows), {})]
+        if self.column not in columns:
+            problem = f"has no column '{self.column}' (`column`); its columns are {', '.join(columns)}"
+            raise NotFound("path", self.name, problem)
+        rows = rows.select_columns([self.column])
+        return rows if self.shuffle_seed is None else rows.shuffle(seed=self.shuffle_seed, **SHUFFLE)
+
+    def _file(self) -> Path:
+        """One line of JSON per document; after the last document of the data set, `null`."""
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        folder = user_cache_path("analogue", ensure_exists=True) / "texts"
+        return folder / f"{self.name.replace('/', '--')}-{digest}.jsonl"
+
+    def _kept(self) -> tuple[list[str], bool]:
+        """The documents that are kept, and whether the data set holds no more."""
+        file = self._file()
+        lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
+        texts = [json.loads(line) for line in lines if line.endswith(b"\n")]  # a killed process leaves half a line
+        are_all = bool(texts) and texts[-1] is None
+        return texts[: len(texts) - are_all], are_all
+
+    def _keep(self, texts: Sequence[str | None], n_before: int) -> None:
+        """Append, unless another process has been faster: every process appends the same documents."""
+        if n_before >= MOST_KEPT:
+            return
+        file = self._file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file}.lock"), file.open("ab+") as kept:
+            kept.seek(0)
+            complete_lines, newline, _ = kept.read().rpartition(b"\n")
+            if complete_lines.count(b"\n") + len(newline) == n_before:
+                kept.truncate(len(complete_lines) + len(newline))
+                kept.writelines(json.dumps(text).encode() + b"\n" for text in texts)

@@ -1,9 +1,10 @@
-"""Token sequences and their padding mask."""
+"""Token sequences, their padding mask, and tokens as units of text."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -12,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 @dataclass(frozen=True)
 class TokenSequences:
-    """Token ids, padded on the right, which positions hold a token, and which of those count.
+    """Token ids, padded on the right; which positions hold a token, and which of those count.
 
     Attributes:
         ids: (n_sequences, seq_len) token ids; padding positions hold the tokenizer's padding id, end-of-text or 0.
@@ -43,7 +44,7 @@ class TokenSequences:
         return self.ids[self.counted]
 
     def fingerprint(self) -> str:
-        """SHA-256 of ids, mask and what counts: two jobs with the same one have read the same tokens."""
+        """SHA-256 of ids, mask and what counts: equal for two jobs that have read the same tokens."""
         digest = hashlib.sha256(repr(self.ids.shape).encode())
         digest.update(np.where(self.mask, self.ids, -1).astype("<i8").tobytes())
         if (self.counted != self.mask).any():
@@ -66,7 +67,7 @@ def tokenise(
         tokenizer: its special tokens are added as it does by default.
         n_sequences: upper bound; fewer come back where the text ends before.
         seq_len: longer documents are truncated (or, packed, cut); shorter ones padded.
-        packing: False for one document a sequence, as the paper does; True for documents strung together, an
+        packing: False for one document per sequence, as the paper does; True to string documents together, with an
             end-of-text token before each, so that every sequence but the last is full.
         count_padding: True to let padding count as tokens, as the paper's published code does.
     """
@@ -81,8 +82,8 @@ def tokenise(
 def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
     """Let neither beginning-of-text tokens nor the first token of a sequence count.
 
-    Many models keep there what they have no use for: activations that are hundreds of times as long as all others,
-    and that would decide every correlation and every variance.
+    In many models the activations of these tokens are hundreds of times as long as all others (attention sinks), and
+    would dominate every correlation and every variance.
     """
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     counted = sequences.counted & (sequences.ids != (-1 if bos is None else bos))
@@ -118,9 +119,34 @@ def padded(rows: list[list[int]], seq_len: int, tokenizer: PreTrainedTokenizerBa
 
 
 def _padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    ids = (
-        tokenizer.pad_token_id,
-        tokenizer.eos_token_id,
-        0,
-    )  # the published code pads with end-of-text where it has to
-    return next(token for token in ids if token is not None)
+    # The paper's published code pads with end-of-text where a tokenizer has no padding token.
+    return next(token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if token is not None)
+
+
+class TextUnits(NamedTuple):
+    """The units of text on which features are compared, tokens or spans; each is a row of the activations.
+
+    Attributes:
+        ids: (n_units,) the id of each unit's string, in reading order.
+        strings: the string of each id, leading space included.
+        lengths: (n_sequences,) number of units in each sequence.
+    """
+
+    ids: Int64[np.ndarray, " n_units"]
+    strings: Mapping[int, str]
+    lengths: Int64[np.ndarray, " n_sequences"]
+
+    def context(self, position: int, n: int = 8) -> str:
+        """The unit at a row, in double angle quotes, between up to n units of its sequence on either side."""
+        ends = np.cumsum(self.lengths)
+        sequence = int(np.searchsorted(ends, position, side="right"))
+        first, last = int(ends[sequence] - self.lengths[sequence]), int(ends[sequence])
+        before = "".join(self.strings[i] for i in self.ids[max(first, position - n) : position].tolist())
+        after = "".join(self.strings[i] for i in self.ids[position + 1 : min(last, position + 1 + n)].tolist())
+        return f"{before}«{self.strings[int(self.ids[position])]}»{after}"
+
+
+def token_units(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TextUnits:
+    """The tokens that count, each a unit."""
+    ids = sequences.flat_ids()
+    return TextUnits(ids, token_strings(tokenizer, set(ids.tolist())), sequences.counted.sum(axis=1))

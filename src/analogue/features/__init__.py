@@ -1,10 +1,9 @@
-"""Activations of SAE features over a token stream: gathered, stored, and read by their top tokens."""
+"""Activations of SAE features over a token stream: gathered, stored, and interpreted by their top tokens."""
 
-from analogue.features._entry import StoredActivations
 from analogue.features.activations import FeatureActivations
 from analogue.features.collector import ActivationCollector
 from analogue.features.spans import aggregate_spans
-from analogue.features.store import ActivationStore, content_key
+from analogue.features.store import ActivationStore, StoredActivations, content_key
 from analogue.features.top_tokens import TopTokens, top_positions, top_tokens
 
 __all__ = [

@@ -14,7 +14,7 @@ class FeatureActivations:
     """Activations (n_tokens, d_sae) of one SAE: one row per token, the features that fire on it in each row.
 
     The rows are canonical: feature indices ascend within a row, none occurs twice, and no zero is stored, so that
-    "stored" and "fires" mean the same. The arrays may be (read-only) memory maps; nothing here copies them whole.
+    "stored" and "fires" mean the same. The arrays may be (read-only) memory maps; nothing here copies them.
 
     Attributes:
         indptr: (n_tokens + 1,) row t holds entries `indptr[t]` to `indptr[t + 1]`.

@@ -11,11 +11,11 @@ from analogue.options import Aggregation
 def aggregate_spans(
     acts: FeatureActivations, span: Int64[np.ndarray, " n_tokens"], n_spans: int, how: str = Aggregation.max
 ) -> FeatureActivations:
-    """Carry activations from tokens to the spans they lie in, a row a span.
+    """Carry activations from tokens to the spans that they lie in; each row of the result is a span.
 
     Args:
         acts: (n_tokens, d_sae) non-negative activations.
-        span: (n_tokens,) the span of each token, not falling; negative for a token in none, which drops out.
+        span: (n_tokens,) the span of each token, non-decreasing; negative for a token in none, which drops out.
         n_spans: number of spans; one without a token has no active feature.
         how: the highest activation in the span, the mean over its tokens, or that of its last token.
 
@@ -23,7 +23,7 @@ def aggregate_spans(
         (n_spans, d_sae) activations; those given, if each token is a span of its own.
 
     Raises:
-        ValueError: if `span` does not say one span for each token, or `how` is none of the three.
+        ValueError: if `span` does not have one entry per token, or `how` is none of the three.
 
     Example:
         >>> two_tokens = FeatureActivations.from_dense(np.array([[1.0, 0.0], [3.0, 2.0]]))

@@ -1,10 +1,11 @@
-"""The tokens on which each feature activates most: what a feature is read by."""
+"""The tokens on which each feature activates most, by which features are interpreted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Float32, Int, Int32, Int64
 
 from analogue.features.activations import FeatureActivations
 
@@ -36,7 +37,7 @@ def top_positions(acts: FeatureActivations, k: int = 5) -> Int64[np.ndarray, "d_
 
     Args:
         acts: activations (n_tokens, d_sae).
-        k: how many tokens a feature, at least 1.
+        k: how many tokens per feature, at least 1.
 
     Returns:
         (d_sae, k) rows of `acts`, highest activation first, ties to the lowest position, -1 where a feature fires on
@@ -47,11 +48,9 @@ def top_positions(acts: FeatureActivations, k: int = 5) -> Int64[np.ndarray, "d_
     """
     if k < 1:
         raise ValueError(f"expected k >= 1, got {k}")
-    from analogue.features._selection import highest_entries
-
     columns = acts.to_scipy().tocsc()
     indptr = columns.indptr.astype(np.int64, copy=False)
-    return highest_entries(indptr, columns.indices.astype(np.int32, copy=False), columns.data, k)
+    return _compiled_highest_entries()(indptr, columns.indices.astype(np.int32, copy=False), columns.data, k)
 
 
 def top_tokens(
@@ -66,7 +65,7 @@ def top_tokens(
         acts: activations (n_tokens, d_sae).
         token_ids: (n_tokens,) the id of the token at each row of `acts`.
         vocabulary: the string of each token id.
-        k: how many tokens a feature.
+        k: how many tokens per feature.
 
     Returns:
         Positions and strings per feature.
@@ -82,7 +81,7 @@ def top_tokens(
     used_ids, string_of_entry = np.unique(token_ids[positions[exists]], return_inverse=True)
     strings = _look_up(used_ids, vocabulary)
     entries = iter(string_of_entry.tolist())
-    # Missing tokens are all at a row's end, so the entries of a feature follow each other.
+    # Missing tokens are all at the end of a row, so that the entries of a feature are consecutive.
     per_feature = [tuple(strings[next(entries)] for _ in range(count)) for count in exists.sum(axis=1).tolist()]
     return TopTokens(positions, per_feature)
 
@@ -98,3 +97,40 @@ def _look_up(token_ids: np.ndarray, vocabulary: Sequence[str] | Mapping[int, str
         except (KeyError, IndexError):
             raise ValueError(f"expected token ids of a vocabulary of {len(vocabulary)}, got {token_id}") from None
     return strings
+
+
+@cache
+def _compiled_highest_entries() -> Callable[..., Int64[np.ndarray, "d_sae k"]]:
+    from numba import njit  # takes a while to load
+
+    return njit(cache=True, nogil=True)(_highest_entries)
+
+
+def _highest_entries(
+    indptr: Int64[np.ndarray, " d_sae+1"],
+    tokens: Int32[np.ndarray, " nnz"],
+    values: Float32[np.ndarray, " nnz"],
+    k: int,
+) -> Int64[np.ndarray, "d_sae k"]:
+    """Tokens of the k highest values of every column, highest first; -1 where the column has fewer.
+
+    Tokens ascend within a column, so keeping the earlier of two equal values sends ties to the lowest token.
+    """
+    d_sae = len(indptr) - 1
+    positions = np.full((d_sae, k), -1, dtype=np.int64)
+    highest = np.empty(k, dtype=np.float32)
+    for feature in range(d_sae):
+        n_kept = 0
+        for entry in range(indptr[feature], indptr[feature + 1]):
+            value = values[entry]
+            if n_kept == k and value <= highest[k - 1]:
+                continue
+            slot = min(n_kept, k - 1)
+            while slot > 0 and value > highest[slot - 1]:
+                highest[slot] = highest[slot - 1]
+                positions[feature, slot] = positions[feature, slot - 1]
+                slot -= 1
+            highest[slot] = value
+            positions[feature, slot] = tokens[entry]
+            n_kept = min(n_kept + 1, k)
+    return positions

@@ -156,56 +156,78 @@ def open_model(
     Raises:
         NotFound: no such directory or hub id, or no tokenizer in it.
         Unavailable: no access to it, no network, or damaged files.
-        InvalidArgument: a model that cannot be compared, or an object without its `tokenizer`.
+        InvalidArgument: a model that cannot be compared, an object without its `tokenizer`, or an unknown option.
     """
-    settings = {"hook": hook, "randomize": randomize, "randomize_seed": randomize_seed}
-    redrawn = f" redrawn={randomize} seed={randomize_seed}" if randomize else ""
+    for argument, value, options in (("hook", hook, Hook), ("randomize", randomize or Redrawn.all, Redrawn)):
+        if value not in [*options]:
+            raise InvalidArgument(argument, value, f"is not known; choose from {', '.join(options)}")
     if isinstance(model, PreTrainedModel):
-        name = model.config._name_or_path or type(model).__name__
+        source: str | PreTrainedModel = model
+        name, config = model.config._name_or_path or type(model).__name__, model.config
+        revision = device_map = None
         if tokenizer is None:
             raise InvalidArgument("tokenizer", None, f"is needed where `model` is an object ({name})")
         if any(parameter.is_meta for parameter in model.parameters()):
             raise InvalidArgument("model", name, "has weights that are not in memory; load it without offloading")
-        known = _sizes(model.config, name, model) | settings | {"fingerprint": model_fingerprint(model) + redrawn}
-        return LanguageModel(name, model, revision=None, tokenizer=tokenizer, **known)
-    name = str(model)
-    source = locate(name, "model")
-    looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1
-    source = str(Path(source).expanduser()) if looks_local else source
-    if looks_local and not Path(source).is_dir():
-        raise NotFound("model", name, "is not a directory; give a hub id or a directory in transformers format")
-    with _loading_errors(name, source):
-        config = AutoConfig.from_pretrained(source, revision=revision, **OWN_CODE)
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(source, revision=revision, **OWN_CODE)
-    known = _sizes(config, name) | settings | {"device_map": device_map}
-    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):  # made up where there are no files for it
-        raise NotFound("model", name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
-    is_local = Path(source).is_dir()
-    contents = directory_fingerprint(source) if is_local else f"{source}@{cached_commit(source, revision)}"
-    return LanguageModel(name, source, revision=revision, tokenizer=tokenizer, fingerprint=contents + redrawn, **known)
-
-
-def _sizes(config: Any, name: str, model: PreTrainedModel | None = None) -> dict[str, Any]:
+    else:
+        name = str(model)
+        source = place = _source(name)
+        with _loading_errors(name, place):
+            config = AutoConfig.from_pretrained(place, revision=revision, **OWN_CODE)
+            tokenizer = _tokenizer(name, place, revision) if tokenizer is None else tokenizer
     if config.is_encoder_decoder:
         raise InvalidArgument("model", name, "has an encoder and a decoder; give a model of one stack of blocks")
     text_config = config.get_text_config()
-    return {
-        "n_layers": text_config.num_hidden_layers,
-        "d_model": text_config.hidden_size,
-        "vocab_size": text_config.vocab_size,
-        "n_positions": _n_positions(text_config, model),
-    }
+    redrawn = f" redrawn={randomize} seed={randomize_seed}" if randomize else ""
+    return LanguageModel(
+        name=name,
+        source=source,
+        revision=revision,
+        n_layers=text_config.num_hidden_layers,
+        d_model=text_config.hidden_size,
+        vocab_size=text_config.vocab_size,
+        n_positions=_n_positions(text_config, source),
+        fingerprint=_fingerprint(source, revision) + redrawn,
+        tokenizer=tokenizer,
+        hook=hook,
+        randomize=randomize,
+        randomize_seed=randomize_seed,
+        device_map=device_map,
+    )
 
 
-def _n_positions(config: Any, model: PreTrainedModel | None) -> int | None:
+def _source(name: str) -> str:
+    """The directory, or the hub id, that `name` means."""
+    source = locate(name, "model")
+    if not source.startswith((".", "/", "~")) and source.count("/") <= 1:
+        return source
+    directory = Path(source).expanduser()
+    if not directory.is_dir():
+        raise NotFound("model", name, "is not a directory; give a hub id or a directory in transformers format")
+    return str(directory)
+
+
+def _tokenizer(name: str, source: str, revision: str | None) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, **OWN_CODE)
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):  # transformers makes one up without files
+        raise NotFound("model", name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
+    return tokenizer
+
+
+def _fingerprint(source: str | PreTrainedModel, revision: str | None) -> str:
+    if isinstance(source, PreTrainedModel):
+        return model_fingerprint(source)
+    return directory_fingerprint(source) if Path(source).is_dir() else f"{source}@{cached_commit(source, revision)}"
+
+
+def _n_positions(config: Any, source: str | PreTrainedModel) -> int | None:
     """The longest sequence; models such as RoBERTa count positions from behind the padding token's id."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     is_rotary = getattr(config, "rope_parameters", None) is not None
     if limit is None or is_rotary or getattr(config, "pad_token_id", None) is None:
         return limit
-    if model is None:
-        with torch.device("meta"):
-            model = AutoModel.from_config(config, **OWN_CODE)
+    with torch.device("meta"):
+        model = source if isinstance(source, PreTrainedModel) else AutoModel.from_config(config, **OWN_CODE)
     tables = (each for each in model.modules() if isinstance(each, nn.Embedding))
     unused = [each.padding_idx + 1 for each in tables if each.num_embeddings == limit and each.padding_idx is not None]
     return limit - max(unused, default=0)

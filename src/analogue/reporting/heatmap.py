@@ -1,7 +1,10 @@
 """Layer-by-layer heatmaps of a sweep, for paper and screen."""
 
+import multiprocessing
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,20 +12,48 @@ from typing import Any
 import numpy as np
 
 from analogue.atomic import atomic_write
-from analogue.reporting.grids import LayerGrid, protocol
-from analogue.reporting.panels import SIGNIFICANT, Panel
+from analogue.cores import usable_cores
+from analogue.reporting.panels import SIGNIFICANT, Panel, panel_groups
+from analogue.results.grids import LayerGrid, protocol
 
+FEW = 3  # grids that are drawn sooner than processes start
 FORMATS = ("png", "pdf")
 LEFT, SIDES = 0.7, 1.45  # inches left of a panel's cells, and on both sides of them together
 BOTTOM, ENDS = 0.5, 0.9
 LINE = 0.135  # of the heading
 
 
+@contextmanager
+def drawing(grids: Sequence[LayerGrid], output: Path) -> Iterator[list[Path]]:
+    """Draw the heatmaps of each grid while the body runs; afterwards the list given to the body holds the PNG files.
+
+    Many grids are drawn by several processes, one per core; few are drawn after the body.
+    """
+    paths: list[Path] = []
+    jobs = [(grid, output, f"_{number}" if len(grids) > 1 else "") for number, grid in enumerate(grids)]
+    if len(grids) <= FEW:
+        yield paths
+        drawn = [draw_grid(*job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("spawn")) as pool:
+            futures = [pool.submit(draw_grid, *job) for job in jobs]
+            yield paths
+            drawn = [future.result() for future in futures]
+    paths += [path for of_grid in drawn for path in of_grid]
+
+
+def draw_grid(grid: LayerGrid, output: Path, suffix: str) -> list[Path]:
+    """Draw `heatmap_<group><suffix>` for each group of panels; returns the PNG files."""
+    groups = panel_groups(grid)
+    for name, panels in groups.items():
+        save_heatmaps(grid, panels, output / f"heatmap_{name}{suffix}")
+    return [output / f"heatmap_{name}{suffix}.png" for name in groups]
+
+
 def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
     """Draw panels of one grid into `<stem>.png` and `<stem>.pdf`.
 
-    Each cell is annotated with its number; scores with p >= 0.05 are marked with an asterisk, cells without a number
-    are grey.
+    Each cell shows its number; scores with p >= 0.05 are marked with an asterisk, cells without a number are grey.
     """
     from matplotlib.figure import Figure
 
@@ -39,18 +70,14 @@ def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
         corner = width * column + LEFT, height * (n_rows - 1 - row) + BOTTOM
         _draw(figure, grid, panel, (*corner, width - SIDES, height - ENDS))
     for kind in FORMATS:
+        metadata = {"CreationDate": None} if kind == "pdf" else {}  # without a date, equal sweeps give equal files
         with atomic_write(stem.with_name(f"{stem.name}.{kind}")) as temporary:
-            _save(figure, kind, temporary)
+            figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
 
 
 def _heading(grid: LayerGrid, inches: float) -> str:
     lines = (grid.title, protocol(grid.first))
     return "\n" + "\n".join(textwrap.fill(line, int(inches * 15)) for line in lines)
-
-
-def _save(figure: Any, kind: str, path: Path) -> None:
-    metadata = {"CreationDate": None} if kind == "pdf" else {}  # without a date, equal sweeps give equal files
-    figure.savefig(path, format=kind, dpi=150, metadata=metadata)
 
 
 def _draw(figure: Any, grid: LayerGrid, panel: Panel, place: tuple[float, float, float, float]) -> None:

@@ -1,13 +1,12 @@
-"""What a sweep shows cell by cell: the numbers of each heatmap, whoever draws it."""
+"""The panels of a sweep: the numbers of each heatmap, which matplotlib, the page and W&B draw."""
 
+import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from analogue.reporting.grids import LayerGrid, scored
-from analogue.reporting.record import ComparisonResult
+from analogue.results.grids import LayerGrid
 
 SIGNIFICANT = 0.05
 
@@ -30,9 +29,18 @@ class Panel:
     descending: bool = False
     marked: Bool[np.ndarray, "rows columns"] | None = None
 
+    def cells(self, significant_digits: int | None = None) -> list[list[float | None]]:
+        """Rows of numbers, rounded if so many digits are given; None where there is no number."""
+        return [[_number(value, significant_digits) for value in row] for row in self.values.tolist()]
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """A number with so many decimals; `-` if there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
 
 def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
-    """The panels of each metric by its name, of pairs, of semantic subspaces by metric, of the paper."""
+    """Panels by group: one group per metric, `pairs`, one `concepts_...` per metric of the subspaces, `published`."""
     own = {metric: metric_panels(grid, metric) for metric in grid.metrics} | {"pairs": pair_panels(grid)}
     if grid.concepts:
         own |= {f"concepts_{metric}": concept_panels(grid, metric) for metric in _tested(grid)}
@@ -41,11 +49,8 @@ def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
 
 
 def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
-    """Paired score, null mean, and the p-value as it is and corrected for the number of cells."""
-    score, null_mean, p = (
-        grid.values(lambda result, name=name: scored(result, metric, name))
-        for name in ("score", "null_mean", "p_value")
-    )
+    """Paired score, null mean, p-value, and p-value corrected for the number of cells."""
+    score, null_mean, p = (grid.scores(metric, name) for name in ("score", "null_mean", "p_value"))
     adjusted = grid.adjusted_p_values(metric)
     limits = _ends(np.stack([score, null_mean]))  # one scale, so that the two can be compared by eye
     return [
@@ -59,10 +64,7 @@ def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
 def concept_panels(grid: LayerGrid, metric: str) -> list[Panel]:
     """Paired score of each semantic subspace, marked where either test's p is 0.05 or more (Figures 15 to 22)."""
     read = (metric, "score"), (metric, "p_value"), (f"{metric}_vs_random_subset", "p_value")
-    found = {
-        concept: [grid.values(partial(_of_concept, concept=concept, metric=each, name=name)) for each, name in read]
-        for concept in grid.concepts
-    }
+    found = {concept: [grid.scores(each, name, concept) for each, name in read] for concept in grid.concepts}
     limits = _ends(np.stack([score for score, *_ in found.values()]))
     return [
         Panel(f"{concept}: {metric}, paired score", score, 2, limits, marked=np.fmax(*p_values) >= SIGNIFICANT)
@@ -73,7 +75,7 @@ def concept_panels(grid: LayerGrid, metric: str) -> list[Panel]:
 def pair_panels(grid: LayerGrid) -> list[Panel]:
     """Mean activation correlation before and after filtering, and how many pairs the filters leave."""
     before, after = (grid.values(lambda result, name=name: result.correlation[name]) for name in ("mean", "mean_kept"))
-    all_pairs, kept = grid.values(_n_all), grid.values(lambda result: result.n_kept)
+    all_pairs, kept = grid.values(lambda result: result.funnel[0]["n_pairs"]), grid.values(lambda result: result.n_kept)
     limits = _ends(np.stack([before, after]))
     return [
         Panel("mean correlation, all pairs", before, 2, limits),
@@ -84,7 +86,7 @@ def pair_panels(grid: LayerGrid) -> list[Panel]:
 
 
 def published_panels(grid: LayerGrid) -> list[Panel]:
-    """The paper's numbers of whole feature spaces for the same comparisons, a panel for each of its tables."""
+    """The paper's numbers of whole feature spaces for the same comparisons, one panel per table of the paper."""
     tables: dict[tuple[str, str, str], np.ndarray] = {}
     for (row, column), job in grid.jobs.items():
         for printed in job.result.published:
@@ -109,15 +111,13 @@ def _tested(grid: LayerGrid) -> list[str]:
     return list(dict.fromkeys(entry["metric"] for each in concepts for entry in each["similarity"]))
 
 
-def _of_concept(result: ComparisonResult, concept: str, metric: str, name: str) -> float | None:
-    return scored(result, metric, name, concept)
-
-
-def _n_all(result: ComparisonResult) -> int:
-    return int(result.funnel[0]["n_pairs"])
-
-
 def _ends(values: np.ndarray) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def _number(value: float, significant_digits: int | None) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return value if significant_digits is None else float(f"{value:.{significant_digits}g}")

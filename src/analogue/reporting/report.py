@@ -4,21 +4,29 @@ import base64
 import gzip
 import html
 import json
-import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from analogue.reporting.details import job_details
-from analogue.reporting.files import write_text
-from analogue.reporting.grids import LayerGrid, protocol
-from analogue.reporting.jobs import Failure
 from analogue.reporting.panels import Panel, panel_groups
+from analogue.reporting.tables import side_texts
+from analogue.results import label
+from analogue.results.grids import LayerGrid, pair, protocol
+from analogue.results.jobs import Failure, Job
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, write_text
 
 TITLE = "Feature spaces compared"
+N_PAIRS_SHOWN = 8
+N_BINS = 24
+PAIR_COLUMNS = ["feature_a", "feature_b", "correlation", "n_active_a", "n_active_b", "top_tokens_a", "top_tokens_b"]
+CONTEXTS = ["context_a", "context_b"]
+_NO_PAIRS = pa.table({name: pa.array([], pa.int64()) for name in (*PAIR_COLUMNS, *CONTEXTS)})
 
 
 def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], path: Path) -> None:
@@ -34,8 +42,9 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
         "jobs": [job_details(job) for grid in grids for job in grid.jobs.values()],
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
-    parts = {name: (files("analogue.reporting") / "page" / name).read_text() for name in ("report.css", "report.js")}
-    write_text(_page(parts["report.css"], get_plotlyjs(), parts["report.js"], data), path)
+    folder = files("analogue.reporting") / "page"
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    write_text(_page(style, get_plotlyjs(), script, data), path)
 
 
 def _page(style: str, plotly: str, script: str, data: dict[str, Any]) -> str:
@@ -67,7 +76,7 @@ def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:
 def _panel(panel: Panel) -> dict[str, Any]:
     return {
         "title": panel.title,
-        "values": [[_number(value) for value in row] for row in panel.values],
+        "values": panel.cells(significant_digits=6),
         "digits": panel.digits,
         "limits": panel.limits,
         "descending": panel.descending,
@@ -75,5 +84,76 @@ def _panel(panel: Panel) -> dict[str, Any]:
     }
 
 
-def _number(value: np.floating) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def job_details(job: Job) -> dict[str, Any]:
+    """What the page shows of a job: sides, funnel, scores with their nulls, best and worst pairs, firing counts."""
+    result = job.result
+    kept, draws, damage = _tables(job)
+    best = kept.sort_by([("correlation", "descending"), ("feature_a", "ascending")])
+    n_worst = min(N_PAIRS_SHOWN, max(0, len(best) - N_PAIRS_SHOWN))
+    return {
+        "name": job.name,
+        "title": f"{pair(result)}, layers {result.side_a.layer} and {result.side_b.layer}",
+        "protocol": protocol(result),
+        "sides": [side_texts(result.side_a), side_texts(result.side_b)],
+        "funnel": [[step["filter"], step["n_pairs"]] for step in result.funnel],
+        "similarity": [_score(entry, draws.get(label(entry))) for entry in result.similarity],
+        "concepts": [_concept(concept) for concept in result.concepts],
+        "published": [
+            [each["concept"] or "whole space", each["quantity"], each["value"], f"{each['source']} {each['setting']}"]
+            for each in result.published
+        ],
+        "best": _rows(best.slice(0, N_PAIRS_SHOWN)),
+        "worst": _rows(best.slice(len(best) - n_worst)),
+        "firing": _firing_counts(kept),
+        "warnings": [*result.warnings, *damage],
+    }
+
+
+def _tables(job: Job) -> tuple[pa.Table, dict[str, np.ndarray], list[str]]:
+    """Kept pairs, draws by label, and a warning per damaged file: the rest of the job can be shown without it."""
+    kept, draws, damage = _NO_PAIRS, {}, []
+    try:
+        kept = pq.read_table(job.directory / PAIRS_FILE, columns=[*PAIR_COLUMNS, *CONTEXTS], filters=pc.field("kept"))
+    except (OSError, pa.ArrowException):
+        damage.append(f"{PAIRS_FILE} is not readable; no pair is shown")
+    try:
+        if (job.directory / NULLS_FILE).is_file():  # a job may have kept no draws
+            table = pq.read_table(job.directory / NULLS_FILE)
+            draws = {name: table[name].drop_null().to_numpy() for name in table.column_names}
+    except (OSError, pa.ArrowException):
+        damage.append(f"{NULLS_FILE} is not readable; no draw is shown")
+    return kept, draws, damage
+
+
+def _score(entry: dict[str, Any], draws: np.ndarray | None) -> dict[str, Any]:
+    shown = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null", "reason")
+    score = {name: entry[name] for name in shown} | {"label": label(entry)}
+    finite = draws[np.isfinite(draws)] if draws is not None else np.empty(0)
+    if not finite.size:
+        return score
+    counts, edges = np.histogram(finite, bins=N_BINS)
+    return score | {"histogram": {"counts": counts.tolist(), "start": float(edges[0]), "end": float(edges[-1])}}
+
+
+def _concept(concept: dict[str, Any]) -> list[Any]:
+    """Name, features of A and B, pairs; then label, score, null mean and p-value of each test."""
+    counts = [concept[name] for name in ("name", "n_features_a", "n_features_b", "n_pairs")]
+    tests = [
+        [label(entry), *(entry[name] for name in ("score", "null_mean", "p_value"))] for entry in concept["similarity"]
+    ]
+    return [*counts, tests]
+
+
+def _firing_counts(kept: pa.Table) -> dict[str, list[int]]:
+    """Number of kept pairs whose feature fires on 1, 2-3, 4-7, ... tokens, per side."""
+    counts = {side: kept[f"n_active_{side}"].to_numpy() for side in "ab"}
+    top = max((int(values.max()) for values in counts.values() if len(values)), default=1)
+    edges = 2 ** np.arange(top.bit_length() + 1)
+    return {side: np.histogram(values, bins=edges)[0].tolist() for side, values in counts.items()}
+
+
+def _rows(pairs: pa.Table) -> list[list[Any]]:
+    return [
+        [row[name] if name != "correlation" else round(row[name], 4) for name in (*PAIR_COLUMNS, *CONTEXTS)]
+        for row in pairs.to_pylist()
+    ]

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from analogue.reporting.published import PublishedScore, published_scores
-from analogue.reporting.record import ComparisonResult
+from analogue.reporting.panels import format_number
+from analogue.reporting.tables import compact_table
+from analogue.results import ComparisonResult
+from analogue.results.published import PublishedScore, published_scores
 
 DIRECTIONS = {"a_to_b": "ManyA-to-1B", "b_to_a": "1A-to-ManyB"}
 # Ours and the paper's SAEs differ in width, and correspond in d_sae / d_model.
@@ -16,31 +17,32 @@ _HEADINGS = ("d_sae", *_WORDS, "pairs", "score", "filtered", "score", "random", 
 
 
 def is_seed_study(result: ComparisonResult) -> bool:
-    """Whether it compares two SAEs of one model and layer."""
+    """Whether a comparison is of two SAEs of one model and layer."""
     a, b = result.side_a, result.side_b
     return (a.model_fingerprint, a.layer) == (b.model_fingerprint, b.layer) and a.sae != b.sae
 
 
 def seed_study_table(results: Sequence[ComparisonResult], metric: str) -> Table:
-    """A row for each width, pairing and direction: scores with and without filters, and of random pairings.
+    """One row per width, pairing and direction: scores with and without filters, and of random pairings.
 
     Args:
-        results: see `is_seed_study`.
-        metric: that is shown; the paper's is `svcca_pc1`.
+        results: those for which `is_seed_study`.
+        metric: the score shown; the paper's is `svcca_pc1`.
     """
     title = f"Two SAEs of one model: {metric} of the paired decoder rows (random: mean of shuffled pairings"
     title += "; published: the paper's SAEs of the same d_sae / d_model)" if metric == "svcca_pc1" else ")"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)
+    table = compact_table(title, _HEADINGS, texts=_WORDS)
     if metric == "svcca_pc1":
         table.add_column("published", no_wrap=True)
     for (d_sae, rule, direction), group in _groups(results).items():
         before = min(group, key=lambda result: len(result.funnel))
         after = max(group, key=lambda result: len(result.funnel))
         row = [str(d_sae), rule, DIRECTIONS[direction], *_scored(before, metric), *_scored(after, metric)]
-        row += [_number(_entry(after, metric, "null_mean")), _number(_entry(after, metric, "p_value"))]
-        row += [_number(after.correlation["mean_kept"]), _number((after.decoder_cosine or {}).get("mean_kept"))]
+        row += [format_number(_entry(after, metric, "null_mean")), format_number(_entry(after, metric, "p_value"))]
+        row += [
+            format_number(after.correlation["mean_kept"]),
+            format_number((after.decoder_cosine or {}).get("mean_kept")),
+        ]
         if metric == "svcca_pc1":
             row.append(_published(after, rule, direction))
         table.add_row(*row)
@@ -55,7 +57,7 @@ def _groups(results: Sequence[ComparisonResult]) -> dict[tuple[int, str, str], l
 
 
 def _scored(result: ComparisonResult, metric: str) -> tuple[str, str]:
-    return str(result.n_kept), _number(_entry(result, metric, "score"))
+    return str(result.n_kept), format_number(_entry(result, metric, "score"))
 
 
 def _entry(result: ComparisonResult, metric: str, name: str) -> float | None:
@@ -66,17 +68,13 @@ def _entry(result: ComparisonResult, metric: str, name: str) -> float | None:
 def _published(result: ComparisonResult, rule: str, direction: str) -> str:
     """What Appendix A prints for the same pairing at the same expansion."""
     width = PUBLISHED_WIDTHS.get(round(result.side_a.d_sae / result.side_a.d_model))
-    told = [
+    printed = [
         each
         for each in published_scores("tinystories_seeds", 0, 0)
         if (each.d_sae, each.rule) == (width, rule) and each.direction in (None, direction) and each.filters is not None
     ]
-    return ", ".join(f"{_stage(each)} {each.value:g}" for each in told)
+    return ", ".join(f"{_stage(each)} {each.value:g}" for each in printed)
 
 
 def _stage(score: PublishedScore) -> str:
     return score.setting.rsplit(", ", 1)[1].removesuffix(" filter")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

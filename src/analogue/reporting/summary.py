@@ -6,22 +6,21 @@ from pathlib import Path
 
 from rich.console import Console, ConsoleRenderable
 
-from analogue.reporting.figures import drawing
-from analogue.reporting.grids import LayerGrid, layer_grids
-from analogue.reporting.jobs import Failure, read_failures, read_jobs
+from analogue.reporting.heatmap import drawing
 from analogue.reporting.report import save_report
-from analogue.reporting.results_table import results_table, save_results
 from analogue.reporting.seed_study import is_seed_study, seed_study_table
 from analogue.reporting.tables import sweep_table
+from analogue.results.grids import LayerGrid, layer_grids
+from analogue.results.jobs import Failure, read_failures, read_jobs
+from analogue.results.results_table import results_table, save_results
 
 UNBOUNDED = 1000  # columns
 REPORT_FILE = "report.html"
-RESULT_FILES = ("results.parquet", "results.csv")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a summary was made from, and the figures that it drew."""
+    """What a summary was made from, and the figures that it drew (PNG files)."""
 
     grids: list[LayerGrid]
     failures: dict[str, Failure]
@@ -31,8 +30,10 @@ class Summary:
 def summarise(directories: Sequence[str | Path], output: Path, console: Console) -> Summary:
     """Print the tables of all records under `directories`; write results, figures and the page into `output`.
 
-    Where a cell of the layer grid holds several jobs (a sweep over something else too), each such group of jobs gets
-    tables and heatmaps of its own; a seed study, which has but one cell, a row in a table.
+    Each layer grid has tables and heatmaps of its own; a seed study, a grid of one cell, is one row of a table.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     jobs, failures = read_jobs(directories), read_failures(directories)
     grids = layer_grids(jobs)
@@ -45,17 +46,17 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
             save_report(grids, failures, output / REPORT_FILE)
         for grid in layered:
             _print(grid, console, headed=len(layered) > 1)
-        twins = [grid.first for grid in grids if _is_seed_study(grid)]
-        for metric in dict.fromkeys(entry["metric"] for result in twins for entry in result.similarity):
-            _print_whole(seed_study_table(twins, metric), console)
+        seed_studies = [grid.first for grid in grids if _is_seed_study(grid)]
+        for metric in dict.fromkeys(entry["metric"] for result in seed_studies for entry in result.similarity):
+            _print_uncut(seed_study_table(seed_studies, metric), console)
     for name, failure in failures.items():
         console.print(f"job {name} failed: {failure.error}", style="red", markup=False, soft_wrap=True)
     n_passes = sum(job.result.n_model_passes for job in jobs)
-    told = f"{_counted(len(jobs), 'comparison')}, {len(failures)} failed, "
-    told += f"{_counted(n_passes, 'model pass', 'model passes')} over the corpus"
+    line = f"{_counted(len(jobs), 'comparison')}, {len(failures)} failed, "
+    line += f"{_counted(n_passes, 'model pass', 'model passes')} over the corpus"
     if jobs:
-        told += f"; figures in {output}, page: {output / REPORT_FILE}"
-    console.print(told, soft_wrap=True, markup=False)
+        line += f"; figures in {output}, page: {output / REPORT_FILE}"
+    console.print(line, soft_wrap=True, markup=False)
     return Summary(grids, failures, figures)
 
 
@@ -72,11 +73,11 @@ def _print(grid: LayerGrid, console: Console, headed: bool) -> None:
         console.print(grid.title, style="bold", markup=False, soft_wrap=True)
     results = [job.result for job in grid.jobs.values()]
     for metric in grid.metrics:
-        _print_whole(sweep_table(results, metric), console)
+        _print_uncut(sweep_table(results, metric), console)
 
 
-def _print_whole(table: ConsoleRenderable, console: Console) -> None:
-    """Without cutting it where the terminal ends."""
+def _print_uncut(table: ConsoleRenderable, console: Console) -> None:
+    """Print a table at its full width, even if the terminal is narrower."""
     wanted = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum
     wide = Console(file=console.file, width=max(console.width, wanted), force_terminal=console.is_terminal)
     wide.print(table, crop=False)

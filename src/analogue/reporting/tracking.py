@@ -1,7 +1,9 @@
-"""Experiment tracking: what a comparison sends to a Lightning logger, W&B above all."""
+"""Experiment tracking: what comparisons, sweeps and trained SAEs send to a Lightning logger, W&B above all.
+
+In W&B an SAE is an artifact named after its content, in the run that trains it and in those that compare it.
+"""
 
 import contextlib
-import netrc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -9,55 +11,55 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from analogue.errors import UserError, first_line
-from analogue.reporting.artifacts import log_record
-from analogue.reporting.grids import flat, pair
-from analogue.reporting.jobs import PLACES
-from analogue.reporting.record import ComparisonResult, label
+from analogue.errors import ArgumentError, InvalidArgument, first_line
+from analogue.reporting.panels import Panel, panel_groups
+from analogue.reporting.summary import REPORT_FILE, Summary
+from analogue.results import ComparisonResult, SideRecord, flatten, label
+from analogue.results.grids import LayerGrid, pair
+from analogue.results.jobs import decisive_settings
+from analogue.results.record import PAIRS_FILE, RESULT_FILE
+from analogue.results.results_table import TABLE_FILES, results_table
 
 MODES = ("online", "offline", "shared", "disabled", "dryrun", "run")  # W&B's; the last two are old names
+_SCALARS = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null")
 
 
 def wandb_logger(
-    project: str,
-    save_dir: str,
-    mode: RunMode | None,
-    sweep_dir: str,
-    init_timeout: float,
-    **settings: Any,
+    project: str, save_dir: str, group: str | None = None, init_timeout: float = 20, **settings: Any
 ) -> WandbLogger:
-    """A W&B logger that is offline unless the user has logged in or set `WANDB_MODE`; a multirun's jobs share a group.
+    """A silent W&B logger, offline unless the user has logged in or set `WANDB_MODE`.
 
     Args:
-        mode: Hydra's; the jobs of a multirun are grouped by `sweep_dir`.
+        group: that the jobs of a sweep share.
         init_timeout: seconds to wait for the W&B server.
         settings: of `WandbLogger`.
 
     Raises:
-        UserError: `WANDB_MODE` is none of W&B's.
+        InvalidArgument: W&B does not know the value of `WANDB_MODE`.
     """
-    given = os.environ.get("WANDB_MODE")
-    if given is not None and given not in MODES:
-        raise UserError("WANDB_MODE", given, "is no mode of W&B; choose online, offline or disabled, or unset it")
-    if given is None and not _logged_in():
-        settings["offline"] = True
-    os.environ.setdefault("WANDB_SILENT", "true")
-    group = sweep_dir if mode is RunMode.MULTIRUN else None
-    # Listing every installed package takes longer than to log a job; the run of the sweep does it once for all.
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE")
+    if mode is not None and mode not in MODES:
+        problem = "is no mode of W&B; choose online, offline or disabled, or unset it"
+        raise InvalidArgument("WANDB_MODE", mode, problem)
+    if "WANDB_SILENT" not in os.environ:
+        # Not per run: Lightning passes on a deprecated argument, of which W&B warns before it reads a run's settings.
+        wandb.setup(settings=wandb.Settings(silent=True))
+    if mode is None and not wandb.login(prompt=False, verify=False):
+        mode = "offline"
+    # Listing every installed package takes longer than to log a job; the run of the sweep does it for all.
     lists_packages = group is None or settings.get("job_type") == "sweep"
-    wandb_settings = {"init_timeout": init_timeout, "x_save_requirements": lists_packages}
-    logger = WandbLogger(project=project, save_dir=save_dir, group=group, settings=wandb_settings, **settings)
-    # Lightning always passes this setting on, and W&B warns of it on every run.
-    getattr(logger, "_wandb_init", {}).pop("anonymous", None)
-    return logger
+    wandb_settings = {"init_timeout": init_timeout, "x_save_requirements": lists_packages, "mode": mode}
+    return WandbLogger(
+        project=project, save_dir=save_dir, group=group, offline=mode == "offline", settings=wandb_settings, **settings
+    )
 
 
 def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]) -> None:
-    """Log, and end the run; what goes wrong costs one line on the terminal and nothing else."""
+    """Log, and end the run. A failure costs one line on the terminal and nothing else."""
     try:
         logger = open_logger()
         log(logger)
@@ -65,21 +67,77 @@ def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
     except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
-        print(f"warning: not logged ({told(error)}); the result files are complete", file=sys.stderr)
+        print(f"warning: not logged ({error_message(error)}); the result files are complete", file=sys.stderr)
         abandon_run()
 
 
-def told(error: Exception) -> str:
-    """What has gone wrong, in a sentence; Hydra hides it behind an error of its own."""
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
-        return told(error.__cause__)
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+def error_message(error: Exception) -> str:
+    """What has gone wrong, in one line."""
+    return str(error) if isinstance(error, ArgumentError) else f"{type(error).__name__}: {first_line(error)}"
+
+
+def abandon_run() -> None:
+    """Close a run that failed half-way, or the next job of this process would write into it."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and getattr(wandb, "run", None) is not None:
+        with contextlib.suppress(Exception):
+            wandb.finish(exit_code=1)
+
+
+def log_comparison(logger: Logger, result: ComparisonResult, pairs: pa.Table, directory: Path) -> None:
+    """Send configuration, scores and funnel to a logger; to W&B the pairs table and the record's files too."""
+    logger.log_hyperparams(flat_config(result))
+    logger.log_metrics(flat_metrics(result), step=0)
+    if isinstance(logger, WandbLogger):
+        logger.log_table("funnel", columns=["filter", "n_pairs"], data=[[*step.values()] for step in result.funnel])
+        scores = [[entry[name] for name in _SCALARS] for entry in result.similarity]
+        logger.log_table("similarity", columns=[*_SCALARS], data=scores)
+        logger.log_table("pairs", columns=pairs.column_names, data=[[*row.values()] for row in _kept_rows(pairs)])
+        layers = f"{result.side_a.layer}-{result.side_b.layer}"
+        logger.experiment.name = f"{pair(result)} {layers}"
+        logger.experiment.tags = (pair(result), f"layers {layers}", result.direction)
+        _log_record(logger.experiment, result, directory)
+
+
+def log_sweep(logger: Logger, summary: Summary, directory: Path) -> None:
+    """Send results, heatmaps and page of a sweep to W&B; other loggers have no place for them."""
+    if not isinstance(logger, WandbLogger):
+        return
+    import wandb
+
+    table = results_table(summary.grids)
+    logger.log_table("results", columns=table.column_names, data=[[*row.values()] for row in table.to_pylist()])
+    logger.log_image("heatmaps", [str(path) for path in summary.figures], caption=[f.stem for f in summary.figures])
+    run = logger.experiment
+    for number, grid in enumerate(summary.grids):
+        suffix = f" {grid.setting}" if grid.setting else ""
+        figures = {panel.title: _figure(grid, panel) for panels in panel_groups(grid).values() for panel in panels}
+        run.log({f"grid {number}{suffix}/{title}": wandb.Plotly(figure) for title, figure in figures.items()})
+    counts = {"jobs": sum(len(grid.jobs) for grid in summary.grids), "failed": len(summary.failures)}
+    run.summary.update(counts)
+    report = wandb.Artifact(f"report-{run.id}", type="report", metadata=counts)
+    for name in (REPORT_FILE, *TABLE_FILES):
+        report.add_file(str(directory / name))
+    run.log_artifact(report)
+
+
+def log_sae(logger: WandbLogger, folder: Path, fingerprint: str, metadata: Mapping[str, Any]) -> None:
+    """Send a trained SAE's folder as an artifact of the run that trained it."""
+    import wandb
+
+    artifact = wandb.Artifact(sae_artifact_name(fingerprint), type="sae", metadata=dict(metadata))
+    artifact.add_dir(str(folder))
+    logger.experiment.log_artifact(artifact)
+
+
+def sae_artifact_name(fingerprint: str) -> str:
+    """Named by content, so that it does not matter where an SAE lies."""
+    return f"sae-{fingerprint[:16]}"
 
 
 def flat_config(result: ComparisonResult) -> dict[str, Any]:
     """What a dashboard selects by: `pair`, `layer_a`, `layer_b`, `model_a.name`, `filters.one_to_one`, ..."""
-    config = {name: value for name, value in result.config.items() if name not in PLACES}
-    return {"pair": pair(result), "direction": result.direction} | flat(config)
+    return {"pair": pair(result), "direction": result.direction} | flatten(decisive_settings(result.config))
 
 
 def flat_metrics(result: ComparisonResult) -> dict[str, float]:
@@ -97,45 +155,56 @@ def flat_metrics(result: ComparisonResult) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
-def log_comparison(logger: Logger, result: ComparisonResult, pairs: pa.Table, directory: Path) -> None:
-    """Send configuration, scores and funnel to a logger; to W&B the pairs table and the record's files too."""
-    logger.log_hyperparams(flat_config(result))
-    logger.log_metrics(flat_metrics(result), step=0)
-    if isinstance(logger, WandbLogger):
-        logger.log_table("funnel", columns=["filter", "n_pairs"], data=[[*step.values()] for step in result.funnel])
-        logger.log_table("similarity", columns=[*_SCALARS], data=[_scalars(entry) for entry in result.similarity])
-        logger.log_table("pairs", columns=pairs.column_names, data=[[*row.values()] for row in _kept_rows(pairs)])
-        layers = result.side_a.layer, result.side_b.layer
-        logger.experiment.name = f"{pair(result)} {layers[0]}-{layers[1]}"
-        logger.experiment.tags = (pair(result), f"layers {layers[0]}-{layers[1]}", result.direction)
-        log_record(logger, result, directory)
-
-
-def abandon_run() -> None:
-    """Close a run that failed half-way, or the next job of this process would write into it."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and getattr(wandb, "run", None) is not None:
-        with contextlib.suppress(Exception):
-            wandb.finish(exit_code=1)
-
-
-_SCALARS = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null")
-
-
-def _scalars(entry: Mapping[str, Any]) -> list[Any]:
-    return [entry[name] for name in _SCALARS]
-
-
 def _kept_rows(pairs: pa.Table) -> list[dict[str, Any]]:
     rows = pairs.filter(pairs["kept"]).to_pylist()
     return [row | {side: " | ".join(row[side]) for side in ("top_tokens_a", "top_tokens_b")} for row in rows]
 
 
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].strip("/")
+def _log_record(run: Any, result: ComparisonResult, directory: Path) -> None:
+    """The record as an artifact that uses two SAE artifacts."""
+    import wandb
+
+    sides = {"sae_a": result.side_a, "sae_b": result.side_b}
+    if not run.offline:  # W&B knows no lineage without its server
+        for side in sides.values():
+            _use(run, side)
+    uses = {label: sae_artifact_name(side.sae_fingerprint) for label, side in sides.items()}
+    record = wandb.Artifact(f"comparison-{run.id}", type="comparison", metadata=uses)
+    for name in (RESULT_FILE, PAIRS_FILE):
+        record.add_file(str(directory / name))
+    run.log_artifact(record)
+
+
+def _use(run: Any, side: SideRecord) -> None:
+    """Use the artifact that a training run left or, for an SAE from elsewhere, one that says where it is."""
+    import wandb
+
+    name = sae_artifact_name(side.sae_fingerprint)
     try:
-        return netrc.netrc().authenticators(host) is not None
-    except (FileNotFoundError, netrc.NetrcParseError):
-        return False
+        run.use_artifact(f"{name}:latest", type="sae")
+    except (wandb.Error, ValueError):
+        artifact = wandb.Artifact(name, type="sae", metadata={"model": side.model, "layer": side.layer})
+        artifact.add_reference(f"sae:{side.sae}", name="sae")
+        run.use_artifact(artifact)
+
+
+def _figure(grid: LayerGrid, panel: Panel) -> Any:
+    from plotly import graph_objects
+
+    low, high = panel.limits
+    heatmap = graph_objects.Heatmap(
+        z=panel.cells(),
+        x=[str(layer) for layer in grid.columns],
+        y=[str(layer) for layer in grid.rows],
+        colorscale="Viridis",
+        reversescale=panel.descending,
+        zmin=low,
+        zmax=high,
+    )
+    vertical, horizontal = grid.axes
+    layout = graph_objects.Layout(
+        title=panel.title,
+        xaxis={"title": horizontal, "type": "category"},
+        yaxis={"title": vertical, "type": "category", "autorange": "reversed"},
+    )
+    return graph_objects.Figure(heatmap, layout)

@@ -1,6 +1,6 @@
 """Residual stream to feature activations."""
 
-from analogue.saes.loading import load, locate_sae
+from analogue.saes.loading import load
 from analogue.saes.provenance import sae_fingerprint, sae_warnings
 from analogue.saes.quality import Quality, ReconstructionQuality, misfit_warnings
 
@@ -8,7 +8,6 @@ __all__ = [
     "Quality",
     "ReconstructionQuality",
     "load",
-    "locate_sae",
     "misfit_warnings",
     "sae_fingerprint",
     "sae_warnings",

@@ -1,32 +1,39 @@
-"""SAEs from a directory, a SAELens release or a hub repository."""
+"""SAEs: from a directory, a SAELens release or a hub repository, or objects at hand."""
 
 from collections.abc import Iterator
+from copy import deepcopy
+from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from analogue.embedded import locate
+from analogue.embedded import PREFIX, locate
 from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
-from analogue.saes.formats import CONFIG, GEMMA_SCOPE_WEIGHTS, SAELENS_WEIGHTS, SPARSIFY_WEIGHTS, Reader, find_reader
-from analogue.saes.releases import is_release, load_release
+from analogue.hub import hub_errors
+from analogue.saes.formats import (
+    CONFIG,
+    GEMMA_SCOPE_WEIGHTS,
+    SAELENS_WEIGHTS,
+    SPARSIFY_WEIGHTS,
+    Reader,
+    find_reader,
+    read_gemma_scope,
+    read_sparsify,
+)
 
 
-def locate_sae(path: str, layer: int | None = None) -> Path:
-    """The directory of one SAE: `path` with `{layer}` filled in.
-
-    Raises:
-        NotFound: no such directory, or no SAE of a known format in it.
-    """
-    return _locate(_fill(path, layer))[0]
-
-
-def load(path: str, layer: int | None = None, dtype: str = "float32", before_topk: bool = False) -> Any:
+def load(
+    path: str | PathLike[str] | nn.Module, layer: int | None = None, dtype: str = "float32", before_topk: bool = False
+) -> Any:
     """Load an SAE for inference.
 
     Args:
         path: a directory in SAELens, sparsify or Gemma Scope format, an `embedded:` name, `RELEASE:ID` of a SAELens
-            release, or `OWNER/REPOSITORY:FOLDER` of the hub (no folder: at its top); may hold `{layer}`.
+            release, or `OWNER/REPOSITORY:FOLDER` of the hub (no folder: at its top); may hold `{layer}`. Or a
+            `sae_lens.SAE`, which is copied and stays as it is.
         layer: what `{layer}` stands for.
         dtype: of the weights and of what `encode` returns.
         before_topk: let `encode` of a TopK SAE return all of its ReLU'd pre-activations, as the paper's published code
@@ -39,11 +46,15 @@ def load(path: str, layer: int | None = None, dtype: str = "float32", before_top
     Raises:
         NotFound: no SAE there.
         Unavailable: it cannot be downloaded, or its files are damaged or of a format that is not known.
-        InvalidArgument: weights that are not finite, or an SAE that reads something else than single tokens of a
-            residual stream.
+        InvalidArgument: weights that are not finite, an SAE that reads something else than single tokens of a residual
+            stream, or an object that is no SAE for inference.
     """
-    name = _fill(path, layer)
-    sae = _load_named(name, dtype)
+    if isinstance(path, nn.Module):
+        name = type(path).__name__
+        sae = _copy(path, name, dtype)
+    else:
+        name = str(path) if layer is None else str(path).replace("{layer}", str(layer))
+        sae = _load_named(name, dtype)
     for problem in _unfit(sae):
         raise InvalidArgument("path", name, problem)
     if before_topk and sae.cfg.architecture() == "topk":
@@ -51,10 +62,21 @@ def load(path: str, layer: int | None = None, dtype: str = "float32", before_top
     return sae.eval().requires_grad_(False)
 
 
+def _copy(sae: Any, name: str, dtype: str) -> Any:
+    from sae_lens import SAE, TrainingSAE
+
+    if not isinstance(sae, SAE):
+        raise InvalidArgument("path", name, "is not an SAE of SAELens; give a sae_lens.SAE, or where one lies")
+    if isinstance(sae, TrainingSAE):  # some choose the features of a batch together
+        problem = "is an SAE in training; write it with save_inference_model, and give that directory"
+        raise InvalidArgument("path", name, problem)
+    return deepcopy(sae).to(device="cpu", dtype=getattr(torch, dtype))
+
+
 def _load_named(name: str, dtype: str) -> Any:
     try:
-        if is_release(name) and not name.startswith("embedded:"):
-            return load_release(name, dtype)
+        if ":" in name and not name.startswith(PREFIX) and not Path(name).expanduser().exists():
+            return _load_release(name, dtype)
         directory, read = _locate(name)
         return read(directory, dtype)
     except ArgumentError:
@@ -67,7 +89,7 @@ def _load_named(name: str, dtype: str) -> Any:
 
 
 def _unfit(sae: Any) -> Iterator[str]:
-    """What makes an SAE's activations something else than features of single tokens of a residual stream."""
+    """Reasons why an SAE's activations are not features of single tokens of a residual stream."""
     config = sae.cfg
     if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):
         yield "has weights that are not finite; train or download it again"
@@ -76,7 +98,7 @@ def _unfit(sae: Any) -> Iterator[str]:
     if config.reshape_activations != "none":
         yield f"reads the outputs of attention heads ({config.reshape_activations}); give one of a residual stream"
     if hasattr(config, "d_out"):
-        yield f"is a transcoder ({config.architecture()}); give an SAE, which writes what it reads"
+        yield f"is a transcoder ({config.architecture()}); give an SAE, which reconstructs its own input"
     if config.architecture() == "temporal":
         yield "reads whole sequences (temporal); give an SAE that reads token by token"
 
@@ -93,5 +115,49 @@ def _locate(name: str) -> tuple[Path, Reader]:
     return directory, read
 
 
-def _fill(path: str, layer: int | None) -> str:
-    return path if layer is None else path.replace("{layer}", str(layer))
+def _load_release(name: str, dtype: str) -> Any:
+    """Download an SAE, or find it in the hub's cache, and load it.
+
+    SAELens knows how each of its releases is scaled and laid out: it folds factors that stand in no file into the
+    weights. Our own readers read only sparsify's files, which SAELens converts wrongly, and Gemma Scope's, whose sizes
+    it takes from the folder's name.
+    """
+    from sae_lens import SAE
+
+    release, _, sae_id = name.partition(":")
+    repository, folder, is_saelens_release = _repository_and_folder(release, sae_id)
+    with hub_errors("path", name):
+        directory = _download_known_files(repository, folder)
+        read = find_reader(directory)
+        if read in (read_sparsify, read_gemma_scope) or (read and not is_saelens_release):
+            return read(directory, dtype)
+        return SAE.from_pretrained(release, sae_id, dtype=dtype)
+
+
+def _download_known_files(repository: str, folder: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    names = ("*.json", SAELENS_WEIGHTS, SPARSIFY_WEIGHTS, GEMMA_SCOPE_WEIGHTS)
+    files = [f"{folder}/{name}" if folder else name for name in names]
+    return Path(snapshot_download(repository, allow_patterns=files)) / folder
+
+
+def _repository_and_folder(release: str, sae_id: str) -> tuple[str, str, bool]:
+    """The place of an SAE on the hub, and whether it is of a SAELens release."""
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    releases = get_pretrained_saes_directory()
+    if release in releases:
+        ids = releases[release].saes_map
+        if sae_id not in ids:
+            problem = f"is not in that release; it has {_close(sae_id, [*ids])}"
+            raise NotFound("path", f"{release}:{sae_id}", problem)
+        return releases[release].repo_id, ids[sae_id], True
+    if "/" not in release:
+        near = _close(release, [*releases])
+        raise NotFound("path", f"{release}:{sae_id}", f"names no SAELens release; close are {near}")
+    return release, sae_id.strip("/"), False
+
+
+def _close(name: str, known: list[str]) -> str:
+    return ", ".join(get_close_matches(name, known, n=5, cutoff=0.3) or known[:5])

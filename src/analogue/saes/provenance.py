@@ -1,4 +1,4 @@
-"""What a loaded SAE is, and what speaks against using it where it is used."""
+"""The identity of a loaded SAE, and where it was trained."""
 
 import hashlib
 import json
@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import torch
+
+from analogue.options import Hook
 
 RESID_POST = re.compile(r"(?:blocks\.(\d+)\.hook_resid_post|(?:\w+\.)*(?:layers|h)[._](\d+))")
 """A block's output, as SAELens (`blocks.3.hook_resid_post`) and sparsify (`layers.3`) call it."""
@@ -22,13 +24,13 @@ def sae_fingerprint(sae: Any) -> str:
     return digest.hexdigest()
 
 
-def sae_warnings(sae: Any, layer: int, hook: str = "resid_post") -> list[str]:
-    """What its own metadata say against reading `hook` of block `layer` with this SAE."""
+def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post) -> list[str]:
+    """Reasons in an SAE's own metadata not to read `hook` of block `layer` with it, as predicates of that SAE."""
     warnings = []
     trained_on = sae.cfg.metadata.get("hook_name") or ""
     place = RESID_POST.fullmatch(trained_on)
-    named = place is not None and int(place[1] or place[2]) == layer and hook == "resid_post"
-    if re.search(r"\d", trained_on) and not named:  # a name without a number tells nothing of the layer
+    named = place is not None and int(place[1] or place[2]) == layer and hook == Hook.resid_post
+    if re.search(r"\d", trained_on) and not named:  # a name without a number says nothing about the layer
         warnings.append(f"was trained on {trained_on}, and reads {hook} of block {layer}")
     if sae.cfg.normalize_activations == "expected_average_only_in":
         warnings.append("expects scaled activations (expected_average_only_in), but its files hold no scaling factor")

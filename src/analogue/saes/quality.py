@@ -1,4 +1,4 @@
-"""How well an SAE reconstructs what it reads: explained variance, L0 and dead features, defined once."""
+"""How well an SAE reconstructs its input: explained variance, L0 and dead features."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,15 @@ LOW_EXPLAINED_VARIANCE = 0.5
 
 
 class Quality(NamedTuple):
-    """What `ReconstructionQuality` has seen.
+    """The quality of an SAE on some tokens.
 
     Attributes:
         explained_variance: 1 - squared error / squared distance from the mean, each summed over tokens and dimensions.
             1 is perfect, 0 no better than the mean; NaN where the input does not vary.
-        l0: mean number of active features a token.
-        dead_fraction: fraction of features that fired on no token.
-        n_tokens: tokens seen.
+        l0: mean number of active features per token, as `FeatureActivations.l0`; NaN without tokens.
+        dead_fraction: fraction of features that fired on none of these tokens. (Training has a count of its own: the
+            features that have not fired on the last `dead_after_tokens` tokens.)
+        n_tokens: number of these tokens.
     """
 
     explained_variance: float
@@ -63,14 +64,14 @@ class ReconstructionQuality(Metric):
         return self.so_far()
 
     def so_far(self) -> Quality:
-        """Of the tokens that this rank has seen; `compute` gives that of all ranks."""
+        """The quality on the tokens that this rank has seen; `compute` gives that of all ranks."""
         n_tokens = int(self.n_tokens)
         variation = self.squared_norm - self.total.square().sum() / max(n_tokens, 1)
-        rounding = n_tokens * torch.finfo(torch.float64).eps * self.squared_norm  # what the sums may be off by
+        rounding = n_tokens * torch.finfo(torch.float64).eps * self.squared_norm  # the error of the sums
         explained = 1 - self.squared_error / variation if variation > rounding else torch.tensor(torch.nan)
         return Quality(
             explained_variance=float(explained),
-            l0=float(self.n_active.sum()) / max(n_tokens, 1),
+            l0=float(self.n_active.sum()) / n_tokens if n_tokens else float("nan"),
             dead_fraction=float((self.n_active == 0).double().mean()),
             n_tokens=n_tokens,
         )
@@ -82,13 +83,13 @@ def misfit_warnings(
     first_tokens_count: bool,
     suspects: str = "wrong layer, hook or scaling",
 ) -> list[str]:
-    """What speaks against an SAE that explains little of what it reads, as predicates of that SAE.
+    """Warnings about an SAE that explains little of what it reads, as predicates of that SAE.
 
     Args:
-        explained: share of the variance; None or NaN where there is none.
+        explained: share of the variance that the SAE explains; None or NaN where there is no variance.
         of_what: what it reads (`layer 3 of gpt2`).
-        first_tokens_count: whether the first tokens of texts are among it.
-        suspects: what may be the cause.
+        first_tokens_count: whether the first tokens of texts count.
+        suspects: the probable causes.
     """
     if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
         return []

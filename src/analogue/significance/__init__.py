@@ -1,16 +1,10 @@
 """Scores to p-values."""
 
-from typing import TYPE_CHECKING, Any
-
-from analogue.significance.mantel import MantelMoments, mantel_moments
-from analogue.significance.multiple_testing import benjamini_hochberg
-from analogue.significance.p_values import p_value, p_value_published
+from analogue.significance.p_values import benjamini_hochberg, p_value, p_value_published
 from analogue.significance.resampling import draw_scores, random_pairs, random_subset, score_against_draws
-from analogue.significance.result import SimilarityResult, against_null, score_against_null
-from analogue.significance.shuffle import draw_shuffles
-
-if TYPE_CHECKING:
-    from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations
+from analogue.significance.result import SimilarityResult, against_null
+from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations
+from analogue.significance.shuffle import MantelMoments, draw_shuffles, mantel_moments, score_against_null
 
 __all__ = [
     "MantelMoments",
@@ -29,12 +23,3 @@ __all__ = [
     "score_against_draws",
     "score_against_null",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """The rotated basis works on activations, whose room takes seconds to import: tables and figures do without."""
-    if name in ("RotatedBaseline", "correlations_against_rotations"):
-        from analogue.significance import rotated
-
-        return getattr(rotated, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

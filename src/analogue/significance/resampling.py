@@ -1,4 +1,4 @@
-"""Nulls that draw other features: random subsets, paired anew, and random pairs of both whole spaces."""
+"""Nulls that draw other features: random subsets that are paired again, and random pairs of both whole spaces."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from analogue.significance.draws import Progress, as_metrics, blas_threads_for, map_over_threads
 from analogue.significance.result import SimilarityResult, results_of
-from analogue.significance.shuffle import Progress, as_metrics
-from analogue.significance.threads import blas_threads_for, map_over_threads
 from analogue.similarity import Metric, stays_in_place
 
 Features = Int64[np.ndarray, " n"]
 Draw = Callable[[np.random.Generator], tuple[Float[Any, "n_pairs d_a"], Float[Any, "n_pairs d_b"]]]
-"""Paired rows drawn at random; each draw may have another number of pairs."""
+"""Paired rows drawn at random; draws may differ in their number of pairs."""
 PairSubsets = Callable[[Features, Features], tuple[Features, Features]]
-"""From features of A and features of B, both ascending, to pairs: the feature of A and of B of each."""
+"""From features of A and features of B, both ascending, to pairs: the features of A, and their partners in B."""
 
-# By how much the draws' mean number of pairs may differ from that of the score: metrics depend on it.
+# The draws' mean number of pairs may differ from that of the score by this fraction: metrics depend on it.
 _OTHER_SIZE = 0.25
-# With fewer pairs, Python's own share of a draw is too large for threads.
+# With fewer pairs, threads do not pay: Python's part of a draw, which runs on one core at a time, is too large.
 _WORTH_THREADS = 40
 
 
@@ -34,19 +33,19 @@ def random_subset(
     features_a: Features,
     features_b: Features,
 ) -> Draw:
-    """Random features of either side, paired as the subspaces that are tested were (paper, section 3, Test 2).
+    """Random features of either side, paired in the same way as the tested subspaces (paper, section 3, Test 2).
 
     Args:
         decoder_a: (d_sae_a, d_a) decoder rows of A; NumPy array or torch tensor of any device.
         decoder_b: (d_sae_b, d_b) decoder rows of B.
         n_features_a: how many features of A to draw: as many as the subspace has, before pairing.
         n_features_b: likewise of B.
-        pair: pairs two subsets, by correlation within them alone.
-        features_a: features of A to draw from, each once; those that have variance, for others have no pair.
+        pair: pairs two subsets by the correlations within them alone.
+        features_a: features of A to draw from, each once; only features that have variance have a pair.
         features_b: likewise of B.
 
     Raises:
-        ValueError: there are fewer features than should be drawn.
+        ValueError: there are fewer features than are to be drawn.
     """
     _check(n_features_a, features_a, "A")
     _check(n_features_b, features_b, "B")
@@ -67,7 +66,7 @@ def random_pairs(
     features_a: Features,
     features_b: Features,
 ) -> Draw:
-    """Random features of both whole spaces, paired at random, none twice.
+    """Random features of both whole spaces, paired at random, no feature twice.
 
     Args:
         decoder_a: (d_sae_a, d_a) decoder rows of A; NumPy array or torch tensor of any device.
@@ -77,7 +76,7 @@ def random_pairs(
         features_b: likewise of B.
 
     Raises:
-        ValueError: there are fewer features than should be drawn.
+        ValueError: there are fewer features than are to be drawn.
     """
     _check(n_pairs, features_a, "A")
     _check(n_pairs, features_b, "B")
@@ -105,19 +104,19 @@ def score_against_draws(
         x: (n_pairs, d_a) decoder rows of the features of A; NumPy array or torch tensor.
         y: (n_pairs, d_b) decoder rows of their partners.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
-        draw: one draw of the null; it is scored on the device of its rows.
-        null: its name, for the record: `random_subset` or `random_pairs`.
+        draw: makes one draw of the null, which is scored on the device of its rows.
+        null: its name in the record: `random_subset` or `random_pairs`.
         n: number of draws, at least 1.
-        seed: of the draws, and of metrics given by name that draw; draw i depends on the seed and i alone, not on
-            which metrics are asked for.
+        seed: of the draws, and of the random choices of metrics given by name; draw i depends only on the seed and i,
+            not on which metrics are asked for.
         progress: called with the number of draws done.
 
     Returns:
-        A result for each metric, without a score where there are too few pairs or no variance. Draws of too few pairs
-        have no score and count against it.
+        A result for each metric, without a score where there are too few pairs or no variance. Draws with too few
+        pairs have no score; they count against the score.
 
     Raises:
-        ValueError: n below 1, an unknown metric, or what the metrics refuse.
+        ValueError: n below 1, an unknown metric, or input that a metric refuses.
     """
     chosen = as_metrics(metrics, seed)
     with blas_threads_for(len(x)):
@@ -134,7 +133,7 @@ def draw_scores(
     """Scores of n draws by metric, NaN where a draw has too few pairs, and the number of pairs of each draw.
 
     Raises:
-        ValueError: n below 1, or what the metrics refuse.
+        ValueError: n below 1, or input that a metric refuses.
     """
     if n < 1:
         raise ValueError(f"expected at least 1 draw, got {n}")

@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
 
-from analogue.significance.mantel import exact_z
 from analogue.significance.p_values import ROUNDING, p_value, p_value_published
-from analogue.significance.shuffle import Progress, as_metrics, draw_shuffles
-from analogue.significance.threads import blas_threads_for
-from analogue.similarity import Metric, stays_in_place
+from analogue.similarity import Metric
 
 
 @dataclass(frozen=True)
@@ -20,15 +17,15 @@ class SimilarityResult:
     """One metric's score and its null.
 
     Attributes:
-        score: of the pairs as they are; None where there is none, and `reason` says why.
+        score: of the pairs as they are; None if there is none, and `reason` says why.
         n_pairs: pairs scored.
         n_null: draws.
         seed: of the draws.
         null: which null: `shuffle`, `random_subset`, `random_pairs` or `rotated`.
         null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
-        z: (score - null mean) / null sd; None where the null does not vary.
-        z_exact: the same with the mean and sd over all permutations (Mantel's moments), which no draw enters; None but
-            for RSA by Spearman's or Pearson's correlation against `shuffle`.
+        z: (score - null mean) / null sd; None if the null does not vary.
+        z_exact: the same with the mean and sd over all permutations (Mantel's moments) instead of those of the draws;
+            None except for RSA by Spearman's or Pearson's correlation against `shuffle`.
         p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
         p_value_published: c / N.
         warnings: what a reader of the score should know.
@@ -54,47 +51,8 @@ class SimilarityResult:
     draws: Float64[np.ndarray, " n_null"] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python values for JSON; what is not a number is None."""
+        """Plain Python values for JSON; NaN and infinity become None."""
         return {name: _plain(value) for name, value in asdict(self).items() if name != "draws"}
-
-
-def score_against_null(
-    x: Float[Any, "n_pairs d_a"],
-    y: Float[Any, "n_pairs d_b"],
-    metrics: Sequence[str | Metric],
-    n: int,
-    seed: int,
-    progress: Progress | None = None,
-) -> list[SimilarityResult]:
-    """Score paired rows with each metric and test each score against shuffled pairings.
-
-    Args:
-        x: (n_pairs, d_a) decoder rows of the features of A; NumPy array or torch tensor.
-            Draws are made on its device.
-        y: (n_pairs, d_b) decoder rows of their partners.
-        metrics: names from `analogue.similarity.METRICS`, or metrics.
-        n: number of shuffles, at least 1.
-        seed: of the shuffles, and of metrics given by name that draw.
-        progress: called with the number of shuffles done.
-
-    Returns:
-        A result for each metric, without a score where there are too few pairs or no variance.
-
-    Raises:
-        ValueError: n below 1, an unknown metric, or what the metrics refuse.
-    """
-    chosen = as_metrics(metrics, seed)
-    with blas_threads_for(len(x)):
-        scorers = {each.name: each.prepare(x, y) for each in chosen if len(x) >= each.minimum_pairs}
-        scores = {name: scorer(np.arange(len(x))) for name, scorer in scorers.items()}
-        defined = {name: scorer for name, scorer in scorers.items() if math.isfinite(scores[name])}
-        threads = not stays_in_place(x)
-        null = draw_shuffles(defined, len(x), n, seed, progress, threads) if defined else {}
-        results = results_of(chosen, x, y, scores, null, seed, "shuffle")
-        return [
-            replace(each, z_exact=exact_z(scores[each.metric], scorers[each.metric])) if each.metric in null else each
-            for each in results
-        ]
 
 
 def results_of(
@@ -106,7 +64,7 @@ def results_of(
     seed: int,
     null: str,
 ) -> list[SimilarityResult]:
-    """A result for each metric: of its score and its draws where it has both, else with the reason."""
+    """A result for each metric: from its score and its draws if it has both, else with the reason."""
     return [
         against_null(each.name, scores[each.name], draws[each.name], len(x), seed, null, each.warnings(x, y))
         if each.name in draws
@@ -124,7 +82,7 @@ def against_null(
     null: str = "shuffle",
     warnings: Sequence[str] = (),
 ) -> SimilarityResult:
-    """The result of a score and the draws of its null, whatever the null."""
+    """The result of a score and the draws of its null, of any kind."""
     defined = draws[~np.isnan(draws)]
     mean, sd = float(np.mean(defined)) if len(defined) else math.nan, _standard_deviation(defined)
     low, high = (float(q) for q in np.quantile(defined, [0.025, 0.975])) if len(defined) else (math.nan, math.nan)
@@ -147,7 +105,7 @@ def against_null(
 
 
 def _standard_deviation(draws: Float64[np.ndarray, " n"]) -> float:
-    """0 where draws differ by rounding alone, or there is only one."""
+    """0 if the draws differ by rounding alone, or if there is only one."""
     if len(draws) < 2 or np.ptp(draws) <= ROUNDING * max(1.0, float(np.abs(draws).max())):
         return 0.0
     return float(np.std(draws, ddof=1))

@@ -1,32 +1,34 @@
 """How well a feature can be matched by chance: the other side's activations in a randomly rotated basis."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.sparse import csr_array
 
-from analogue.features import FeatureActivations
-from analogue.matching import Standardised
+from analogue.significance.draws import Progress, map_over_threads
 from analogue.significance.result import SimilarityResult, against_null
-from analogue.significance.shuffle import Progress
-from analogue.significance.threads import map_over_threads
 
-# Directions looked along at a time: with 30,000 tokens, 250 MB.
+if TYPE_CHECKING:  # activations take seconds to import: tables and figures, which need p-values only, do without
+    from scipy.sparse import csr_array
+
+    from analogue.features import FeatureActivations
+    from analogue.matching import Standardised
+
+# Directions per block: with 30,000 tokens, their projections take 250 MB.
 _BLOCK = 1024
-# The largest rotation that is drawn whole: a decomposition of seconds. In more dimensions random directions are as good
-# as orthogonal.
+# The largest rotation that is drawn: its decomposition takes seconds. In more dimensions, independent random directions
+# are nearly orthogonal.
 _LARGEST_ROTATION = 4096
-# Rotations up to here are drawn side by side, on one thread each: several threads of one small decomposition wait for
-# each other, on a machine with other work for 16 times as long as it takes. Larger ones would need too much memory.
+# Rotations up to this size are drawn side by side, on one thread each: several threads of one small decomposition wait
+# for each other, on a busy machine for 16 times as long as it takes. Larger ones would need too much memory.
 _SIDE_BY_SIDE = 2048
-# Of B's summed squares, what a direction may have by rounding alone.
+# A direction whose sum of squares is this small, relative to that of B, has it by rounding alone.
 _ROUNDING = 1e-12
 
 
 class RotatedBaseline(NamedTuple):
-    """The correlations of paired features beside what a rotated basis gives them."""
+    """The correlations of paired features, compared with those in rotated bases."""
 
     result: SimilarityResult
     """The pairs' mean correlation against its mean in each rotated basis."""
@@ -39,18 +41,18 @@ class RotatedBaseline(NamedTuple):
 def correlations_against_rotations(
     correlation: Float64[np.ndarray, " n_pairs"],
     features: Int64[np.ndarray, " n_pairs"],
-    acts: FeatureActivations,
-    other: FeatureActivations,
+    acts: "FeatureActivations",
+    other: "FeatureActivations",
     n: int,
     seed: int,
     progress: Progress | None = None,
 ) -> RotatedBaseline:
     """Test the mean correlation of pairs against a randomly rotated basis of the other side.
 
-    A rotation keeps what the other side represents and takes away its preferred basis. What a feature's best partner
-    correlates beyond its highest correlation there is its *excess correlation*: evidence that the two SAEs share the
-    feature, and not only the subspace in which it lies. As many directions are looked along as the other side has
-    features, so that both maxima are of equally many correlations.
+    A rotation keeps the subspace that the other side represents, and replaces its preferred basis. A feature's
+    correlation with its best partner, less its highest correlation in a rotated basis, is its *excess correlation*: it
+    suggests that the two SAEs share the feature, and not only the subspace in which the feature lies. A rotated basis
+    has as many directions as the other side has features, so that both maxima are taken over equally many correlations.
 
     Args:
         correlation: (n_pairs,) of the pairs, each the highest of its feature, as `max_correlation` makes them.
@@ -71,12 +73,15 @@ def correlations_against_rotations(
         raise ValueError(f"expected at least 1 rotation and 1 pair, got {n} and {len(features)}")
     if acts.n_tokens != other.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {acts.n_tokens} and {other.n_tokens}")
-    b = other.to_scipy().astype(np.float64)
-    highest = _highest_along(Standardised.of(acts).take(features), b)
+    from analogue.matching import Standardised
+
+    a, b = Standardised.of(acts).take(features), other.to_scipy().astype(np.float64)
     d_b = b.shape[1]
+    correlate = correlations_from_moments(a, b) if d_b <= _LARGEST_ROTATION else correlations_from_projections(a, b)
 
     def draw_one(i: int) -> Float64[np.ndarray, " n_features"]:
-        return highest(random_directions(d_b, d_b, [seed, i]))
+        highest = _highest(map(correlate, random_directions(d_b, d_b, [seed, i])), len(features))
+        return np.where(np.isnan(a.mean_over_sd), np.nan, highest)
 
     draws = np.empty((n, len(features)))
     side_by_side = map_over_threads(draw_one, range(n), worth_threads=True)
@@ -89,26 +94,21 @@ def correlations_against_rotations(
     return RotatedBaseline(result, baseline, correlation - baseline)
 
 
-def _highest_along(
-    a: Standardised, b: csr_array
-) -> Callable[[Iterable[np.ndarray]], Float64[np.ndarray, " n_features"]]:
-    """Each feature's highest correlation with b (n_tokens, d_b) along blocks of directions."""
-    correlations = _from_moments(a, b) if b.shape[1] <= _LARGEST_ROTATION else _from_projections(a, b)
-
-    def highest(blocks: Iterable[np.ndarray]) -> Float64[np.ndarray, " n_features"]:
-        found = np.full(a.columns.shape[1], -np.inf)
-        for directions in blocks:
-            np.maximum(found, correlations(directions).max(axis=1, initial=-np.inf), out=found)
-        undefined = np.isnan(a.mean_over_sd) | np.isinf(found)
-        return np.where(undefined, np.nan, np.clip(found, -1.0, 1.0))
-
-    return highest
+def _highest(blocks: Iterable[np.ndarray], n_features: int) -> Float64[np.ndarray, " n_features"]:
+    """The highest correlation of each feature over blocks (n_features, n_block) of them; NaN where there is none."""
+    found = np.full(n_features, -np.inf)
+    for correlations in blocks:
+        np.maximum(found, correlations.max(axis=1, initial=-np.inf), out=found)
+    return np.where(np.isinf(found), np.nan, np.clip(found, -1.0, 1.0))
 
 
-def _from_moments(a: Standardised, b: csr_array) -> Callable[[np.ndarray], np.ndarray]:
-    """Correlations along directions from B's covariance and A's with B: the tokens are read once for all rotations."""
+def correlations_from_moments(a: "Standardised", b: "csr_array") -> Callable[[np.ndarray], np.ndarray]:
+    """Correlations (n_features, n_block) of A's features with B along directions (d_b, n_block).
+
+    They come from B's covariance and A's with B, so that the tokens are read once for all rotations.
+    """
     mean, products = np.asarray(b.mean(axis=0)).ravel(), (b.T @ b).toarray()
-    # Beside the products, not the covariances: where means are large, these are the rounding of those.
+    # Relative to the products, not the covariances: where means are large, the latter are the rounding of the former.
     smallest = _ROUNDING * float(np.trace(products))
     gram = products - b.shape[0] * np.outer(mean, mean)
     cross = (a.columns.T @ b).toarray() - np.outer(np.asarray(a.columns.sum(axis=0)).ravel(), mean)
@@ -121,35 +121,32 @@ def _from_moments(a: Standardised, b: csr_array) -> Callable[[np.ndarray], np.nd
     return correlations
 
 
-def _from_projections(a: Standardised, b: csr_array) -> Callable[[np.ndarray], np.ndarray]:
-    """Correlations along directions from the projected tokens: B's covariance would be too large."""
+def correlations_from_projections(a: "Standardised", b: "csr_array") -> Callable[[np.ndarray], np.ndarray]:
+    """As `correlations_from_moments`, from the projected tokens: for B whose covariance would be too large."""
     rows = a.columns.T.tocsr()
 
     def correlations(directions: np.ndarray) -> np.ndarray:
         projected = b @ directions
         projected -= projected.mean(axis=0)
         norms = np.linalg.norm(projected, axis=0)
-        # These columns sum to 0, so the means of A's need not be taken off.
+        # These columns sum to 0, so the means of A's columns need not be subtracted.
         return rows @ (projected[:, norms > 0] / norms[norms > 0])
 
     return correlations
 
 
 def random_directions(d: int, n: int, seed: int | Sequence[int]) -> Iterator[Float64[np.ndarray, "d n_block"]]:
-    """n random directions as columns, in blocks: those of a uniformly random rotation, as long as it has any left.
+    """n random directions as columns, in blocks: those of as many uniformly random rotations as it takes.
 
     In more than 4096 dimensions they are drawn independently.
     """
+    from scipy.stats import ortho_group
+
     generator = np.random.default_rng(seed)
     left = n
     while left > 0:
-        rotation = _rotation(d, generator) if d <= _LARGEST_ROTATION else generator.standard_normal((d, _BLOCK))
-        for start in range(0, min(left, rotation.shape[1]), _BLOCK):
-            yield rotation[:, start : min(start + _BLOCK, left)]
-        left -= rotation.shape[1]
-
-
-def _rotation(d: int, generator: np.random.Generator) -> Float64[np.ndarray, "d d"]:
-    """A uniformly random orthogonal matrix (Mezzadri 2007, arXiv math-ph/0609050)."""
-    q, r = np.linalg.qr(generator.standard_normal((d, d)))
-    return q * np.sign(np.diag(r))
+        rotates = d <= _LARGEST_ROTATION
+        drawn = ortho_group.rvs(d, random_state=generator) if rotates else generator.standard_normal((d, _BLOCK))
+        for start in range(0, min(left, drawn.shape[1]), _BLOCK):
+            yield drawn[:, start : min(start + _BLOCK, left)]
+        left -= drawn.shape[1]

@@ -1,19 +1,17 @@
 """Centred kernel alignment: linear, debiased and with a Gaussian (RBF) kernel."""
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
 
-from analogue.similarity.inputs import Array, Permutation, as_pairs, centred, fill_diagonal, namespace
-from analogue.similarity.kernels import kernels
-from analogue.similarity.metric import Metric, Scorer, undefined
+from analogue.similarity import backend
+from analogue.similarity.backend import Array, Permutation, Scorer, namespace
+from analogue.similarity.inputs import as_pairs, centred, fill_diagonal, identity, undefined
 
 MINIMUM_DEBIASED_PAIRS = 4
-# A centred kernel this small beside the kernel is rounding.
+# A centred kernel that is smaller than this, relative to the kernel, is rounding.
 _ROUNDING = 1e-12
 
 Matrix = Float64[Array, "n d"]
@@ -39,7 +37,7 @@ def cka(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
     Source:
         Kornblith et al. 2019, arXiv 1905.00414, equation 4 and section 3.
     """
-    return Metric("cka", prepare_cka)(x, y)
+    return prepare_cka(x, y)(identity(x))
 
 
 def cka_debiased(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
@@ -61,7 +59,7 @@ def cka_debiased(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> 
         Nguyen et al. 2021, arXiv 2010.15327; Song et al. 2012, JMLR 13:1393, in the form of
         Székely and Rizzo 2014, "Partial distance correlation", definition 2 (U-centring).
     """
-    return Metric("cka_debiased", prepare_cka_debiased)(x, y)
+    return prepare_cka_debiased(x, y)(identity(x))
 
 
 def cka_rbf(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], bandwidth: float = 1.0) -> float:
@@ -83,14 +81,14 @@ def cka_rbf(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], bandwidt
     Source:
         Kornblith et al. 2019, arXiv 1905.00414, section 3.
     """
-    return Metric("cka_rbf", partial(prepare_cka_rbf, bandwidth=bandwidth))(x, y)
+    return prepare_cka_rbf(x, y, bandwidth)(identity(x))
 
 
 def prepare_cka(x: Any, y: Any) -> Scorer:
     """The score of (x, y[permutation]): centring commutes with permuting, so kernels are centred here, once.
 
-    Memory: 12 n_pairs^2 bytes are kept and some 24 n_pairs^2 used on the way, whatever the kernel; on a device 16
-    n_pairs^2 are kept, and a draw takes 8 more.
+    Memory: 12 n_pairs^2 bytes are kept and some 24 n_pairs^2 used meanwhile, whatever the kernel; on a device 16
+    n_pairs^2 are kept, and each draw takes 8 n_pairs^2 more.
     """
     return _alignment(*(_doubly_centred(linear_kernel(side)) for side in as_pairs(x, y)))
 
@@ -104,8 +102,7 @@ def prepare_cka_rbf(x: Any, y: Any, bandwidth: float = 1.0) -> Scorer:
     """The score of (x, y[permutation]) as a function of the permutation."""
     if not bandwidth > 0:
         raise ValueError(f"expected a positive bandwidth, got {bandwidth}")
-    kernel: Callable[[Matrix], Kernel] = partial(rbf_kernel, bandwidth=bandwidth)
-    return _alignment(*(_doubly_centred(kernel(side)) for side in as_pairs(x, y)))
+    return _alignment(*(_doubly_centred(rbf_kernel(side, bandwidth)) for side in as_pairs(x, y)))
 
 
 def linear_kernel(matrix: Matrix) -> Kernel:
@@ -116,10 +113,10 @@ def linear_kernel(matrix: Matrix) -> Kernel:
 
 def rbf_kernel(matrix: Matrix, bandwidth: float = 1.0) -> Kernel:
     """Gaussian kernel of every two rows; NaN off the diagonal where the median distance is 0."""
-    xp, twin = namespace(matrix), kernels(matrix)
-    distances = twin.distances(matrix)
-    sigma = bandwidth * twin.median(distances)
-    kernel = twin.square(xp.exp(-0.5 * xp.square(distances / (sigma if sigma > 0 else math.nan))))
+    xp = namespace(matrix)
+    distances = backend.distances(matrix)
+    sigma = bandwidth * backend.median(distances)
+    kernel = backend.square(xp.exp(-0.5 * xp.square(distances / (sigma if sigma > 0 else math.nan))))
     fill_diagonal(kernel, 1.0)
     return kernel
 
@@ -131,7 +128,7 @@ def _doubly_centred(kernel: Kernel) -> Kernel:
 
 
 def _u_centred(kernel: Kernel) -> Kernel:
-    """The centring whose inner products are unbiased: zero diagonal, other entries of every row sum to 0; of norm 1."""
+    """U-centred, of norm 1: the diagonal is 0, each row sums to 0, and inner products are unbiased."""
     n = len(kernel)
     fill_diagonal(kernel, 0.0)
     sums = kernel.sum(axis=0)
@@ -153,9 +150,9 @@ def _alignment(a: Kernel, b: Kernel) -> Scorer:
     """Inner product of two kernels of norm 1."""
     if math.isnan(a[0, 0]) or math.isnan(b[0, 0]):
         return undefined
-    twin, diagonal = kernels(a), np.arange(len(a))
+    diagonal = np.arange(len(a))
     diagonal_a, diagonal_b = a[diagonal, diagonal], b[diagonal, diagonal]
-    dot = twin.PermutedDot(twin.condensed(a), b)
+    dot = backend.permuted_dot(backend.condensed(a), b)
 
     def score(permutation: Permutation) -> float:
         total = 2 * dot(permutation) + float(diagonal_a @ diagonal_b[permutation])

@@ -1,26 +1,24 @@
-"""What every similarity metric asks of its two matrices, and where it computes."""
+"""What all similarity metrics share: two matrices whose rows are paired, and scores as functions of a permutation."""
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64
+
+from analogue.similarity.backend import Array, Permutation, as_array, is_tensor, namespace
 
 MINIMUM_PAIRS = 3
 EPSILON = float(np.finfo(np.float64).eps)
-Array = Any
-"""A NumPy array, or a torch tensor on a device: formulas are written in the words that NumPy and torch share."""
-Permutation = Int64[np.ndarray, " n_pairs"]
 
 
 def as_pairs(
     x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], minimum: int = MINIMUM_PAIRS
 ) -> tuple[Float64[Array, "n_pairs d_a"], Float64[Array, "n_pairs d_b"]]:
-    """Two matrices whose rows belong together, in float64: tensors on a device stay there, all else becomes NumPy's.
+    """Two matrices whose rows are paired, in float64: tensors on a device stay there, all else becomes NumPy arrays.
 
     Raises:
-        ValueError: on two devices, not two-dimensional, unequal numbers of rows, fewer rows than `minimum`, or entries
-            that are not finite.
+        ValueError: the two lie on different devices, are not two-dimensional, differ in their number of rows, have
+            fewer rows than `minimum`, or have entries that are not finite.
     """
     if (stays_in_place(x) or stays_in_place(y)) and _device(x) != _device(y):
         raise ValueError(f"expected x and y on one device, got {_device(x)} and {_device(y)}")
@@ -38,28 +36,19 @@ def as_pairs(
     return x, y
 
 
+def identity(matrix: Any) -> Permutation:
+    """The permutation that leaves the rows of a matrix, and so the pairs, as they are."""
+    return np.arange(len(matrix))
+
+
+def undefined(permutation: Permutation) -> float:
+    """The scorer of pairs of which a side does not vary: NaN for every permutation."""
+    return float("nan")
+
+
 def stays_in_place(matrix: Any) -> bool:
-    """Whether metrics compute where the matrix lies: a tensor neither on the CPU nor on a device without float64."""
+    """Whether metrics compute on the matrix's own device: a tensor, neither on the CPU nor on MPS (no float64)."""
     return is_tensor(matrix) and matrix.device.type not in ("cpu", "mps")
-
-
-def is_tensor(matrix: Any) -> bool:
-    """Whether this is a torch tensor; says so without loading torch."""
-    return hasattr(matrix, "detach")
-
-
-def as_array(matrix: Any) -> Float64[np.ndarray, "..."]:
-    """An array or a tensor of any device as a NumPy array of float64."""
-    return np.asarray(matrix.detach().cpu().double() if is_tensor(matrix) else matrix, dtype=np.float64)
-
-
-def namespace(matrix: Array) -> ModuleType:
-    """NumPy or torch, whose names the two share."""
-    if not is_tensor(matrix):
-        return np
-    import torch
-
-    return torch
 
 
 def centred(matrix: Float64[Array, "n d"]) -> Float64[Array, "n d"]:

@@ -4,16 +4,15 @@ from typing import Any
 
 from jaxtyping import Float
 
-from analogue.similarity.components import principal_components
-from analogue.similarity.inputs import as_pairs, namespace
-from analogue.similarity.kernels import kernels
-from analogue.similarity.metric import Metric, Scorer, undefined
+from analogue.similarity.backend import Scorer, namespace, nuclear_norm
+from analogue.similarity.cca import principal_components
+from analogue.similarity.inputs import as_pairs, identity, undefined
 
 
 def procrustes(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
     """How well one side can be rotated onto the other: ||X^T Y||_* / (||X||_F ||Y||_F), X and Y centred.
 
-    With both sides scaled to norm 1 the squared Procrustes distance is 2 - 2 times this. Invariant to rotation,
+    With both sides scaled to norm 1 the squared Procrustes distance is 2 - 2 times this score. Invariant to rotation,
     translation and isotropic scaling of either side; symmetric; 1 only for a rotation.
 
     Args:
@@ -29,7 +28,7 @@ def procrustes(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> fl
     Source:
         Schönemann 1966, Psychometrika 31; as a similarity, Williams et al. 2021, arXiv 2110.14739.
     """
-    return Metric("procrustes", prepare_procrustes)(x, y)
+    return prepare_procrustes(x, y)(identity(x))
 
 
 def prepare_procrustes(x: Any, y: Any) -> Scorer:
@@ -39,6 +38,6 @@ def prepare_procrustes(x: Any, y: Any) -> Scorer:
     if not all(len(side.singular_values) for side in sides):
         return undefined
     # Component scores are a rotation of the centred rows, and narrower where there are fewer rows than columns.
-    norm, nuclear_norm = namespace(x).linalg.norm, kernels(x).nuclear_norm
+    norm = namespace(x).linalg.norm
     a, b = (side.scores * (side.singular_values / norm(side.singular_values)) for side in sides)
     return lambda permutation: min(nuclear_norm(a.T @ b[permutation]), 1.0)

@@ -1,15 +1,14 @@
-"""Projection-weighted canonical correlation analysis, as its authors' code has it and as their paper has it."""
+"""Projection-weighted canonical correlation analysis, by its authors' code and by the formula of their paper."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
 
-from analogue.similarity.components import Components, principal_components
-from analogue.similarity.inputs import Array, Permutation, as_array, as_pairs, namespace, varying
-from analogue.similarity.metric import Metric, Scorer, undefined
+from analogue.similarity.backend import Array, Permutation, Scorer, as_array, namespace
+from analogue.similarity.cca import Components, principal_components
+from analogue.similarity.inputs import as_pairs, identity, undefined, varying
 
 Weights = Literal["published", "canonical"]
 WEIGHTS = ("published", "canonical")
@@ -25,11 +24,11 @@ def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: W
         y: (n_pairs, d_b), row i paired with row i of x.
         weights: `canonical`, the paper's formula: sum over columns j of |<h_i, x_j>|, h_i the i-th canonical variate
             of x and x_j centred. Invariant to isotropic scaling and translation of x and to any invertible affine map
-            of y; not to rotations of x; not symmetric. `published`, what the authors' code computes: weights from the
-            side with fewer columns (x if equal), from directions that are not divided by the covariance's square
-            root, to which column means are added (so that the arbitrary signs of singular vectors matter),
-            orthogonalised by QR, and from columns that are not centred. No invariance to translation or rotation of
-            that side. The default, as the implementation that others copy.
+            of y; not to rotations of x; not symmetric. `published`, the steps of the authors' code: weights come from
+            the side with fewer columns (x if equal). Its directions are not divided by the covariance's square root,
+            column means are added to them (so that the arbitrary signs of singular vectors matter), QR makes them
+            orthogonal, and its columns are not centred. Not invariant to translation or rotation of that side. This
+            is the default, because others copy that implementation.
 
     Returns:
         A score in [0, 1]; NaN where a side does not vary. The weights, and so the score, are not unique where
@@ -41,13 +40,13 @@ def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: W
     Source:
         Morcos et al. 2018, arXiv 1806.05759; `compute_pwcca` of github.com/google/svcca.
     """
-    return Metric("pwcca", partial(prepare_pwcca, weights=weights))(x, y)
+    return prepare_pwcca(x, y, weights)(identity(x))
 
 
 def prepare_pwcca(x: Any, y: Any, weights: Weights = "published") -> Scorer:
     """The score of (x, y[permutation]) as a function of the permutation.
 
-    Of `published` weights, each draw on a device hands its (k_a, k_b) product to the CPU.
+    With `published` weights, each draw on a device copies its (k_a, k_b) product to the CPU.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"expected weights in {WEIGHTS}, got {weights!r}")
@@ -71,15 +70,15 @@ def _weighted_mean(x: Float64[Array, "n d_a"], y: Float64[Array, "n d_b"], weigh
     if max(len(a.singular_values), len(b.singular_values)) == len(x) - 1:
         # One side spans all that centred pairs can: every canonical correlation is 1, whatever weight it gets.
         return lambda permutation: 1.0
-    # The published weights hang on signs that LAPACK alone gives singular vectors, so these are found on the CPU.
-    moved = as_array if weights == "published" else lambda array: array
-    a, b = (Components(side.scores, *map(moved, side[1:])) for side in (a, b))
-    weigh = _canonical(a) if weights == "canonical" else _published(a, moved(x.mean(axis=0)), len(x))
+    # The published weights depend on the signs that LAPACK gives singular vectors, so these are found on the CPU.
+    to_cpu = as_array if weights == "published" else lambda array: array
+    a, b = (Components(side.scores, *map(to_cpu, side[1:])) for side in (a, b))
+    weigh = _canonical(a) if weights == "canonical" else _published(a, to_cpu(x.mean(axis=0)), len(x))
     xp = namespace(a.directions)
 
     def score(permutation: Permutation) -> float:
-        # In the basis of the columns, not of the components, for the sake of those signs.
-        correlation = a.directions.T @ moved(a.scores.T @ b.scores[permutation]) @ b.directions
+        # In the basis of the columns, not of the components, because the signs depend on it.
+        correlation = a.directions.T @ to_cpu(a.scores.T @ b.scores[permutation]) @ b.directions
         left, correlations, _ = xp.linalg.svd(correlation, full_matrices=False)
         weight = weigh(a.directions @ left[:, :k])
         return float((xp.clip(correlations[:k], None, 1.0) * weight).sum() / weight.sum())

@@ -1,5 +1,6 @@
 """Representational similarity analysis."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
@@ -7,13 +8,16 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
-from analogue.similarity.dissimilarity import Inner, dissimilarities, vary
-from analogue.similarity.inputs import Array, Permutation, as_array, as_pairs, is_tensor, namespace
-from analogue.similarity.kernels import kernels
-from analogue.similarity.metric import Metric, Scorer, undefined
+from analogue.similarity import backend
+from analogue.similarity.backend import Array, Permutation, Scorer, as_array, is_tensor, namespace
+from analogue.similarity.inputs import as_pairs, centred, identity, undefined
 
+Inner = Literal["euclidean", "correlation", "cosine"]
+INNER = ("euclidean", "correlation", "cosine")
 Outer = Literal["spearman", "pearson", "kendall"]
 OUTER = ("spearman", "pearson", "kendall")
+# Distances that differ by less than this, relative to their scale, differ by rounding alone.
+_ROUNDING = 1e-12
 # With fewer rows, starting threads takes longer than it saves.
 _WORTH_THREADS = 1024
 
@@ -34,7 +38,7 @@ def rsa(
         x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         inner: distance of two rows: `euclidean` (the paper's text), `correlation` (the published code) or `cosine`.
-        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, which the CPU always counts).
+        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, always computed on the CPU).
 
     Returns:
         A score in [-1, 1]; NaN where all distances of a side are equal or one is undefined.
@@ -45,25 +49,7 @@ def rsa(
     Source:
         Kriegeskorte et al. 2008, Frontiers in Systems Neuroscience 2:4.
     """
-    return Metric("rsa", partial(prepare_rsa, inner=inner, outer=outer))(x, y)
-
-
-class MatrixCorrelation:
-    """Pearson's r of the upper triangles of two symmetric matrices as a function of a permutation of the second.
-
-    Args:
-        a: (n_distances,) upper triangle, condensed (`pdist` order), mean-free and not all 0.
-        b: (n_distances,) of the matrix whose rows and columns are permuted, likewise.
-    """
-
-    def __init__(self, a: Shaped[Array, " n_distances"], b: Shaped[Array, " n_distances"]) -> None:
-        norm, twin = namespace(a).linalg.norm, kernels(a)
-        self.a, self.b = a, twin.square(b)
-        self._norms = float(norm(a) * norm(b))
-        self._dot = twin.PermutedDot(self.a, self.b)
-
-    def __call__(self, permutation: Permutation) -> float:
-        return float(np.clip(self._dot(permutation) / self._norms, -1.0, 1.0))
+    return prepare_rsa(x, y, inner, outer)(identity(x))
 
 
 def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spearman") -> Scorer:
@@ -71,7 +57,8 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
 
     A permutation of the rows only moves the entries of an RDM: distances, ranks and norms are computed here, once, and
     a draw is one sum over the upper triangle (Kendall's tau: one sort of it). Memory: for `spearman` 6 n_pairs^2 bytes
-    are kept and some 32 n_pairs^2 used on the way; on a device 20 n_pairs^2, and 8 more by a draw.
+    are kept and some 32 n_pairs^2 used meanwhile; on a device 20 n_pairs^2 are kept, and each draw takes 8 n_pairs^2
+    more.
     """
     if outer not in OUTER:
         raise ValueError(f"expected outer in {OUTER}, got {outer!r}")
@@ -85,11 +72,56 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
 
 
 def _compared(matrix: Float64[Array, "n d"], inner: Inner, outer: Outer) -> Array | None:
-    """The upper triangle as it is correlated; None where it does not vary."""
+    """The upper triangle in the form that is correlated; None where it does not vary."""
     distances = dissimilarities(matrix, inner)
     if not vary(distances, inner):
         return None
-    return _unit(distances) if outer == "pearson" else kernels(distances).centred_ranks(distances)
+    return _unit(distances) if outer == "pearson" else backend.centred_ranks(distances)
+
+
+def dissimilarities(matrix: Float64[Array, "n d"], inner: Inner = "euclidean") -> Float64[Array, " n_distances"]:
+    """Distance of every two rows, condensed (`pdist` order: the upper triangle row by row).
+
+    Returns:
+        (n (n - 1) / 2,) distances: `euclidean`, `correlation` (1 - Pearson's r of two rows) or `cosine` (1 - cosine).
+        NaN where undefined: rows that do not vary for `correlation`, zero rows for `cosine`.
+
+    Raises:
+        ValueError: unknown `inner`.
+    """
+    if inner not in INNER:
+        raise ValueError(f"expected inner in {INNER}, got {inner!r}")
+    if inner == "euclidean":
+        return backend.distances(matrix)
+    xp = namespace(matrix)
+    rows = centred(matrix.T).T if inner == "correlation" else matrix
+    norms = xp.linalg.norm(rows, axis=1, keepdims=True)
+    # A row of norm 0 has no angle with any other.
+    return backend.angles(rows / xp.where(norms > 0, norms, math.nan))
+
+
+def vary(distances: Float64[Array, " n_distances"], inner: Inner = "euclidean") -> bool:
+    """Whether distances are all defined and differ by more than rounding."""
+    scale = distances.max() if inner == "euclidean" else 1.0
+    return bool(distances.max() - distances.min() > _ROUNDING * scale)
+
+
+class MatrixCorrelation:
+    """Pearson's r of the upper triangles of two symmetric matrices as a function of a permutation of the second.
+
+    Args:
+        a: (n_distances,) upper triangle, condensed (`pdist` order), mean-free and not all 0.
+        b: (n_distances,) of the matrix whose rows and columns are permuted, likewise.
+    """
+
+    def __init__(self, a: Shaped[Array, " n_distances"], b: Shaped[Array, " n_distances"]) -> None:
+        norm = namespace(a).linalg.norm
+        self.a, self.b = a, backend.square(b)
+        self._norms = float(norm(a) * norm(b))
+        self._dot = backend.permuted_dot(self.a, self.b)
+
+    def __call__(self, permutation: Permutation) -> float:
+        return float(np.clip(self._dot(permutation) / self._norms, -1.0, 1.0))
 
 
 def _unit(distances: Float64[Array, " n_distances"]) -> Float64[Array, " n_distances"]:

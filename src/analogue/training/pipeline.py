@@ -317,9 +317,7 @@ def _open_trainer(
         "log_every_n_steps": 20,
     }
     with renamed_arguments(**{"trainer.accelerator": "device"}):
-        return open_trainer(
-            settings, callbacks, plugins=[AtomicCheckpoints()], logger=False, **trainer_settings(plan)
-        )
+        return open_trainer(settings, callbacks, plugins=[AtomicCheckpoints()], logger=False, **trainer_settings(plan))
 
 
 def _as_text(given: Text | str | Path | Sequence[str]) -> Text:

@@ -1,0 +1,129 @@
+"""Jobs laid out layer by layer, as in the paper's Tables 5 to 8."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from analogue.results.jobs import PLACES, Job, decisive_settings, identity
+from analogue.results.record import ComparisonResult, flatten, label
+from analogue.significance import benjamini_hochberg
+
+LAYERS = frozenset({"layer_a", "layer_b"})
+
+
+@dataclass(frozen=True)
+class LayerGrid:
+    """Jobs that differ in nothing but their layers: rows layer of A, columns layer of B.
+
+    Attributes:
+        jobs: by (layer_a, layer_b).
+        setting: how this grid differs from the others of its sweep; empty if it is the only one.
+    """
+
+    jobs: dict[tuple[int, int], Job]
+    setting: str
+
+    @cached_property
+    def rows(self) -> list[int]:
+        return sorted({row for row, _ in self.jobs})
+
+    @cached_property
+    def columns(self) -> list[int]:
+        return sorted({column for _, column in self.jobs})
+
+    @cached_property
+    def first(self) -> ComparisonResult:
+        return next(iter(self.jobs.values())).result
+
+    @property
+    def metrics(self) -> list[str]:
+        """The `label` of every score that a job of the grid has."""
+        return list(dict.fromkeys(label(entry) for job in self.jobs.values() for entry in job.result.similarity))
+
+    @property
+    def title(self) -> str:
+        return f"{pair(self.first)}{f' · {self.setting}' if self.setting else ''}"
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """Names of the vertical and the horizontal axis."""
+        return f"layer_a ({short(self.first.side_a.model)})", f"layer_b ({short(self.first.side_b.model)})"
+
+    def values(self, read: Any) -> np.ndarray:
+        """(rows, columns) of a number that `read` finds in each record; NaN where there is no job or no number."""
+        array = np.full((len(self.rows), len(self.columns)), np.nan)
+        for (row, column), job in self.jobs.items():
+            value = read(job.result)
+            array[self.rows.index(row), self.columns.index(column)] = math.nan if value is None else value
+        return array
+
+    def scores(self, metric: str, name: str, concept: str | None = None) -> np.ndarray:
+        """(rows, columns) of a number of one score: `score`, `null_mean`, `p_value`, ..."""
+        return self.values(lambda result: scored(result, metric, name, concept))
+
+    @property
+    def concepts(self) -> list[str]:
+        """Every semantic subspace that a job of the grid has."""
+        return list(dict.fromkeys(each["name"] for job in self.jobs.values() for each in job.result.concepts))
+
+    def adjusted_p_values(self, metric: str, concept: str | None = None) -> np.ndarray:
+        """P-values of one score, corrected over the jobs of this grid (Benjamini-Hochberg)."""
+        p_values = self.scores(metric, "p_value", concept)
+        return benjamini_hochberg(p_values.ravel()).reshape(p_values.shape)
+
+
+def layer_grids(jobs: Sequence[Job]) -> list[LayerGrid]:
+    """Jobs by grid; of two jobs that ask for the same comparison, the later one counts."""
+    grids: dict[str, dict[tuple[int, int], Job]] = {}
+    for job in sorted(jobs, key=lambda job: job.result.created):
+        key = identity(job.result.config, PLACES | LAYERS)
+        grids.setdefault(key, {})[job.result.side_a.layer, job.result.side_b.layer] = job
+    order = {job.name: number for number, job in enumerate(jobs)}
+    ordered = sorted(grids.values(), key=lambda grid: min(order[job.name] for job in grid.values()))
+    settings = _settings([next(iter(grid.values())).result.config for grid in ordered])
+    return [LayerGrid(dict(sorted(grid.items())), setting) for grid, setting in zip(ordered, settings, strict=True)]
+
+
+def scored(result: ComparisonResult, metric: str, name: str, concept: str | None = None) -> float | None:
+    """A number (`score`, `null_mean`, ...) of the score of that `label`, of the whole space or of a subspace."""
+    return next((entry[name] for entry in scores_of(result, concept) if label(entry) == metric), None)
+
+
+def scores_of(result: ComparisonResult, concept: str | None) -> list[dict[str, Any]]:
+    """The entries of `similarity` of the whole space (None), or of a semantic subspace."""
+    if concept is None:
+        return result.similarity
+    return next((each["similarity"] for each in result.concepts if each["name"] == concept), [])
+
+
+def pair(result: ComparisonResult) -> str:
+    """The two models by their short names."""
+    return f"{short(result.side_a.model)} vs {short(result.side_b.model)}"
+
+
+def short(model: str) -> str:
+    """The last part of a model's name, which may be a path."""
+    return model.rstrip("/").rsplit("/", 1)[-1].removeprefix("embedded:")
+
+
+def protocol(result: ComparisonResult) -> str:
+    """How the pairs were made and tested, in one line."""
+    filters = ", ".join(step["filter"] for step in result.funnel[1:]) or "none"
+    nulls = dict.fromkeys(f"{entry['n_null']} {entry['null']} draws" for entry in result.similarity if entry["n_null"])
+    return f"{result.rule}, {result.direction}; filters: {filters}; null: {', '.join(nulls) or 'none'}; {result.corpus}"
+
+
+def _settings(configs: list[dict[str, Any]]) -> list[str]:
+    """For each configuration, the settings in which it differs from another."""
+    flats = [flatten(decisive_settings(each, PLACES | LAYERS)) for each in configs]
+    varying = [
+        key
+        for key in dict.fromkeys(key for each in flats for key in each)
+        if len({json.dumps(each.get(key), default=str) for each in flats}) > 1
+    ]
+    return [" ".join(f"{key}={each.get(key)}" for key in varying) for each in flats]

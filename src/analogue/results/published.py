@@ -1,0 +1,176 @@
+"""The numbers that the paper prints, to be set beside ours."""
+
+import csv
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from analogue.results.record import ComparisonResult, SideRecord
+
+UNFILTERED = "none"
+FLOOR = "minimum_correlation"  # a filter of the published code that the paper does not name
+TOP_TOKENS = 5
+
+
+class Setup(NamedTuple):
+    """What one of the paper's comparisons compares; the preset of the same name compares the same."""
+
+    models: tuple[str, str]
+    saes: tuple[str, str] | None
+    """With `{layer}`; None if the paper's SAEs are not available and users train their own."""
+    corpus: tuple[str, int, int]
+    """Path, number of sequences, tokens per sequence."""
+    non_concept_tokens: frozenset[str] = frozenset({"\n", "\\n", "", " ", ".", ",", "!", "?", "-"})
+
+
+SETUPS = {
+    "pythia_70m_vs_160m": Setup(
+        ("EleutherAI/pythia-70m", "EleutherAI/pythia-160m"),
+        ("EleutherAI/sae-pythia-70m-32k:layers.{layer}", "EleutherAI/sae-pythia-160m-32k:layers.{layer}"),
+        ("Skylion007/openwebtext", 100, 300),
+    ),
+    "gemma_1_2b_vs_gemma_2_2b": Setup(
+        ("google/gemma-2b", "google/gemma-2-2b"),
+        (
+            "gemma-2b-res-jb:blocks.{layer}.hook_resid_post",
+            "gemma-scope-2b-pt-res-canonical:layer_{layer}/width_16k/canonical",
+        ),
+        ("Skylion007/openwebtext", 150, 150),
+    ),
+    "llama_3_vs_3_1": Setup(
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Llama-3.1-8B"),
+        ("llama-3-8b-it-res-jh:blocks.{layer}.hook_resid_post", "llama_scope_lxr_8x:l{layer}r_8x"),
+        ("Skylion007/openwebtext", 100, 100),
+    ),
+    "tinystories_seeds": Setup(
+        ("roneneldan/TinyStories-1Layer-21M", "roneneldan/TinyStories-1Layer-21M"),
+        None,
+        ("roneneldan/TinyStories", 500, 128),
+        frozenset({"."}),
+    ),
+}
+
+
+class PublishedScore(NamedTuple):
+    """One printed number, and the comparison that it was printed for.
+
+    Source:
+        Lan et al. 2024, arXiv 2410.06981. What it calls SVCCA stands here as `svcca_pc1` and its RSA as
+        `rsa_correlation`, for that is what its published code computes.
+    """
+
+    source: str
+    """Where the paper prints it, such as `Table 1`."""
+    setting: str
+    """What is particular about it, such as `one-to-one`; empty if nothing is."""
+    concept: str | None
+    """The semantic subspace; None for the whole space."""
+    rule: str | None
+    """The pairing rule, see `analogue.matching.RULES`; this and the next three are None if the paper names none."""
+    direction: str | None
+    d_sae: int | None
+    filters: list[str] | None
+    """Those that the pairs have passed, in their order in the funnel."""
+    quantity: str
+    """A metric of ours, `n_pairs` (pairs left after filtering) or `mean_cosine`."""
+    value: float
+    n_pairs: int | None
+    null_mean: float | None
+    p_value: float | None
+
+
+def published_for(result: ComparisonResult) -> list[PublishedScore]:
+    """What the paper prints for this very comparison, in the paper's order.
+
+    Empty if models, revisions, SAEs, corpus or non-concept tokens are not the paper's; otherwise the numbers for the
+    same pairing and filters.
+    """
+    layers = result.side_a.layer, result.side_b.layer
+    printed = (
+        each for name, setup in SETUPS.items() if _is_of(result, setup) for each in published_scores(name, *layers)
+    )
+    return [each for each in printed if _is_paired_alike(result, each) and _is_filtered_alike(result, each)]
+
+
+def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[PublishedScore]:
+    """Everything that the paper prints for a pair of layers, in its order; empty if it prints nothing.
+
+    Args:
+        experiment: name of one of `SETUPS`, such as `pythia_70m_vs_160m`.
+        layer_a: block of the preset's first model, counted from 0.
+        layer_b: block of its second model.
+
+    Example:
+        >>> published_scores("llama_3_vs_3_1", 25, 25)[0].value
+        0.3
+    """
+    return _table().get((experiment, layer_a, layer_b), [])
+
+
+def _is_of(result: ComparisonResult, setup: Setup) -> bool:
+    """Whether models, SAEs, corpus and non-concept tokens are those of a setup."""
+    sides, corpus, config = (result.side_a, result.side_b), result.corpus, result.config
+    return (
+        tuple(side.model for side in sides) == setup.models
+        and all(side.revision in (None, "main") for side in sides)
+        and not any(config[f"model_{label}"]["randomize"] for label in "ab")
+        and _has_saes(sides, setup)
+        and (corpus.path, corpus.n_sequences, corpus.seq_len) == setup.corpus
+        and corpus.spans is None
+        and not (config["data"]["packing"] or config["data"]["exclude_bos"])
+        and config["filters"]["top_tokens"] == TOP_TOKENS
+        and frozenset(config["filters"]["non_concept_tokens"]) == setup.non_concept_tokens
+    )
+
+
+def _has_saes(sides: tuple[SideRecord, SideRecord], setup: Setup) -> bool:
+    saes = tuple(side.sae for side in sides)
+    if setup.saes is None:
+        return saes[0] != saes[1]
+    return saes == tuple(sae.replace("{layer}", str(side.layer)) for sae, side in zip(setup.saes, sides, strict=True))
+
+
+def _is_paired_alike(result: ComparisonResult, printed: PublishedScore) -> bool:
+    widths = {result.side_a.d_sae, result.side_b.d_sae}
+    return (
+        printed.rule in (None, result.rule)
+        and printed.direction in (None, result.direction)
+        and (printed.d_sae is None or widths == {printed.d_sae})
+    )
+
+
+def _is_filtered_alike(result: ComparisonResult, printed: PublishedScore) -> bool:
+    """A count is of the pairs at its place in the funnel, a score of those that all filters leave."""
+    if printed.filters is None:
+        return True
+    used = [step["filter"] for step in result.funnel[1:]]
+    if printed.quantity == "n_pairs":
+        return used[: len(printed.filters)] == printed.filters
+    return [name for name in used if name != FLOOR] == printed.filters
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "d_sae": int,
+    "filters": lambda names: [name for name in names.split("+") if name != UNFILTERED],
+    "value": float,
+    "n_pairs": int,
+    "null_mean": float,
+    "p_value": float,
+}
+
+
+@cache
+def _table() -> dict[tuple[str, int, int], list[PublishedScore]]:
+    table: dict[tuple[str, int, int], list[PublishedScore]] = {}
+    with files("analogue.results").joinpath("published.csv").open(encoding="utf-8") as rows:
+        for row in csv.DictReader(rows):
+            layers = int(row["layer_a"]), int(row["layer_b"])
+            table.setdefault((row["experiment"], *layers), []).append(_score(row))
+    return table
+
+
+def _score(row: dict[str, str]) -> PublishedScore:
+    """A line of the table; empty cells are None, except that of `setting`."""
+    fields = {name: _PARSERS.get(name, str)(row[name]) if row[name] else None for name in PublishedScore._fields}
+    return PublishedScore(**fields | {"setting": row["setting"]})  # type: ignore[arg-type]

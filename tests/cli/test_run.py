@@ -1,0 +1,103 @@
+"""`compare.py` as a user runs it: its own process, in an empty folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMPARE = Path(__file__).parents[2] / "compare.py"
+SMALL = (
+    "data.n_sequences=7",
+    "data.seq_len=64",
+    "data.batch_size=2",
+    "null.n=9",
+    "logger=none",
+    "trainer.accelerator=cpu",
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    def compare(*arguments):
+        command = [sys.executable, str(COMPARE), *arguments, *SMALL, f"cache.dir={tmp_path}/cache"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+
+    return compare
+
+
+def records(directory):
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(directory.rglob("result.json"))}
+
+
+def test_bad_input_ends_with_one_sentence(run, tmp_path):
+    ended = run("layer_a=17", "hydra.run.dir=out")
+    assert ended.returncode == 1
+    assert ended.stderr.strip() == "error: layer_a=17: embedded:stories-6 has blocks 0 to 5"
+    assert not records(tmp_path)
+
+
+def test_ctrl_c_ends_in_one_word(tmp_path):
+    command = [sys.executable, str(COMPARE), *SMALL, "null.n=1000000", "cache=off", "hydra.run.dir=out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path / "out/.hydra/overrides.yaml").exists():
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().endswith("interrupted")
+    assert "Traceback" not in told
+    assert not records(tmp_path)
+
+
+def test_a_sweep_shares_model_passes_goes_past_a_bad_job_and_ends_with_figures(run, tmp_path):
+    ended = run("-m", "layer_a=1,2,17", "layer_b=range(4,6)", "hydra.sweep.dir=sweep")
+    assert ended.returncode == 1
+    assert ended.stderr.count("error: layer_a=17") == 2
+    assert "Traceback" not in ended.stderr
+    found = records(tmp_path / "sweep")
+    assert len(found) == 4
+    assert sum(record["n_model_passes"] for record in found.values()) == 4  # layers 1, 2 of A and 4, 5 of B
+    for metric in ("svcca", "svcca_pc1", "rsa"):
+        assert (tmp_path / "sweep" / f"heatmap_{metric}.png").stat().st_size > 5000
+        assert f"{metric}: paired score" in ended.stdout
+
+
+def test_the_layer_placeholder_can_be_typed_as_it_is(run, tmp_path):
+    ended = run("sae_a.path=embedded:stories-6-saes/layer_{layer}", "hydra.run.dir=out")
+    assert ended.returncode == 0, ended.stderr
+    assert records(tmp_path)["out"]["side_a"]["sae"] == "embedded:stories-6-saes/layer_3"
+
+
+def test_ranks_share_the_sequences_and_agree_with_one_process(run, tmp_path):
+    """Seven sequences over 1, 2 and 3 ranks: none is read twice, though 7 divides by neither.
+
+    The last two ranks find the activations of the first run in the store, and only pair.
+    """
+    for name, n_ranks, cache in (("1", 1, "disk"), ("2", 2, "off"), ("3", 3, "off"), ("warm", 2, "disk")):
+        strategy = "auto" if n_ranks == 1 else "ddp"
+        ended = run(
+            f"trainer.devices={n_ranks}", f"trainer.strategy={strategy}", f"hydra.run.dir={name}", f"cache={cache}"
+        )
+        assert ended.returncode == 0, ended.stderr
+    one, *others = (records(tmp_path)[name] for name in ("1", "2", "3", "warm"))
+    assert [record["n_model_passes"] for record in (one, *others)] == [2, 2, 2, 0]
+    for other in others:
+        assert other["funnel"] == one["funnel"]
+        for entry, expected in zip(other["similarity"], one["similarity"], strict=True):
+            numbers = ("score", "null_mean", "null_sd", "p_value")
+            assert [entry[name] for name in numbers] == pytest.approx([expected[name] for name in numbers], abs=1e-6)
+        assert other["side_b"]["explained_variance"] == pytest.approx(one["side_b"]["explained_variance"], abs=1e-9)
+
+
+def test_help_shows_the_settings_and_an_example(run):
+    ended = run("--help")
+    assert ended.returncode == 0
+    assert "layer_a: 3" in ended.stdout
+    assert "python compare.py -m layer_a=1,2,3 'layer_b=range(1,12)'" in ended.stdout
