@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from analogue.training.run import open_language_model
-from analogue.training.stopping import SIGNALS
-from analogue.training.streams import open_streams
 from omegaconf import OmegaConf
 from sae_lens import SAE
 from safetensors.torch import load_file
@@ -179,6 +176,37 @@ def test_a_row_of_the_log_holds_the_values_of_the_step_it_names(train, tmp_path)
     assert held_out == [8, 16]  # the last step's, once
 
 
+def test_early_stopping_ends_a_run(train, tmp_path):
+    steps = ("n_tokens=8192", "evaluation.every_steps=4", "callbacks.early_stopping.patience=1")
+    one = ("seeds=[0]", "expansion_factor=[2]", "callbacks=early_stopping", "callbacks.early_stopping.min_delta=10")
+    (trained,) = train(*steps, *one, "checkpoints.keep=9")
+    assert trained.sae.cfg.metadata.n_training_tokens == 8 * 256  # of 32 steps; nothing improves by 10
+    assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=5.ckpt"
+
+
+def test_the_best_checkpoint_is_kept_and_can_be_loaded(train, tmp_path):
+    settings = ("seeds=[0,1]", "expansion_factor=[2]", "n_tokens=4096", "evaluation.every_steps=4", "logger=csv")
+    train(*settings, "callbacks=best_checkpoint", f"output_dir={tmp_path}/saes")
+    rows = list(csv.DictReader((tmp_path / "saes/csv/metrics.csv").open()))
+    names = [f"layer_3/seed_{seed}/held_out/explained_variance" for seed in (0, 1)]
+    means = {int(row["step"]): float(row[names[0]]) for row in rows if row[names[0]]}
+    for row in rows:
+        if row[names[1]]:
+            means[int(row["step"])] += float(row[names[1]])
+    assert [*means] == [4, 8, 12, 16]
+    (best,) = (tmp_path / "saes/best_checkpoint").iterdir()
+    assert best.name == f"step={max(means, key=means.get)}.ckpt"
+    module = SAETraining.load_from_checkpoint(best, weights_only=True)
+    assert [*module.saes] == ["layer_3/seed_0", "layer_3/seed_1"]
+
+
+def test_the_configuration_chooses_the_optimiser(train, tmp_path):
+    one = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    (adam,) = train(*one, f"output_dir={tmp_path}/adam")
+    (other,) = train(*one, f"output_dir={tmp_path}/other", "optimiser.function._target_=torch.optim.AdamW")
+    assert not torch.equal(adam.sae.W_dec, other.sae.W_dec)
+
+
 def test_held_out_text_is_measured_after_the_last_step_and_once(train, monkeypatch):
     measured, at_end = [], SAETraining.on_validation_epoch_end
     monkeypatch.setattr(
@@ -314,6 +342,11 @@ def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
         (["trainer.precision=bf16-true"], "trainer.precision=bf16-true: is not one that SAEs train in"),
         (["trainer.log_every_n_steps=0"], "trainer.log_every_n_steps=0: must be a whole number"),
         (["+trainer.max_steps=3"], "trainer.max_steps=3: is decided by n_tokens"),
+        (["+trainer.callbacks=[x]"], "trainer.callbacks=.*: is decided by callbacks"),
+        (["+callbacks.mine._target_=lightning.Nothing"], "callbacks.mine=.*: cannot be made"),
+        (["+callbacks.mine._target_=builtins.dict"], "callbacks.mine=.*: is not a Lightning callback"),
+        (["optimiser.function._target_=torch.optim.Nothing"], "optimiser.function=.*: cannot be made"),
+        (["+optimiser.function.speed=9"], "optimiser.function=.*: cannot be made"),
         (["seed=18446744073709551615"], "seed=18446744073709551615: must be at most"),
         (["seeds=[18446744073709551615]"], "seeds=18446744073709551615: must be at most"),
         (["optimiser.learning_rate=inf"], "optimiser.learning_rate=inf: must be above 0, and finite"),
