@@ -7,11 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from analogue.cli.schema import ArchitectureConfig
-from analogue.training.build import new_sae
+from analogue.cli.train_sae import train_saes
 from analogue.training.module import SAETraining
-from analogue.training.run import train_saes
-from analogue.training.under_training import SAEUnderTraining
+from analogue.training.sae import SAEUnderTraining, new_sae
 
 D_IN, BATCH = 12, 32
 SMALL = (
@@ -29,26 +27,21 @@ SMALL = (
 )
 
 
-@dataclass
-class Batches:
-    """Stands where an `ActivationStream` stands."""
-
-    batches: list
-
-    def sample(self, n_batches):
-        some = self.batches[:n_batches]
-        return {layer: torch.cat([batch[layer] for batch in some]) for layer in some[0]}
-
-
 class FixedBatches(L.LightningDataModule):
-    def __init__(self, batches):
+    def __init__(self, batches, held_out=()):
         super().__init__()
-        self.training = Batches(batches)
+        self.batches, self.held_out = batches, held_out
 
     def train_dataloader(self):
         share = slice(self.trainer.global_rank, None, self.trainer.world_size)
-        batches = [{layer: acts[share] for layer, acts in batch.items()} for batch in self.training.batches]
+        batches = [{layer: acts[share] for layer, acts in batch.items()} for batch in self.batches]
         return DataLoader(batches, batch_size=None)
+
+    def val_dataloader(self):
+        return DataLoader(self.held_out, batch_size=None)
+
+    def sample(self):
+        return {layer: torch.cat([batch[layer] for batch in self.batches[:8]]) for layer in self.batches[0]}
 
 
 @dataclass
@@ -68,7 +61,7 @@ def random_batches(n, layers=(0,), seed=0, d_in=D_IN, batch=BATCH):
 
 
 def sae_of(architecture, seed=0, d_sae=48, d_in=D_IN, warm_up=10, **settings):
-    return new_sae(ArchitectureConfig(architecture, settings), d_in, d_sae, seed, warm_up, {"model_name": "none"})
+    return new_sae(architecture, settings, d_in, d_sae, seed, warm_up, {"model_name": "none"})
 
 
 def module_of(saes, learning_rate=1e-3, warm_up=20, decay=40, dead_after_tokens=50 * BATCH, layers=None):
@@ -76,13 +69,15 @@ def module_of(saes, learning_rate=1e-3, warm_up=20, decay=40, dead_after_tokens=
     return SAETraining(named, learning_rate, warm_up, decay)
 
 
-def fit(module, batches, **settings):
+def fit(module, batches, held_out=(), callbacks=(), **settings):
     losses = Losses()
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    given = quiet | {"enable_checkpointing": False, "max_epochs": 1, "limit_val_batches": 0, "callbacks": [losses]}
-    given |= {"use_distributed_sampler": False}
-    trainer = L.Trainer(**given | settings)
-    trainer.fit(module, datamodule=FixedBatches(batches))
+    given = quiet | {"enable_checkpointing": False, "max_epochs": 1, "limit_val_batches": len(held_out)}
+    given |= {"use_distributed_sampler": False} | settings
+    trainer = L.Trainer(**given, callbacks=[losses, *callbacks])
+    data = FixedBatches(batches, held_out)
+    module.sample = data.sample
+    trainer.fit(module, datamodule=data)
     return losses.seen
 
 
@@ -97,7 +92,7 @@ def one_thread():
 
 @pytest.fixture
 def train(compose_config, tmp_path):
-    """A small training run of the embedded model, on the CPU if nothing else is said."""
+    """A small training run of the embedded model, on the CPU unless another device is given."""
 
     def run(*overrides):
         given = {override.split("=")[0] for override in overrides}

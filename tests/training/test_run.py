@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from analogue.training.run import open_language_model
-from analogue.training.stopping import SIGNALS
-from analogue.training.streams import open_streams
 from omegaconf import OmegaConf
 from sae_lens import SAE
 from safetensors.torch import load_file
 
 from analogue.cli.errors import UserError
-from analogue.training.checkpoints import newest_checkpoint
+from analogue.cli.train_sae import open_language_model, plan_of, texts_of
+from analogue.errors import InvalidArgument
+from analogue.saes import load, sae_fingerprint
+from analogue.training.checkpoints import SIGNALS, newest_checkpoint
 from analogue.training.module import SAETraining
+from analogue.training.pipeline import prepare
 from tests.training.conftest import SMALL
 
 TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
@@ -62,35 +63,43 @@ def assert_equal_weights(found, expected):
 
 
 def test_every_layer_seed_and_width_is_written_as_saelens_reads_it(train, tmp_path):
-    module = train("layers=[1,3]", "seeds=[0,1]", "expansion_factor=[2,4]", "n_tokens=2048", "evaluation.every_steps=4")
-    assert len(module.held_out) == 8
-    for name, quality in module.held_out.items():
+    chosen = ("layers=[1,3]", "seeds=[0,1]", "expansion_factor=[2,4]")
+    trained = train(*chosen, "n_tokens=2048", "evaluation.every_steps=4")
+    assert len(trained) == 8
+    for each in trained:
+        name, quality = each.name, each.quality
         sae = SAE.load_from_disk(tmp_path / "saes" / name)
         layer, seed, width = (int(part.rsplit("_", 1)[1]) for part in name.split("/"))
         assert (sae.cfg.d_in, sae.cfg.d_sae) == (96, width)
         told = sae.cfg.metadata
         assert (told.hook_name, told.seed) == (f"blocks.{layer}.hook_resid_post", seed)
         assert told.explained_variance == pytest.approx(quality.explained_variance, abs=1e-5)
-        assert told.cross_entropy_recovered == pytest.approx(module.recovered[name], abs=1e-5)
+        assert told.cross_entropy_recovered == pytest.approx(quality.cross_entropy_recovered, abs=1e-5)
         assert told.model_name == "embedded:stories-6"
         assert -0.1 < quality.explained_variance < 1
         assert quality.l0 == pytest.approx(16, abs=0.5)
-    assert len({float(q.explained_variance) for q in module.held_out.values()}) == 8
+    assert len({each.quality.explained_variance for each in trained}) == 8
 
 
 def test_one_sae_a_layer_lies_where_compare_looks_for_it(train, compare, tmp_path):
     train("layers=[1,3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
-    result = compare(f"sae_a.path={tmp_path}/saes/layer_{{layer}}".replace("{layer}", "3"))
-    assert result.side_a.d_sae == 192
+    for layer in (1, 3):
+        result = compare(f"sae_a.path='{tmp_path}/saes/layer_{{layer}}'", f"layer_a={layer}")
+        assert result.side_a.sae_fingerprint == sae_fingerprint(load(path=f"{tmp_path}/saes/layer_{layer}"))
 
 
 @pytest.mark.parametrize("architecture", ["topk", "standard", "batchtopk", "jumprelu", "gated", "matryoshka"])
 def test_every_architecture_trains_in_mixed_precision_too(train, tmp_path, architecture):
     settings = (f"sae={architecture}", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
-    train(*settings, "trainer.precision=bf16-mixed", f"output_dir={tmp_path}/mixed")
-    train(*settings)
-    sae = SAE.load_from_disk(tmp_path / "saes" / "layer_3")
-    assert torch.isfinite(sae.encode(torch.randn(5, 96))).all()
+    (mixed,) = train(*settings, "trainer.precision=bf16-mixed", f"output_dir={tmp_path}/mixed")
+    (exact,) = train(*settings)
+    for folder in ("mixed", "saes"):
+        sae = SAE.load_from_disk(tmp_path / folder / "layer_3")
+        assert sae.W_dec.dtype is torch.float32
+        assert torch.isfinite(sae.encode(torch.randn(5, 96))).all()
+    difference = (mixed.sae.W_dec - exact.sae.W_dec).abs().mean()
+    assert 0 < difference < 0.01 * exact.sae.W_dec.abs().mean()  # products of bfloat16 round differently
+    assert mixed.quality.explained_variance == pytest.approx(exact.quality.explained_variance, abs=1e-3)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -167,6 +176,37 @@ def test_a_row_of_the_log_holds_the_values_of_the_step_it_names(train, tmp_path)
     assert held_out == [8, 16]  # the last step's, once
 
 
+def test_early_stopping_ends_a_run(train, tmp_path):
+    steps = ("n_tokens=8192", "evaluation.every_steps=4", "callbacks.early_stopping.patience=1")
+    one = ("seeds=[0]", "expansion_factor=[2]", "callbacks=early_stopping", "callbacks.early_stopping.min_delta=10")
+    (trained,) = train(*steps, *one, "checkpoints.keep=9")
+    assert trained.sae.cfg.metadata.n_training_tokens == 8 * 256  # of 32 steps; nothing improves by 10
+    assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=5.ckpt"
+
+
+def test_the_best_checkpoint_is_kept_and_can_be_loaded(train, tmp_path):
+    settings = ("seeds=[0,1]", "expansion_factor=[2]", "n_tokens=4096", "evaluation.every_steps=4", "logger=csv")
+    train(*settings, "callbacks=best_checkpoint", f"output_dir={tmp_path}/saes")
+    rows = list(csv.DictReader((tmp_path / "saes/csv/metrics.csv").open()))
+    names = [f"layer_3/seed_{seed}/held_out/explained_variance" for seed in (0, 1)]
+    means = {int(row["step"]): float(row[names[0]]) for row in rows if row[names[0]]}
+    for row in rows:
+        if row[names[1]]:
+            means[int(row["step"])] += float(row[names[1]])
+    assert [*means] == [4, 8, 12, 16]
+    (best,) = (tmp_path / "saes/best_checkpoint").iterdir()
+    assert best.name == f"step={max(means, key=means.get)}.ckpt"
+    module = SAETraining.load_from_checkpoint(best, weights_only=True)
+    assert [*module.saes] == ["layer_3/seed_0", "layer_3/seed_1"]
+
+
+def test_the_configuration_chooses_the_optimiser(train, tmp_path):
+    one = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    (adam,) = train(*one, f"output_dir={tmp_path}/adam")
+    (other,) = train(*one, f"output_dir={tmp_path}/other", "optimiser.function._target_=torch.optim.AdamW")
+    assert not torch.equal(adam.sae.W_dec, other.sae.W_dec)
+
+
 def test_held_out_text_is_measured_after_the_last_step_and_once(train, monkeypatch):
     measured, at_end = [], SAETraining.on_validation_epoch_end
     monkeypatch.setattr(
@@ -225,10 +265,8 @@ def test_cached_activations_train_as_live_ones(train, tmp_path):
     ]
     assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
     assert_equal_weights(weights_under(tmp_path / "first"), weights_under(tmp_path / "second"))
-    for module in cached:
-        assert module.held_out["layer_3"].explained_variance == pytest.approx(
-            live.held_out["layer_3"].explained_variance, abs=1e-3
-        )
+    for again in cached:
+        assert again[0].quality.explained_variance == pytest.approx(live[0].quality.explained_variance, abs=1e-3)
 
 
 @pytest.mark.parametrize("overrides", [[], ["optimiser.learning_rate=1e20"]])
@@ -241,17 +279,19 @@ def test_a_job_leaves_neither_its_model_nor_signal_handlers(train, overrides):
     assert not [each for each in gc.get_objects() if type(each) is SAETraining]
 
 
-def test_text_that_ends_early_is_read_again_with_a_warning(train, tmp_path, caplog):
+def test_text_that_ends_early_is_read_again_with_a_warning(train, tmp_path, capsys):
     (tmp_path / "short.txt").write_text("\n\n".join(f"Once there was a dog named {n}." for n in range(40)))
     train("seeds=[0]", "expansion_factor=[2]", "n_tokens=2048", f"data.path={tmp_path}/short.txt")
-    assert "the text is begun" in caplog.text
+    warned = capsys.readouterr().err
+    assert re.search(r"warning: data.path holds \d+ tokens, n_tokens=2048: the text is begun \d+ times", warned)
 
 
 def test_the_first_token_can_be_left_out(train, compose_config):
     cfg = compose_config("train_sae", *SMALL, "data.exclude_bos=true", "output_dir=none")
     config = OmegaConf.to_object(cfg)
-    streams = open_streams(config, open_language_model(config))
-    counted, ids = streams.held_out.counted, streams.held_out.ids
+    _, data = prepare(plan_of(config), open_language_model(config), *texts_of(config))
+    held_out = data.held_out_text()
+    counted, ids = held_out.counted, held_out.ids
     assert not counted[:, 0].any()
     assert not counted[ids == 0].any()
     assert counted[:, 1:].float().mean() > 0.9
@@ -268,10 +308,10 @@ def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
     given = (f"data.held_out_path={tmp_path}/short.txt", "evaluation.n_tokens=100000000", "output_dir=none")
     small = [each for each in SMALL if "evaluation.n_tokens" not in each]
     config = OmegaConf.to_object(compose_config("train_sae", *small, *given))
-    streams = open_streams(config, open_language_model(config))
-    assert len(streams.open_evaluation(0, 1)) <= max(1, 1200 // 256)
-    with pytest.raises(UserError, match=r"trainer.devices=1000: is more than the text's \d+ sequences"):
-        streams.open_evaluation(999, 1000)
+    _, data = prepare(plan_of(config), open_language_model(config), *texts_of(config))
+    assert len(data.held_out_stream(0, 1)) <= max(1, 1200 // 256)
+    with pytest.raises(InvalidArgument, match=r"trainer.devices=1000: is more than the text's \d+ sequences"):
+        data.held_out_stream(999, 1000)
 
 
 @pytest.mark.parametrize(
@@ -299,9 +339,14 @@ def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
         (["ckpt_path=no.ckpt"], "ckpt_path=no.ckpt: is not there"),
         (["output_dir=/dev/null/x"], "output_dir=/dev/null/x: cannot be written to"),
         (["model.dtype=half"], "model.dtype=half: is not a precision"),
-        (["trainer.precision=bf16-true"], "trainer.precision=bf16-true: is none that SAEs train in"),
+        (["trainer.precision=bf16-true"], "trainer.precision=bf16-true: is not one that SAEs train in"),
         (["trainer.log_every_n_steps=0"], "trainer.log_every_n_steps=0: must be a whole number"),
         (["+trainer.max_steps=3"], "trainer.max_steps=3: is decided by n_tokens"),
+        (["+trainer.callbacks=[x]"], "trainer.callbacks=.*: is decided by callbacks"),
+        (["+callbacks.mine._target_=lightning.Nothing"], "callbacks.mine=.*: cannot be made"),
+        (["+callbacks.mine._target_=builtins.dict"], "callbacks.mine=.*: is not a Lightning callback"),
+        (["optimiser.function._target_=torch.optim.Nothing"], "optimiser.function=.*: cannot be made"),
+        (["+optimiser.function.speed=9"], "optimiser.function=.*: cannot be made"),
         (["seed=18446744073709551615"], "seed=18446744073709551615: must be at most"),
         (["seeds=[18446744073709551615]"], "seeds=18446744073709551615: must be at most"),
         (["optimiser.learning_rate=inf"], "optimiser.learning_rate=inf: must be above 0, and finite"),

@@ -6,8 +6,7 @@ import pytest
 import torch
 from sae_lens.saes.sae import TrainStepInput
 
-from analogue.training.standard import can_step_directly, standard_step
-from analogue.training.topk import can_step_sparsely, topk_step
+from analogue.training.steps import can_step_directly, can_step_sparsely, standard_step, topk_step
 from tests.devices import DEVICES
 from tests.training.conftest import sae_of
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analogue.training.stopping import StopOnSignal
+from analogue.training.checkpoints import StopOnSignal
 
 
 @pytest.mark.parametrize("received", [None, signal.SIGINT])

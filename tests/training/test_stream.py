@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from analogue.models import open_model
-from analogue.training.activations import ActivationStream
-from analogue.training.mixing import MixingPlan
-from analogue.training.reading import FromModel, store_activations
+from analogue.training.source import ModelSource, store_activations
+from analogue.training.stream import ActivationStream, MixingPlan
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def ids_and_mask(n=24, seq_len=20):
 
 def stream_of(model, layers=(1, 3), n_batches=20, source=None, start=0, seed=0):
     ids, mask = ids_and_mask()
-    source = source or FromModel(model, ids, mask, mask, list(layers))
+    source = source or ModelSource(model, ids, mask, mask, list(layers))
     plan = MixingPlan(source.lengths, batch_tokens=16, buffer_tokens=100, sequences_per_pass=4, seed=seed)
     stream = ActivationStream(plan, source, list(layers), n_batches)
     stream.start = start
@@ -73,9 +72,9 @@ def test_activations_do_not_depend_on_the_layers_beside(model):
 
 
 def test_activations_from_disk_are_those_of_the_model(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("analogue.training.reading.SEQUENCES_A_SHARD", 7)
+    monkeypatch.setattr("analogue.training.source.SEQUENCES_PER_SHARD", 7)
     ids, mask = ids_and_mask()
-    source = FromModel(model, ids, mask, mask, [1, 3])
+    source = ModelSource(model, ids, mask, mask, [1, 3])
     stored = store_activations(source, tmp_path / "key")
     for found, expected in zip(stream_of(model, source=stored), stream_of(model), strict=True):
         for layer in (1, 3):

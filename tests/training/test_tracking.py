@@ -5,8 +5,8 @@ import json
 import pytest
 import wandb
 
+from analogue.cli.train_sae import train_saes
 from analogue.saes import load, sae_fingerprint
-from analogue.training.run import train_saes
 from tests.reporting.wandb_runs import read_runs
 
 SETTINGS = ("logger.mode=null", "logger.sweep_dir=x", "logger.job_type=train_sae", "logger.init_timeout=1")
@@ -45,16 +45,17 @@ def train(compose_config, tmp_path):
 
 def test_losses_quality_density_and_saes_reach_wandb(train, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    module = train()
+    trained = {each.name: each.quality for each in train()}
     (run,) = read_runs(tmp_path)
     assert run.job_type == "train_sae"
     assert {"loss", "tokens_per_second"} <= run.history.keys()
     for name in ("layer_3/seed_0", "layer_3/seed_1"):
         logged = {key.removeprefix(f"{name}/") for key in run.history if key.startswith(name)}
         assert {"mse_loss", "explained_variance", "l0", "dead_features", "gradient_norm"} <= logged
-        explained = pytest.approx(module.held_out[name].explained_variance, abs=1e-6)  # logged in float32
+        explained = pytest.approx(trained[name].explained_variance, abs=1e-6)  # logged in float32
         assert run.history[f"{name}/held_out/explained_variance"] == explained
-        assert run.history[f"{name}/held_out/cross_entropy_recovered"] == pytest.approx(module.recovered[name])
+        recovered = pytest.approx(trained[name].cross_entropy_recovered)
+        assert run.history[f"{name}/held_out/cross_entropy_recovered"] == recovered
         assert run.history[f"{name}/log10_density/_type"] == "histogram"
         assert 0 < sum(run.history[f"{name}/log10_density/values"]) <= 192
         assert sae_fingerprint(load(path=str(tmp_path / "saes" / name)))[:16] in run.artifact_names["sae"].pop(0)

@@ -83,10 +83,10 @@ class ActivationDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[ActivationBatch]:
         self.training_share.start = self._start
-        return DataLoader(self.training_share, batch_size=None)
+        return _loader(self.training_share)
 
     def val_dataloader(self) -> DataLoader[ActivationBatch]:
-        return DataLoader(self.held_out_share, batch_size=None)
+        return _loader(self.held_out_share)
 
     def sample(self) -> ActivationBatch:
         """Activations on which the scale of the SAEs' input is estimated, after `setup`."""
@@ -147,3 +147,8 @@ class ActivationDataModule(L.LightningDataModule):
             rank=rank,
             n_ranks=n_ranks,
         )
+
+
+def _loader(stream: ActivationStream) -> DataLoader[ActivationBatch]:
+    # Without a generator of its own, it draws from the global one, which is the caller's.
+    return DataLoader(stream, batch_size=None, generator=torch.Generator())

@@ -22,7 +22,6 @@ from analogue.training.held_out import HeldOutQuality
 from analogue.training.module import SAETraining
 from analogue.training.sae import SAEUnderTraining, inference_sae, new_sae, save_sae
 from analogue.training.settings import (
-    ARCHITECTURES,
     Buffer,
     Checkpoints,
     Evaluation,
@@ -30,6 +29,7 @@ from analogue.training.settings import (
     SAEPlan,
     Text,
     TrainingPlan,
+    default_settings,
 )
 
 STORIES = Text("embedded:stories/train.parquet")
@@ -115,7 +115,7 @@ def train(
         seeds: of the initial weights.
         expansion_factor: widths of the SAEs, d_sae / d_model.
         architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
-        settings: fields of SAELens's training configuration for that architecture; None for those of `ARCHITECTURES`.
+        settings: fields of SAELens's training configuration for that architecture; None for `default_settings`.
         corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
         held_out: text to measure on, which no SAE trains on.
         seq_len: tokens per sequence, at most.
@@ -155,7 +155,7 @@ def train(
         seeds=seeds,
         expansion_factor=expansion_factor,
         architecture=architecture,
-        settings=ARCHITECTURES.get(architecture, {}) if settings is None else settings,
+        settings=default_settings(architecture) if settings is None else settings,
         n_tokens=n_tokens,
         batch_tokens=batch_tokens,
         dead_after_tokens=dead_after_tokens,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from analogue.errors import InvalidArgument, check_minima, check_option
@@ -12,25 +11,21 @@ from analogue.options import Precision
 
 LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
 SCALED_ONCE = "expected_average_only_in"  # SAELens's name for: divided once, so that the mean norm is sqrt(d_in)
-ARCHITECTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(  # settings of an architecture, unless they are given
-    {
-        "topk": {"k": 16, "normalize_activations": SCALED_ONCE},
-        "standard": {"l1_coefficient": 5.0, "normalize_activations": SCALED_ONCE},
-        "batchtopk": {"k": 16, "normalize_activations": SCALED_ONCE},
-        "gated": {"l1_coefficient": 5.0, "normalize_activations": SCALED_ONCE},
-        "jumprelu": {
-            "l0_coefficient": 1.0,
-            "jumprelu_init_threshold": 0.01,
-            "jumprelu_bandwidth": 0.05,
-            "normalize_activations": SCALED_ONCE,
-        },
-        "matryoshka_batchtopk": {
-            "k": 16,
-            "matryoshka_shares": [0.125, 0.25, 0.5, 1.0],
-            "normalize_activations": SCALED_ONCE,
-        },
-    }
-)
+ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
+    "topk": {"k": 16},
+    "standard": {"l1_coefficient": 5.0},
+    "batchtopk": {"k": 16},
+    "gated": {"l1_coefficient": 5.0},
+    "jumprelu": {"l0_coefficient": 1.0, "jumprelu_init_threshold": 0.01, "jumprelu_bandwidth": 0.05},
+    "matryoshka_batchtopk": {"k": 16, "matryoshka_shares": [0.125, 0.25, 0.5, 1.0]},
+}
+"""The settings of each architecture unless others are given, besides a scaled input."""
+
+
+def default_settings(architecture: str) -> dict[str, Any]:
+    """Of an architecture; empty for one that is not known here."""
+    known = ARCHITECTURES.get(architecture)
+    return {} if known is None else {**known, "normalize_activations": SCALED_ONCE}
 
 
 def fused_adam(parameters: Iterable[Any], lr: float) -> Any:
