@@ -1,6 +1,6 @@
 """Train `stories-6` once more on a tokenizer of another size, for comparisons with `alignment=spans`.
 
-    python -m analogue.embedded.make_retokenised OUTPUT
+    python -m benchmarks.embedded.make_retokenised OUTPUT
 
 The same stories, architecture, seed and training settings as `stories-6`, but a BPE of half as many entries, trained
 on the same text, and fewer epochs. OUTPUT then holds an ordinary `transformers` model with its tokenizer.
@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from analogue.embedded import ASSETS
-from analogue.embedded.make_corpus import train_tokenizer
-from analogue.embedded.make_language_models import RECIPES, train
+from benchmarks.embedded.make_corpus import train_tokenizer
+from benchmarks.embedded.make_language_models import RECIPES, train
 
 VOCABULARY_SIZE = 1536
 MAX_EPOCHS = 6

@@ -1,6 +1,6 @@
 """Clean, split and compress the story corpus, and train the shared tokenizer on its training part.
 
-    python -m analogue.embedded.make_corpus STORIES.jsonl
+    python -m benchmarks.embedded.make_corpus STORIES.jsonl
 
 STORIES.jsonl holds one object a line with the key `text`. Written beside this file, under `assets/`:
 `stories/train.parquet`, `stories/validation.parquet`, `stories/heldout.parquet` and `tokenizer/`.

@@ -1,7 +1,7 @@
 """Train the two embedded language models, `stories-6` and `stories-12`, on the embedded training stories.
 
-    python -m analogue.embedded.make_language_models stories-6
-    python -m analogue.embedded.make_language_models stories-12
+    python -m benchmarks.embedded.make_language_models stories-6
+    python -m benchmarks.embedded.make_language_models stories-12
 
 Each is a GPT-NeoX model in ordinary `transformers` format under `assets/`. Training stops when the validation loss
 has stopped falling; the best epoch is kept. Progress, validation losses and samples are printed.
