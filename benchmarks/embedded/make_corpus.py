@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-ASSETS = Path(__file__).parent / "assets"
+from analogue.embedded import ASSETS
+
 SPLIT_SEED = 0
 N_VALIDATION = 300  # language models stop training by these
 N_HELDOUT = 400  # comparisons read these; no model or SAE has seen them

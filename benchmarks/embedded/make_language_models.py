@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerBase
 
-ASSETS = Path(__file__).parent / "assets"
+from analogue.embedded import ASSETS
+
 CONTEXT_LENGTH = 512
 PROMPTS = ("Once upon a time", "The little dog", "In the winter")
 
