@@ -36,7 +36,7 @@ Score = dict[str, Any]
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("retokenised", type=Path, help="the model that make_retokenised has trained")
+    parser.add_argument("retokenised", type=Path, help="the model that analogue.embedded.make has trained")
     parser.add_argument("saes", type=Path, help="the SAEs that train_sae.py has trained on it, layer_0 to layer_5")
     arguments = parser.parse_args()
     model, saes = arguments.retokenised.resolve(), arguments.saes.resolve() / "layer_{layer}"
