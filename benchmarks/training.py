@@ -15,6 +15,11 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+from analogue.training.activations import ActivationBatch, ActivationStream
+from analogue.training.build import new_sae
+from analogue.training.mixing import MixingPlan
+from analogue.training.reading import FromModel
+from analogue.training.under_training import SAEUnderTraining
 from rich.console import Console
 from rich.table import Table
 from sae_lens.config import LoggingConfig, SAETrainerConfig
@@ -25,12 +30,7 @@ from analogue.cli.run import quieten
 from analogue.cli.schema import ArchitectureConfig
 from analogue.corpus import read_texts, tokenise
 from analogue.models import open_model
-from analogue.training.activations import ActivationBatch, ActivationStream
-from analogue.training.build import new_sae
-from analogue.training.mixing import MixingPlan
 from analogue.training.module import SAETraining
-from analogue.training.reading import FromModel
-from analogue.training.under_training import SAEUnderTraining
 from benchmarks.clock import now
 
 SETTINGS = {"standard": {"l1_coefficient": 5.0}, "topk": {"k": 32}}

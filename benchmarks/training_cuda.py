@@ -15,16 +15,16 @@ from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
+from analogue.training.activations import ActivationBatch, ActivationStream
+from analogue.training.mixing import MixingPlan
+from analogue.training.prefetch import Prefetched
+from analogue.training.reading import FromModel
 from rich.console import Console
 from rich.table import Table
 from transformers import GPTNeoXConfig, GPTNeoXModel
 
 from analogue.cli.run import quieten
 from analogue.models import ResidualStream
-from analogue.training.activations import ActivationBatch, ActivationStream
-from analogue.training.mixing import MixingPlan
-from analogue.training.prefetch import Prefetched
-from analogue.training.reading import FromModel
 from benchmarks.clock import now
 from benchmarks.training import LAYER, WARM_UP, Batches, Size, seconds_of_ours, seconds_of_saelens
 

@@ -1,1 +1,0 @@
-"""How the models and the text that ship with the package were made; see src/analogue/embedded/README.md."""
