@@ -4,7 +4,7 @@ import pytest
 
 from analogue.cli.composition import composition_error, typed
 from analogue.cli.conf import COMPARE, TRAIN_SAE
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.cli.schema import CompareConfig
 
 PROGRAMS = {"compare": COMPARE, "train_sae": TRAIN_SAE}

@@ -14,7 +14,7 @@ import torch
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import AutoTokenizer, ByT5Tokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.corpus import read_texts
 from analogue.embedded import ASSETS
 from analogue.results import ComparisonResult

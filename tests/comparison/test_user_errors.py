@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.embedded import ASSETS
 
 

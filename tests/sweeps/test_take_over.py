@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.cli.resume import take_over
 from analogue.results import read_results, write_result
 from analogue.results.jobs import Failure, read_failures, write_failure

@@ -10,8 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
 from analogue.cli.conf import COMPARE
-from analogue.cli.errors import UserError
-from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
+from analogue.cli.keys import COMPARE_KEYS, UserError, naming_keys, section, with_keys
 from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
 from analogue.errors import first_line

@@ -1,4 +1,4 @@
-"""Configuration keys: what they are called in the library, and errors that name them."""
+"""Configuration keys: what they are called in the library, and the errors that name them."""
 
 import re
 import sys
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from analogue.cli.errors import UserError
 from analogue.errors import AnalogueWarning, ArgumentError
 
 _MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
@@ -27,6 +26,18 @@ COMPARE_KEYS: dict[str, str] = {
     **{name: name for name in ("alignment", "cache", "cache.dir", "filters.one_to_one", "metrics", "seed")},
 }
 """By the names of the arguments of `analogue.compare`."""
+
+
+class UserError(Exception):
+    """A configuration key that a user can change: its value, what is wrong and what would work.
+
+    Entry points print it as one sentence, without a traceback, and exit with code 1.
+    """
+
+    def __init__(self, key: str, value: object, problem: str) -> None:
+        super().__init__(f"{key}={value}: {problem}")
+        self.key = key
+        self.value = value
 
 
 def with_keys(text: str, keys: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.atomic import atomic_write
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.cli.run import in_multirun
 from analogue.results.jobs import clear, identity, read_jobs
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import composition_error, listed_values
 from analogue.cli.conf import Program
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.quiet import quiet_libraries
 
 # Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this

@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from analogue.cli.errors import UserError
+from analogue.cli.keys import UserError
 from analogue.cli.resume import check_resume
 from analogue.errors import first_line
 from analogue.results.jobs import FAILURE_FILE

@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import typed
 from analogue.cli.conf import TRAIN_SAE
-from analogue.cli.errors import UserError
-from analogue.cli.keys import naming_keys, section, with_keys
+from analogue.cli.keys import UserError, naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import first_line
