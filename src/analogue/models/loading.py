@@ -82,7 +82,7 @@ class LanguageModel:
             InvalidArgument: `model` has no head, or is built in a way that cannot be read.
         """
         if isinstance(self.source, PreTrainedModel):
-            model: Any = deepcopy(self.source) if self.randomize else self.source
+            model: Any = deepcopy(self.source).eval() if self.randomize else self.source
             if with_head and model.get_output_embeddings() is None:
                 raise InvalidArgument("model", self.name, "has no language-model head; give the model with its head")
         else:

@@ -1,7 +1,7 @@
 """The residual stream at a block, from any `transformers` model."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -73,12 +73,12 @@ class ResidualStream(nn.Module):
     ) -> dict[int, Float[Tensor, "batch seq_len d_model"]]:
         """The residual stream at each of `layers` (counted from 0), on the device of `ids`.
 
-        The model may be on another device and in training mode; it stays so.
+        The model may be on another device, and one that is not movable in training mode; it stays so.
         """
         seen: dict[int, Tensor] = {}
         handles = [self._register(layer, seen, max(layers)) for layer in layers]
         try:
-            with evaluation_mode(self.model):
+            with nullcontext() if self.movable else evaluation_mode(self.model):
                 self.model(input_ids=self._to_model(ids), attention_mask=self._to_model(mask.long()), use_cache=False)
         except _DeepestBlockReached:
             pass
