@@ -118,7 +118,8 @@ class Standardised:
         for run in runs:
             indices, values = matrix.indices[run], _centred(matrix.indices[run], matrix.data[run], centre)
             total += np.bincount(indices, weights=values, minlength=d)
-            squares += np.bincount(indices, weights=values * values, minlength=d)
+            values *= values
+            squares += np.bincount(indices, weights=values, minlength=d)
         varies = (squares > 0) & (n_tokens > 1)
         share = total[varies] ** 2 / squares[varies] / n_tokens
         norm, mean_over_sd = np.zeros(d), np.full(d, np.nan)
