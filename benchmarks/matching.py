@@ -139,8 +139,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     print(
-        f"Best partners by activation correlation, median of {arguments.repeats} ({LARGE.d_sae:,} wide: once). Plain dense"
-        f" is timed on at most {DENSE_WIDTH:,} features per side and {DENSE_TOKENS:,} tokens, and scaled to the rest."
+        f"Best partners by activation correlation, median of {arguments.repeats} ({LARGE.d_sae:,} wide: once).\n"
+        f"Plain dense is timed on at most {DENSE_WIDTH:,} features per side and {DENSE_TOKENS:,} tokens, and scaled."
     )
     rows = Rows(*COLUMNS)
     if arguments.only in (None, "sparse"):

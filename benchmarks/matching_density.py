@@ -1,7 +1,7 @@
 """Where the dense engine overtakes the walk: `python -m benchmarks.matching_density [--device cuda]`.
 
-Both pair the same activations, of which a growing share is not zero; each feature of B's first half follows one of A. On
-the CPU, seconds are those of all threads together, so that other work on the machine does not count.
+Both pair the same activations, of which a growing share is not zero; each feature of B's first half follows one of A.
+On the CPU, seconds are those of all threads together, so that other work on the machine does not count.
 """
 
 import argparse

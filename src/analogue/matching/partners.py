@@ -4,6 +4,7 @@ The formula stands in `standardised`; the two engines that find its highest valu
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, overload
 
@@ -106,26 +107,22 @@ def best_partners(
         _as_indices(subset_a, acts_a.d_sae, "subset_a"),
         _as_indices(subset_b, acts_b.d_sae, "subset_b"),
     )
-    find = _find_on_cores if chosen_engine(acts_a, acts_b, engine, device) == Engine.walk else _find_on_device
-    a, b, n_threads = Standardised.of(acts_a, subset_a), Standardised.of(acts_b, subset_b), n_threads or usable_cores()
+    find = partial(_find, chosen_engine(acts_a, acts_b, engine, device), device, n_threads or usable_cores(), k)
+    a, b = Standardised.of(acts_a, subset_a), Standardised.of(acts_b, subset_b)
     if direction == Direction.b_to_a:
-        return find(b, a, k, False, n_threads, device)[0].take(subset_b)
-    forward, reverse = find(a, b, k, direction == "both", n_threads, device)
+        return find(b, a, both=False)[0].take(subset_b)
+    forward, reverse = find(a, b, both=direction == "both")
     return forward.take(subset_a) if reverse is None else (forward.take(subset_a), reverse.take(subset_b))
 
 
-def _find_on_cores(
-    own: Standardised, other: Standardised, k: int, both: bool, n_threads: int, device: str | None
+def _find(
+    engine: Engine, device: str | None, n_threads: int, k: int, own: Standardised, other: Standardised, both: bool
 ) -> tuple[BestPartners, BestPartners | None]:
-    from analogue.matching.walk import walk  # here, because numba takes a while to load
+    if engine == Engine.walk:  # imported here, because numba takes a while to load
+        from analogue.matching.walk import walk
 
-    return walk(own, other, k, both, n_threads)
-
-
-def _find_on_device(
-    own: Standardised, other: Standardised, k: int, both: bool, n_threads: int, device: str | None
-) -> tuple[BestPartners, BestPartners | None]:
-    from analogue.matching.dense import multiply  # here, because numba takes a while to load
+        return walk(own, other, k, both, n_threads)
+    from analogue.matching.dense import multiply
 
     return multiply(own, other, k, both, n_threads, torch.device(device or default_device()))
 
@@ -210,9 +207,9 @@ def best_partners_of_slice(
         n_ranks: number of shares.
         k: partners per feature.
         direction: "a_to_b" shares out A's features, "b_to_a" B's.
-        n_threads: see `best_partners`.
-        engine: see `best_partners`.
-        device: see `best_partners`.
+        n_threads: threads of this rank.
+        engine: as in `best_partners`.
+        device: as in `best_partners`, of this rank.
 
     Returns:
         Partners of the rank's slice: of `balanced_slices`, or of as many features as the others' with the dense

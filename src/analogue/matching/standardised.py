@@ -98,7 +98,10 @@ class Standardised:
         fired equally on each. Both moments are written in that share of the tokens because it does not depend on scale,
         to the last bit where a feature fires once: all such features have one mean over sd, and tie.
         """
-        matrix, features = acts.to_scipy(), np.arange(acts.d_sae)
+        # With indptr of the same dtype SciPy shares the arrays instead of copying the indices.
+        indptr = acts.indptr.astype(np.int32 if acts.nnz <= np.iinfo(np.int32).max else np.int64)
+        matrix = csr_array((acts.values, acts.indices, indptr), shape=acts.shape, copy=False)
+        features = np.arange(acts.d_sae)
         if subset is not None:
             features = np.unique(subset)
             matrix = matrix[:, features]
@@ -115,7 +118,8 @@ class Standardised:
         for run in runs:
             indices, values = matrix.indices[run], _centred(matrix.indices[run], matrix.data[run], centre)
             total += np.bincount(indices, weights=values, minlength=d)
-            squares += np.bincount(indices, weights=values * values, minlength=d)
+            values *= values
+            squares += np.bincount(indices, weights=values, minlength=d)
         varies = (squares > 0) & (n_tokens > 1)
         share = total[varies] ** 2 / squares[varies] / n_tokens
         norm, mean_over_sd = np.zeros(d), np.full(d, np.nan)
