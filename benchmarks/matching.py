@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from analogue.matching import TokenChunks, best_partners, best_partners_dense
+from analogue.features import FeatureActivations
+from analogue.matching import best_partners
 from benchmarks.clock import now
 from benchmarks.matching_cases import (
     DENSE,
@@ -31,10 +30,11 @@ from benchmarks.matching_cases import (
     plain_dense_on_device,
     plain_dense_seconds,
 )
+from benchmarks.rows import Rows
 
 CUDA = torch.cuda.is_available()
 CALLS: list[tuple[str, int]] = [("a_to_b", 1), ("a_to_b", 5), ("both", 1), ("both", 5)]
-COLUMNS = ("n_tokens", "d_sae", "L0", "engine", "seconds", "peak GB", "ratio to dense", "x its GEMM")
+COLUMNS = ("n_tokens", "d_sae", "L0", "seconds", "peak GB", "ratio to dense", "x its GEMM", "call".rjust(60))
 
 
 class Measured(NamedTuple):
@@ -80,57 +80,50 @@ def _status_bytes(name: str) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
-def add_row(table: Table, case: Case, engine: str, measured: Measured, dense: float, gemm: float | None = None) -> None:
+def add_row(rows: Rows, case: Case, call: str, measured: Measured, dense: float, gemm: float | None = None) -> None:
     """Show one measurement."""
     seconds, peak = measured
-    table.add_row(
+    rows.add(
         f"{case.n_tokens:,}",
         f"{case.d_sae:,}",
         f"{case.l0:,}",
-        engine,
         f"{seconds:.2f}" if seconds > 0.1 else f"{seconds:.3f}",
         "" if peak is None else f"{peak / 1e9:.2f}",
         f"{dense / seconds:,.1f}" if dense < 100 * seconds else f"{dense / seconds:,.0f}",
         "" if gemm is None else f"{seconds / gemm:.2f}",
+        call,
     )
 
 
-def measure_sparse(case: Case, table: Table, seed: int, repeats: int) -> None:
-    """Rows of `best_partners` on one case."""
+def measure_sparse(case: Case, rows: Rows, seed: int, repeats: int) -> None:
+    """Rows of the walk on one case."""
     rng = np.random.default_rng(seed)
     acts_a, acts_b = draw_activations(case, rng), draw_activations(case, rng)
     dense = plain_dense_seconds(case, rng)
-    for engine, device in (("walk", "cpu"), ("tiles", "cuda")) if CUDA else (("walk", "cpu"),):
-        for direction, k in CALLS:
-            run = _bound(best_partners, acts_a, acts_b, k, direction, engine=engine, device=device)
-            found = measure(run, repeats, device)
-            add_row(table, case, f"{engine} on {device}, {direction}, k={k}", found, dense)
-    table.add_row(f"{case.n_tokens:,}", f"{case.d_sae:,}", "", "plain dense", f"{dense:,.0f}", "", "1", "")
+    add_row(rows, case, "plain dense", Measured(dense, None), dense)
     if CUDA:
-        on_device = Measured(plain_dense_on_device(case), None)
-        add_row(table, case, "plain dense on cuda", on_device, dense)
-    table.add_section()
+        add_row(rows, case, "plain dense on cuda", Measured(plain_dense_on_device(case), None), dense)
+    for direction, k in CALLS:
+        run = _bound(best_partners, acts_a, acts_b, k, direction=direction, engine="walk")
+        add_row(rows, case, f"walk, {direction}, k={k}", measure(run, repeats), dense)
 
 
-def measure_dense(case: Case, table: Table, seed: int, repeats: int, device: str) -> None:
-    """Rows of `best_partners_dense`: related sides in either precision, and sides where nobody has a partner."""
+def measure_dense(case: Case, rows: Rows, seed: int, repeats: int, device: str) -> None:
+    """Rows of the dense engine on activations without zeros: related sides, and sides where nobody has a partner."""
     rng = np.random.default_rng(seed)
     dense = plain_dense_seconds(case, rng)
+    add_row(rows, case, "plain dense", Measured(dense, None), dense)
     for related in (True, False):
-        chunks = TokenChunks(*(side.to(device) for side in draw_dense(case, rng, related)))
+        a, b = (side.to(device) for side in draw_dense(case, rng, related))
+        gemm = measure(_bound(torch.matmul, a.T, b), repeats, device)
+        acts = [FeatureActivations.from_dense(side) for side in (a, b)]
+        del a, b
+        if related:
+            add_row(rows, case, f"{device}: float32 GEMM alone", gemm, dense)
         kind = "partners at r = 0.5" if related else "no partners"
-        for precision, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
-            a, b = chunks.acts_a.to(dtype), chunks.acts_b.to(dtype)
-            gemm = measure(_bound(torch.matmul, a.T, b), repeats, device)
-            del a, b
-            if related:
-                add_row(table, case, f"{device}: {precision} GEMM alone", gemm, dense)
-            for direction in ("a_to_b", "both") if related else ("a_to_b",):
-                run = _bound(best_partners_dense, chunks, 1, direction, precision, device)
-                found = measure(run, repeats, device)
-                add_row(table, case, f"{device}: {precision}, {direction}, {kind}", found, dense, gemm.seconds)
-    table.add_row(f"{case.n_tokens:,}", f"{case.d_sae:,}", f"{case.l0:,}", "plain dense", f"{dense:,.1f}", "", "1", "")
-    table.add_section()
+        for direction in ("a_to_b", "both") if related else ("a_to_b",):
+            run = _bound(best_partners, *acts, direction=direction, engine="dense", device=device)
+            add_row(rows, case, f"{device}: {direction}, {kind}", measure(run, repeats, device), dense, gemm.seconds)
 
 
 def _bound(function: Callable, *arguments: object, **named: object) -> Callable[[], object]:
@@ -138,30 +131,26 @@ def _bound(function: Callable, *arguments: object, **named: object) -> Callable[
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a row per call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help=f"add {LARGE}, once each")
     parser.add_argument("--only", choices=("sparse", "dense", "large"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    table = Table(
-        title="Best partners by activation correlation",
-        caption=f"Median of {arguments.repeats} ({LARGE.d_sae:,} wide: once). Plain dense: timed on at most "
-        f"{DENSE_WIDTH:,} features a side and {DENSE_TOKENS:,} tokens, and scaled to the rest. "
-        + ("" if CUDA else "No CUDA device here: its rows are left out."),
+    print(
+        f"Best partners by activation correlation, median of {arguments.repeats} ({LARGE.d_sae:,} wide: once). Plain dense"
+        f" is timed on at most {DENSE_WIDTH:,} features per side and {DENSE_TOKENS:,} tokens, and scaled to the rest."
     )
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "engine" else "right")
+    rows = Rows(*COLUMNS)
     if arguments.only in (None, "sparse"):
         for case in SPARSE:
-            measure_sparse(case, table, arguments.seed, arguments.repeats)
+            measure_sparse(case, rows, arguments.seed, arguments.repeats)
     if arguments.large or arguments.only == "large":
-        measure_sparse(LARGE, table, arguments.seed, repeats=1)
+        measure_sparse(LARGE, rows, arguments.seed, repeats=1)
     if arguments.only in (None, "dense"):
         for device in ("cpu", "cuda") if CUDA else ("cpu",):
-            measure_dense(DENSE, table, arguments.seed, arguments.repeats, device)
-    Console(width=130).print(table)
+            measure_dense(DENSE, rows, arguments.seed, arguments.repeats, device)
 
 
 if __name__ == "__main__":

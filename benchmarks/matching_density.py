@@ -1,6 +1,6 @@
-"""Where the dense engine overtakes the sparse ones: `python -m benchmarks.matching_density [--device cuda]`.
+"""Where the dense engine overtakes the walk: `python -m benchmarks.matching_density [--device cuda]`.
 
-All pair the same activations, of which a growing share is not zero; each feature of B's first half follows one of A. On
+Both pair the same activations, of which a growing share is not zero; each feature of B's first half follows one of A. On
 the CPU, seconds are those of all threads together, so that other work on the machine does not count.
 """
 
@@ -8,15 +8,14 @@ import argparse
 import time
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from analogue.features import FeatureActivations
 from analogue.matching import best_partners
-from analogue.matching.choice import Engine, chosen_engine, share_of_products
+from analogue.matching.partners import chosen_engine, share_of_products
+from benchmarks.rows import Rows
 
 ACTIVE = {"cpu": (0.05, 0.1, 0.15, 0.2, 0.3, 0.5), "cuda": (0.003, 0.01, 0.03, 0.1, 0.3)}
-ENGINES: dict[str, tuple[Engine, ...]] = {"cpu": ("walk", "dense"), "cuda": ("walk", "tiles", "dense")}
+ENGINES = ("walk", "dense")
 
 
 def draw(n_tokens: int, d_sae: int, active: float, rng: np.random.Generator) -> list[FeatureActivations]:
@@ -31,7 +30,7 @@ def draw(n_tokens: int, d_sae: int, active: float, rng: np.random.Generator) -> 
     return [FeatureActivations.from_dense(side) for side in sides]
 
 
-def seconds(acts: list[FeatureActivations], engine: Engine, device: str) -> float:
+def seconds(acts: list[FeatureActivations], engine: str, device: str) -> float:
     """Of one call."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     start = clock()
@@ -40,26 +39,24 @@ def seconds(acts: list[FeatureActivations], engine: Engine, device: str) -> floa
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a row per density."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=tuple(ACTIVE), default="cpu")
     parser.add_argument("--n-tokens", type=int, default=2000)
     parser.add_argument("--d-sae", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    device, engines = arguments.device, ENGINES[arguments.device]
+    device = arguments.device
     rng = np.random.default_rng(arguments.seed)
     warm_up = draw(50, 64, 0.3, rng)  # compiles
-    for engine in engines:
+    for engine in ENGINES:
         seconds(warm_up, engine, device)
-    table = Table(title=f"Best partners of {arguments.d_sae:,} features, {arguments.n_tokens:,} tokens, on {device}")
-    for name in ("active", "products", *(f"{engine}, s" for engine in engines), "auto takes"):
-        table.add_column(name, justify="right")
+    print(f"Best partners of {arguments.d_sae:,} features, {arguments.n_tokens:,} tokens, on {device}")
+    rows = Rows("active", "products", *(f"{engine}, s" for engine in ENGINES), "auto takes")
     for active in ACTIVE[device]:
         acts = draw(arguments.n_tokens, arguments.d_sae, active, rng)
-        found = (f"{seconds(acts, engine, device):.2f}" for engine in engines)
-        table.add_row(f"{active:.1%}", f"{share_of_products(*acts):.3%}", *found, chosen_engine(*acts, "auto", device))
-    Console().print(table)
+        found = (f"{seconds(acts, engine, device):.2f}" for engine in ENGINES)
+        rows.add(f"{active:.1%}", f"{share_of_products(*acts):.3%}", *found, chosen_engine(*acts, "auto", device))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ at its peak (Linux only).
 """
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 from scipy.sparse import csr_array, hstack
 
 from analogue.features import FeatureActivations
@@ -17,6 +16,7 @@ from analogue.matching import RULES, SubsetCorrelations, best_partners, max_corr
 from analogue.significance import correlations_against_rotations
 from benchmarks.matching import Measured, measure
 from benchmarks.matching_cases import Case, draw_activations
+from benchmarks.rows import Rows
 
 D_MODEL = 512
 SUBSETS = (50, 300)
@@ -32,35 +32,37 @@ def draw_sides(case: Case, rng: np.random.Generator) -> tuple[FeatureActivations
     return FeatureActivations.from_scipy(a), FeatureActivations.from_scipy(b)
 
 
-def measure_rules(case: Case, rng: np.random.Generator) -> dict[str, Measured]:
+Row = tuple[str, Measured]
+
+
+def measure_rules(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     """Every one-to-one rule, and the cosine of decoder rows."""
     a, b = draw_sides(case, rng)
     decoders = {f"decoder_{side}": rng.standard_normal((case.d_sae, D_MODEL)) for side in "ab"}
-    names = ("mutual", "greedy", "hungarian", "optimal_transport", "cosine")
-    settings = {name: decoders if name == "cosine" else {} for name in names}
-    return {name: measure(partial(RULES[name], a, b, **settings[name]), repeats=1) for name in names}
+    for name in ("mutual", "greedy", "hungarian", "optimal_transport", "cosine"):
+        settings = decoders if name == "cosine" else {}
+        yield name, measure(partial(RULES[name], a, b, **settings), repeats=1)
 
 
-def measure_subsets(case: Case, rng: np.random.Generator) -> dict[str, Measured]:
+def measure_subsets(case: Case, rng: np.random.Generator) -> Iterator[Row]:
     """Pairing a random subset with the prepared correlations, and with `best_partners`."""
     a, b = draw_sides(case, rng)
     prepared = SubsetCorrelations(a, b)
-    measured = {}
     for n in SUBSETS:
         subsets = [np.sort(rng.choice(case.d_sae, n, replace=False)) for _ in "ab"]
-        measured[f"subset of {n}"] = measure(partial(prepared.max_correlation, *subsets), repeats=20)
+        yield f"subset of {n}", measure(partial(prepared.max_correlation, *subsets), repeats=20)
         plain = partial(best_partners, a, b, subset_a=subsets[0], subset_b=subsets[1])
-        measured[f"subset of {n}, best_partners"] = measure(plain, repeats=20)
-    return measured
+        yield f"subset of {n}, best_partners", measure(plain, repeats=20)
 
 
-def measure_rotation(rng: np.random.Generator) -> dict[str, Measured]:
+def measure_rotation(rng: np.random.Generator) -> Iterator[Row]:
     """What a null of one rotation takes, preparation included, and what each further rotation adds."""
     a, b = draw_sides(ROTATED, rng)
     pairs = max_correlation(a, b)
     null = partial(correlations_against_rotations, pairs.correlation, pairs.feature_a, a, b, seed=0)
     first, ten = (measure(partial(null, n=n), repeats=1) for n in (1, 11))
-    return {"one rotation": first, "a further one": Measured((ten.seconds - first.seconds) / 10, ten.peak_bytes)}
+    yield "one rotation", first
+    yield "a further one", Measured((ten.seconds - first.seconds) / 10, ten.peak_bytes)
 
 
 def main() -> None:
@@ -70,11 +72,11 @@ def main() -> None:
     parser.add_argument("--l0", type=int, default=32)
     arguments = parser.parse_args()
     case, rng = Case(arguments.n_tokens, arguments.d_sae, arguments.l0), np.random.default_rng(0)
-    table = Table("call", "seconds", "peak GB", title=f"{case}; rotations: {ROTATED}")
-    for name, measured in (measure_rules(case, rng) | measure_subsets(case, rng) | measure_rotation(rng)).items():
-        peak = "" if measured.peak_bytes is None else f"{measured.peak_bytes / 1e9:.2f}"
-        table.add_row(name, f"{measured.seconds:.4f}", peak)
-    Console(width=100).print(table)
+    print(f"{case}; rotations: {ROTATED}")
+    rows = Rows("seconds", "peak GB", "call".rjust(30))
+    for measured in (measure_rules(case, rng), measure_subsets(case, rng), measure_rotation(rng)):
+        for name, (seconds, peak) in measured:
+            rows.add(f"{seconds:.4f}", "" if peak is None else f"{peak / 1e9:.2f}", name)
 
 
 if __name__ == "__main__":

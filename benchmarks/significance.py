@@ -1,8 +1,8 @@
-"""Shuffled-pairing nulls: seconds a draw of the naive loop and of the prepared metrics, in one run.
+"""Shuffled-pairing nulls: seconds per draw of the naive loop and of the prepared metrics, in one run.
 
 The naive loop recomputes SVD, distances and ranks for every draw; its draws are timed, and scaled like the others to
-the number of shuffles of the paper's concept tests. Where there is a GPU, the same shuffles are drawn there too, and
-held to the same naive loop on the CPU. Run it with `python -m benchmarks.significance`.
+the number of shuffles of the paper's concept tests. If there is a GPU, the same shuffles are drawn there too, and
+compared with the same naive loop on the CPU. Run it with `python -m benchmarks.significance`.
 """
 
 import argparse
@@ -58,7 +58,7 @@ NAIVE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"svcca": naive_sv
 
 
 class Row(NamedTuple):
-    """Seconds of a naive draw, of preparing and of a prepared draw, and the largest difference of scores."""
+    """Seconds per naive draw, for preparing and per prepared draw, and the largest difference of scores."""
 
     naive: float
     preparing: float
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 
 def measure(name: str, x: np.ndarray, y: np.ndarray, n_draws: int, seed: int, devices: list[str]) -> dict[str, Row]:
-    """A row for each device, beside one naive loop on the CPU."""
+    """A row per device, each with the same naive loop on the CPU."""
     r = np.random.default_rng(seed)
     naive = [timed(lambda p=p: NAIVE[name](x, y[p])) for p in (r.permutation(len(x)) for _ in range(NAIVE_DRAWS))]
     naive_seconds = float(np.median([seconds for seconds, _ in naive]))
@@ -116,8 +116,8 @@ def main() -> None:
 
 
 def results_table(rows: dict[str, Row], n_pairs: int, device: str, caption: str) -> Table:
-    """A row a metric, and their sum."""
-    caption = f"Seconds of a draw, naive and quick; all: {SHUFFLES} draws. Largest difference of scores. {caption}"
+    """One row per metric, and their sum."""
+    caption = f"Seconds per draw, naive and prepared; all: {SHUFFLES} draws. Largest difference of scores. {caption}"
     table = Table(title=f"Shuffles of {n_pairs:,} pairs, d = {D_A} and {D_B}, on {device}", caption=caption)
     headings = ("metric", "naive s", "prepare s", "draw s", "all, naive", "all, quick", "ratio")
     for heading in (*headings, "difference"):

@@ -5,30 +5,32 @@ layer 6 of `stories-12`. RETOKENISED and SAES are what the two commands there wr
 """
 
 import argparse
-import contextlib
-import io
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from analogue.comparison.reading import Reading, read_corpus
-from analogue.comparison.run import compare, feature_space, filter_pairs, gather_activations
-from analogue.comparison.side import open_side
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from analogue import Filters, Matching, Null, Side, compare
+from analogue.comparison import (
+    TokenisedCorpus,
+    chosen_rule,
+    collect_activations,
+    describe_features,
+    filter_pairs,
+    open_side,
+    pair_features,
+    score_pairs,
+    special_tokens_of,
+    tokenise_corpus,
+)
+from analogue.settings import METRICS as DEFAULT_METRICS
+from analogue.settings import STORIES
+from analogue.trainer import trainer_on
 
-import analogue.cli.schema  # noqa: F401
-from analogue.cli.composition import typed
-from analogue.cli.run import quieten
-from analogue.cli.schema import CompareConfig
-from analogue.comparison.pairing import configured_rule
-from analogue.comparison.scoring import score_pairs
-from analogue.trainer import open_trainer
-
-CONF = Path(__file__).parent.parent / "conf"
 METRICS = {"SVCCA": "svcca", "one component": "svcca_pc1", "RSA": "rsa", "mean r": "mean_correlation"}
-RANDOM = "model_a.randomize=weights"
+A = Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_3")
+B = Side(model="embedded:stories-12", layer=6, sae="embedded:stories-12-saes/layer_6")
+NULL = Null(kinds=["shuffle", "rotated"])
+SPANS = {"alignment": "spans", "corpus": STORIES}
 Score = dict[str, Any]
 """As it stands in a record."""
 
@@ -39,54 +41,42 @@ def main() -> None:
     parser.add_argument("retokenised", type=Path, help="the model that make_retokenised has trained")
     parser.add_argument("saes", type=Path, help="the SAEs that train_sae.py has trained on it, layer_0 to layer_5")
     arguments = parser.parse_args()
-    model, saes = arguments.retokenised.resolve(), arguments.saes.resolve() / "layer_{layer}"
-    other = ("model_a=hub", f"model_a.name={model}", f"sae_a.path='{saes}'", "alignment=spans")
-    quieten()
+    retokenised = Side(model=arguments.retokenised, layer=3, sae=arguments.saes / "layer_3")
     print(f"| A | compared on | pairs through the filters | {' | '.join(f'{name} (null, p)' for name in METRICS)} |")
     print(f"|{' --- |' * (3 + len(METRICS))}")
-    for direction in ("matching.direction=a_to_b", "matching.direction=b_to_a"):
-        print_row(f"`stories-6`, {direction[-6:]}", "tokens", *compared(direction))
-        print_row("`stories-6`", "the spans below", *compared_on_spans_of(direction, *other))
-        print_row("retokenised", "spans", *compared(direction, *other))
+    for direction in ("a_to_b", "b_to_a"):
+        matching = Matching(direction=direction)
+        print_row(f"`stories-6`, {direction}", "tokens", *compared(A, matching=matching))
+        print_row("`stories-6`", "the spans below", *compared_on_spans_of(retokenised, matching))
+        print_row("retokenised", "spans", *compared(retokenised, matching=matching, **SPANS))
     for aggregation in ("mean", "last"):
-        print_row("retokenised", f"spans, `{aggregation}`", *compared(*other, f"alignment.aggregation={aggregation}"))
-    print_row("`stories-6`, random weights", "tokens", *compared(RANDOM))
-    print_row("retokenised, random weights", "spans", *compared(*other, RANDOM))
+        print_row("retokenised", f"spans, `{aggregation}`", *compared(retokenised, aggregation=aggregation, **SPANS))
+    print_row("`stories-6`, random weights", "tokens", *compared(replace(A, randomize="weights")))
+    print_row("retokenised, random weights", "spans", *compared(replace(retokenised, randomize="weights"), **SPANS))
 
 
-def configured(*overrides: str) -> DictConfig:
-    """A comparison of the embedded pair, with shuffled and rotated nulls."""
-    settings = ("null.kinds=[shuffle,rotated]", "logger=none", "trainer.enable_progress_bar=false")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("compare", overrides=[*settings, f"output_dir={tempfile.mkdtemp()}", *overrides])
+def compared(a: Side, **settings: Any) -> tuple[list[int], list[Score]]:
+    """The funnel of a comparison with `stories-12`, and its scores."""
+    comparison = compare(a, B, null=NULL, progress=False, **settings)
+    assert comparison is not None
+    return [*comparison.funnel["n_pairs"]], comparison.record.similarity
 
 
-def compared(*overrides: str) -> tuple[list[int], list[Score]]:
-    """The funnel of a comparison, and its scores."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        record = compare(configured(*overrides))
-    assert record is not None
-    return [step["n_pairs"] for step in record.funnel], record.similarity
-
-
-def compared_on_spans_of(direction: str, *other: str) -> tuple[list[int], list[Score]]:
+def compared_on_spans_of(retokenised: Side, matching: Matching) -> tuple[list[int], list[Score]]:
     """The plain pair, its activations carried to the spans that B's tokens share with those of another model of A."""
-    plain, spanned = (typed(configured(*overrides), CompareConfig) for overrides in ((direction,), (direction, *other)))
-    a, b, a_retokenised = (
-        open_side(label, getattr(config, f"model_{label}"), getattr(config, f"sae_{label}"), layer)
-        for label, config, layer in (("a", plain, 3), ("b", plain, 6), ("a", spanned, 3))
-    )
-    aligned = read_corpus(spanned, a_retokenised, b).aligned
+    a, b, other = open_side(A, "a"), open_side(B, "b"), open_side(retokenised, "a")
+    aligned = tokenise_corpus(STORIES, other, b, alignment="spans").aligned
     assert aligned is not None
     spans_of_b = replace(aligned, a=aligned.b, span_a=aligned.span_b)
-    reading = Reading({"a": aligned.b, "b": aligned.b}, spans_of_b, spanned.alignment.aggregation.value)
-    trainer = open_trainer(plain.trainer, logger=False)
-    activations = gather_activations(plain, trainer, [a, b], reading).activations
-    acts = [reading.on_units(side.label, activations[side.label].activations) for side in (a, b)]
-    spaces = [feature_space(side, each, reading.units(side), plain) for side, each in zip((a, b), acts, strict=True)]
-    claims = configured_rule(plain.matching, a, b, trainer.strategy.root_device)(*acts, plain.matching.direction.value)
-    pairing = filter_pairs(plain, [a, b], claims, *spaces)
-    scores = score_pairs(plain, *spaces, pairing.pairs)
+    text = TokenisedCorpus({"a": aligned.b, "b": aligned.b}, spans_of_b)
+    collected = collect_activations([a, b], text, trainer_on("auto", progress=False))
+    acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
+    pairs = pair_features(acts_a, acts_b, chosen_rule(matching, a, b), matching)
+    filters, units = Filters(), text.units(a)
+    space_a = describe_features(a, acts_a, units, filters.top_tokens)
+    space_b = describe_features(b, acts_b, units, filters.top_tokens)
+    pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(a, b))
+    scores = score_pairs(pairing.pairs, space_a, space_b, DEFAULT_METRICS, NULL, direction=matching.direction)
     return [n_pairs for _, n_pairs in pairing.funnel], [asdict(each) for each in scores.similarity]
 
 

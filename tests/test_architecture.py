@@ -1,23 +1,34 @@
-"""Who may import whom, and who may not know what (see the README's map of the package)."""
+"""Who may import whom, and who may not know what; docs/architecture.md draws it."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from analogue.cli.composition import keys_of
+from analogue.cli.conf import COMPARE, TRAIN_SAE
+
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"
 AT_THE_TOP = {  # what a plain module may import of the package
+    "__init__": {"comparison", "errors", "saes", "settings", "training"},  # the public door, when it is asked
+    "__main__": {"cli"},
     "atomic": set(),
     "cores": set(),
     "errors": set(),
     "hub": {"errors"},
     "options": set(),
+    "quiet": set(),
+    "settings": {"errors", "options"},
+    "trainer": {"cores", "errors", "quiet"},
 }
-FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub", "options"}
-ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM
+FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub", "options", "quiet"}
+ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM, in the order in which data passes
+    "embedded": set(),
     "corpus": {"embedded"},
     "models": {"embedded"},
     "saes": {"embedded"},
@@ -28,14 +39,15 @@ ROOMS_BELOW = {  # what a room may import of the package, besides itself and FOR
     "concepts": {"features", "matching", "similarity", "significance"},
     "results": {"significance"},
     "reporting": {"results"},
-    "embedded": set(),
 }
-FOR_CONDUCTORS = {"cli", *ROOMS_BELOW} - {"embedded"}
 CONDUCTORS = {
-    "comparison": FOR_CONDUCTORS,
-    "training": FOR_CONDUCTORS - {"matching", "similarity", "significance", "concepts"},
+    "comparison": {"settings", "trainer", *ROOMS} - {"embedded"},
+    "training": {"corpus", "features", "models", "saes", "trainer"},
 }
-MAY_IMPORT = ROOMS_BELOW | CONDUCTORS | {"cli": {"results", "reporting", *CONDUCTORS}}
+SHELL = {
+    "cli": {"settings", "trainer", "features", "models", "saes", "similarity", "results", "reporting", *CONDUCTORS}
+}
+MAY_IMPORT = ROOMS | CONDUCTORS | SHELL
 
 MATHEMATICS = {"similarity", "significance", "matching", "concepts"}
 LIBRARIES_OF_MATHEMATICS = {"jaxtyping", "numba", "numpy", "scipy", "threadpoolctl", "torch"}
@@ -43,15 +55,15 @@ FILES_AND_PROCESSES = {"io", "os", "pathlib", "shutil", "subprocess", "tempfile"
 WRITING = {"open", "save", "savez", "tofile", "write", "write_bytes", "write_text"}
 KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
     "datasets": {"corpus"},
-    "hydra": {"cli", "comparison", "training"},
-    "lightning": {"corpus", "comparison", "training", "reporting", "embedded", "cli"},
+    "hydra": {"cli"},
+    "lightning": {"corpus", "comparison", "training", "reporting", "trainer", "cli"},
     "matplotlib": {"reporting"},
-    "omegaconf": {"cli", "comparison", "training"},
+    "omegaconf": {"cli"},
     "plotly": {"reporting"},
     "sae_lens": {"saes", "training"},
     "scipy": MATHEMATICS | {"features"},
     "numba": MATHEMATICS | {"features"},
-    "transformers": {"corpus", "models", "embedded"},
+    "transformers": {"corpus", "models"},
     "wandb": {"reporting", "training"},
 }
 LIGHT = {"hydra", "omegaconf", "yaml", "antlr4", "packaging"}  # all that --help may load from elsewhere
@@ -87,8 +99,19 @@ def calls(path):
             yield node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
+def strings(path):
+    """The string constants of a file that are not docstrings."""
+    tree = ast.parse(path.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    owners = [node for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)]
+    docstrings = {id(node.body[0].value) for node in owners}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
 def test_every_room_has_its_rule():
-    assert {room(path) for path in MODULES} == {"__init__", *AT_THE_TOP, *MAY_IMPORT}
+    assert {room(path) for path in MODULES} == {*AT_THE_TOP, *MAY_IMPORT}
 
 
 @pytest.mark.parametrize("name", sorted(MAY_IMPORT))
@@ -130,11 +153,15 @@ def test_a_library_is_known_where_it_belongs(library):
     assert {room(path) for path in MODULES if library in libraries(path)} <= KNOWN_TO[library]
 
 
-def test_only_conductors_read_the_configuration():
-    for path in of_rooms(ROOMS_BELOW):
-        tree = ast.walk(ast.parse(path.read_text()))
-        names = {node.value.id for node in tree if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
-        assert "cfg" not in names, path
+def test_only_the_shell_knows_configuration_keys():
+    """Below it, no key stands in a string, such as `data.path`, unless an argument of the library has that name."""
+    keys = {key for program in (COMPARE, TRAIN_SAE) for key in keys_of(program.schema) if "." in key}
+    arguments = {"cache.dir", "filters.one_to_one", "matching.rule", "optimiser.function", "optimiser.learning_rate"}
+    spelled = re.compile("|".join(rf"(?<![\\w.]){re.escape(key)}(?![\\w.])" for key in sorted(keys - arguments)))
+    for path in MODULES:
+        if room(path) != "cli":
+            found = [text for text in strings(path) if spelled.search(text)]
+            assert not found, path
 
 
 def test_nobody_pickles_or_trusts_remote_code():
@@ -148,6 +175,19 @@ def test_nobody_pickles_or_trusts_remote_code():
 def test_no_file_is_a_drawer_for_everything():
     drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for path in MODULES if path.stem in drawers or path.parent.name in drawers]
+
+
+def test_no_imports_run_in_a_circle():
+    """Not even those within functions, or for type checkers alone."""
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    imported = {}
+    for name, path in names.items():
+        found = {each if each in names else each.rpartition(".")[0] for each in imports(path)}
+        imported[name] = {each for each in found if each in names and not name.startswith(f"{each}.")} - {name}
+    for name in imported:
+        imported[name] -= {each for each in imported[name] if each.startswith(f"{name}.")}  # a room's own files
+    TopologicalSorter({name: of for name, of in imported.items() if name != "analogue"}).prepare()
 
 
 @pytest.mark.parametrize("program", ["import analogue", *(f"{name}.py" for name in ("compare", "train_sae"))])

@@ -21,6 +21,14 @@ class Keep(StrEnum):
     strict = "strict"
 
 
+class Engine(StrEnum):
+    """How best partners are found: by whichever is faster, by the walk on CPU cores, or by products of matrices."""
+
+    auto = "auto"
+    walk = "walk"
+    dense = "dense"
+
+
 class Hook(StrEnum):
     """Where the residual stream of a block is read: its output or its input."""
 

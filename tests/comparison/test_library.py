@@ -42,7 +42,7 @@ def a():
 
 @pytest.fixture
 def b():
-    return analogue.Side(model="embedded:stories-12", layer=6, sae="embedded:stories-12-saes/layer_6")
+    return analogue.Side(model="embedded:stories-12", layer=6, sae="embedded:stories-12-saes/layer_{layer}")
 
 
 def test_the_library_and_the_command_line_find_the_same(a, b, compare, tmp_path):
@@ -67,7 +67,7 @@ def test_the_library_and_the_command_line_find_the_same(a, b, compare, tmp_path)
 
 
 def test_models_and_saes_at_hand_give_the_same_and_stay_as_they_are(a, b):
-    model = AutoModel.from_pretrained(ASSETS / "stories-12").train()
+    model = AutoModel.from_pretrained(ASSETS / "stories-12", dtype=torch.float32).train()
     tokenizer = AutoTokenizer.from_pretrained(ASSETS / "stories-12")
     sae = SAE.load_from_disk(ASSETS / "stories-12-saes" / "layer_6")
     before = {name: weights.clone() for name, weights in [*model.named_parameters(), *sae.named_parameters()]}

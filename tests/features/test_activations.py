@@ -64,18 +64,6 @@ def test_canonical_rows_and_memory_maps_are_shared(tmp_path) -> None:
     assert np.shares_memory(stored.to_scipy().data, mapped)
 
 
-def test_concatenate_appends_tokens() -> None:
-    dense = dense_activations(11)
-    cuts = [dense[:4], dense[4:4], dense[4:5], dense[5:]]
-    acts = FeatureActivations.concatenate([FeatureActivations.from_dense(part) for part in cuts])
-    assert_canonical(acts)
-    np.testing.assert_array_equal(acts.to_scipy().toarray(), dense.astype(np.float32))
-    with pytest.raises(ValueError, match=r"2 parts of d_sae \[5, 6\]"):
-        FeatureActivations.concatenate([FeatureActivations.from_dense(np.ones((2, d))) for d in (6, 5)])
-    with pytest.raises(ValueError, match="got 0 parts"):
-        FeatureActivations.concatenate([])
-
-
 def test_counts() -> None:
     dense = dense_activations()
     acts = FeatureActivations.from_dense(dense)

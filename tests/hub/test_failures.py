@@ -3,7 +3,10 @@
 import time
 
 import pytest
+from huggingface_hub import constants
 
+from analogue.errors import Unavailable
+from analogue.hub import hub_errors
 from tests.hub.conftest import Client
 
 PYTHIA = "experiment=pythia_70m_vs_160m"
@@ -84,3 +87,15 @@ def test_without_a_network_the_cache_is_enough_and_what_is_not_in_it_is_one_sent
             assert time.perf_counter() - started < 5
     finally:
         offline.close()
+
+
+def test_the_libraries_are_offline_only_during_the_call(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("analogue.hub._hub_answers", lambda period: False)
+    with hub_errors("model", "some/model"):
+        assert constants.HF_HUB_OFFLINE
+    assert not constants.HF_HUB_OFFLINE
+    refused = pytest.raises(Unavailable, match=r"^model=some/model: is not in the local cache")
+    with refused, hub_errors("model", "some/model"):
+        raise ConnectionError
+    assert not constants.HF_HUB_OFFLINE

@@ -162,7 +162,7 @@ def test_perfect_correlations_tie_to_the_lowest_index_whatever_their_scale() -> 
     assert (found.correlations[[0, 2]] < 0).all()
 
 
-@pytest.mark.parametrize("engine", ["walk", "tiles"])
+@pytest.mark.parametrize("engine", ["walk", "dense"])
 def test_equal_correlations_tie_to_the_lowest_index_whatever_their_scale(engine) -> None:
     """All of B's features fire once, on one of the two tokens of A's: their correlations differ in the last bits."""
     rng = np.random.default_rng(10)

@@ -1,5 +1,7 @@
 """The pairing rules against the same rules on a dense correlation matrix."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,12 +10,22 @@ from scipy.sparse import csr_array
 from scipy.spatial import distance
 
 from analogue.features import FeatureActivations
-from analogue.matching import RULES, FeaturePairs, SubsetCorrelations, max_correlation, pairing_rule
-from analogue.matching.cosine import cosine, paired_cosines
-from analogue.matching.greedy import greedy
-from analogue.matching.hungarian import hungarian
-from analogue.matching.optimal_transport import optimal_transport, sinkhorn
-from analogue.matching.rules import mutual
+from analogue.matching import (
+    RULES,
+    FeaturePairs,
+    SubsetCorrelations,
+    best_partners,
+    cosine,
+    greedy,
+    hungarian,
+    max_correlation,
+    mutual,
+    optimal_transport,
+    paired_cosines,
+    pairing_rule,
+)
+from analogue.matching.optimal_transport import sinkhorn
+from analogue.options import Direction
 from tests.matching.test_best_partners import dense_correlations, random_activations
 
 SHAPES = [(40, 12, 9), (60, 30, 50), (200, 80, 60), (30, 1, 5)]
@@ -209,6 +221,31 @@ def test_cosine_pairs_live_features_by_decoder_rows(direction: str) -> None:
     np.testing.assert_allclose(pairs.correlation, corr[pairs.feature_a, pairs.feature_b], atol=1e-10)
 
 
+SETTINGS = {
+    "greedy": {"k": 3},
+    "hungarian": {"k": 60},
+    "optimal_transport": {"k": 5, "regularisation": 0.02, "relaxation": 2.0},
+    "cosine": {"decoder_a": np.ones((80, 4)), "decoder_b": np.ones((60, 4))},
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_settings_are_bound_and_every_rule_is_called_alike(name: str) -> None:
+    """As the shell does: settings from the configuration, and partners found by a function of its own."""
+    a, b, _ = sides((200, 80, 60))
+    rule, calls = partial(RULES[name], **SETTINGS.get(name, {})), []
+
+    def find(*arguments, **named):
+        calls.append(named["direction"])
+        return best_partners(*arguments, **named)
+
+    for direction in Direction:
+        found, expected = rule(a, b, direction, find=find), rule(a, b, str(direction))
+        for column, array in vars(found).items():
+            np.testing.assert_array_equal(array, getattr(expected, column))
+    assert bool(calls) == (name != "cosine")
+
+
 def test_bad_input() -> None:
     a, b, _ = sides((40, 12, 9))
     with pytest.raises(ValueError, match=r"unknown pairing rule 'hungary': did you mean hungarian\? known are max_"):
@@ -219,10 +256,10 @@ def test_bad_input() -> None:
         with pytest.raises(ValueError, match="same tokens, got 40 and 3"):
             RULES[name](a, FeatureActivations.from_dense(np.eye(3)))
     for rule in (greedy, hungarian, optimal_transport):
-        with pytest.raises(ValueError, match="k >= 1, got 0"):
+        with pytest.raises(ValueError, match="k=0: expected at least 1"):
             rule(a, b, k=0)
-    for bad in ({"regularisation": 0}, {"relaxation": 0}):
-        with pytest.raises(ValueError, match=r"at least 0\.005 and a positive relaxation, got"):
+    for bad in ({"regularisation": 0.001}, {"regularisation": np.nan}, {"relaxation": 0}, {"relaxation": np.nan}):
+        with pytest.raises(ValueError, match=rf"^{next(iter(bad))}=[\d.na]+: expected (at least 0\.005|a positive)"):
             optimal_transport(a, b, **bad)
     with pytest.raises(ValueError, match=r"decoder_b of shape \(9, d_model\), got \(8, 4\)"):
         cosine(a, b, decoder_a=np.ones((12, 4)), decoder_b=np.ones((8, 4)))

@@ -38,11 +38,12 @@ def test_ranks_concatenate_to_one_process(n_ranks: int, shape: tuple[int, int, i
         np.testing.assert_array_equal(found.correlations, expected.correlations)
 
 
-def test_ranks_concatenate_in_tiles() -> None:
+def test_ranks_concatenate_with_the_dense_engine() -> None:
     acts_a, acts_b = draw(90, 53, 64, density=0.08)
     whole = best_partners(acts_a, acts_b, 2)
-    shares = [best_partners_of_slice(acts_a, acts_b, rank, 3, 2, engine="tiles") for rank in range(3)]
-    np.testing.assert_array_equal(concatenated(shares).indices, whole.indices)
+    found = concatenated([best_partners_of_slice(acts_a, acts_b, rank, 3, 2, engine="dense") for rank in range(3)])
+    np.testing.assert_array_equal(found.indices, whole.indices)
+    np.testing.assert_array_equal(found.correlations, whole.correlations)
 
 
 @pytest.mark.parametrize("n_slices", [*RANKS, 40])
@@ -82,6 +83,6 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match=r"rank in \[0, 2\), got 2"):
         best_partners_of_slice(acts, acts, 2, 2)
     with pytest.raises(ValueError, match="got 'both'"):
-        best_partners_of_slice(acts, acts, 0, 2, direction="both")  # type: ignore[arg-type]
+        best_partners_of_slice(acts, acts, 0, 2, direction="both")
     with pytest.raises(ValueError, match="same tokens, got 4 and 5"):
         best_partners_of_slice(acts, more, 0, 2)

@@ -128,6 +128,8 @@ def test_objects_that_cannot_be_compared_are_refused(tokenizer):
     sizes = T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=50)
     with pytest.raises(InvalidArgument, match="has an encoder and a decoder"):
         open_model(EncoderDecoder.from_config(sizes), tokenizer)
+    with pytest.raises(InvalidArgument, match=r"^model=Linear: is neither a name nor a model of transformers"):
+        open_model(nn.Linear(2, 2), tokenizer)
     with torch.device("meta"):
         empty = GPT2Model(GPT2Config(n_embd=16, n_layer=2, n_head=2))
     with pytest.raises(InvalidArgument, match="not in memory"):

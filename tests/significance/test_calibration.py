@@ -45,7 +45,7 @@ def test_pairs_and_power_where_half_is_shared() -> None:
         assert result.p_value == 1 / (N_NULL + 1), result.metric
 
 
-def test_synthetic_decoders_share_what_they_are_told_to() -> None:
+def test_synthetic_decoders_share_the_features_asked_for() -> None:
     x, y = make_decoders(np.arange(20), 60, 0.0, np.random.default_rng(0))
     for side in (x, y):
         np.testing.assert_allclose(np.linalg.norm(side, axis=1), 1)

@@ -30,8 +30,8 @@ def assert_same(found, expected):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.draws, other.draws, rtol=0, atol=1e-10, err_msg=one.metric)
         for key, value in other.to_dict().items():
-            told = one.to_dict()[key]
-            assert told == (pytest.approx(value, abs=1e-7) if isinstance(value, float) else pytest.approx(value)), key
+            got = one.to_dict()[key]
+            assert got == (pytest.approx(value, abs=1e-7) if isinstance(value, float) else pytest.approx(value)), key
 
 
 def test_shuffles(device):

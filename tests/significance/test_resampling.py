@@ -59,7 +59,7 @@ def test_planted_geometry_is_found_and_unrelated_is_not():
         assert result.p_value > 1 / 40
 
 
-def test_draws_of_other_sizes_are_told_and_those_too_small_count_against_the_score():
+def test_draws_of_other_sizes_are_a_warning_and_those_too_small_count_against_the_score():
     def draw(generator):
         n = int(generator.integers(1, 6))
         return X[:n], Y[:n]
@@ -81,11 +81,11 @@ def test_too_few_pairs_are_not_drawn_for():
     assert (result.score, result.null, result.reason) == (None, "random_subset", "2 pairs are left, 3 are needed")
 
 
-def test_progress_is_told():
-    told: list[int] = []
+def test_progress_is_reported():
+    n_done: list[int] = []
     draw = random_pairs(X, Y, 20, ALL, ALL)
-    score_against_draws(X[:20], Y[:20], ["svcca_pc1"], draw, "random_pairs", 3, seed=0, progress=told.append)
-    assert told == [1, 2, 3]
+    score_against_draws(X[:20], Y[:20], ["svcca_pc1"], draw, "random_pairs", 3, seed=0, progress=n_done.append)
+    assert n_done == [1, 2, 3]
 
 
 def test_bad_input():

@@ -79,7 +79,7 @@ def test_no_variance_has_no_score():
         assert result.reason == f"a side of the {len(x)} pairs does not vary"
 
 
-def test_a_null_that_does_not_vary_is_told():
+def test_a_null_that_does_not_vary_is_a_warning():
     r = np.random.default_rng(0)
     (result,) = score_against_null(*r.standard_normal((2, 12, 20)), ["cca"], 10, seed=0)
     assert (result.p_value, result.null_sd, result.z) == (1.0, 0.0, None)
@@ -87,7 +87,7 @@ def test_a_null_that_does_not_vary_is_told():
     assert "every draw scores the same" in result.warnings[1]
 
 
-def test_draws_without_a_score_are_told_and_left_out_of_the_moments():
+def test_draws_without_a_score_are_a_warning_and_left_out_of_the_moments():
     result = against_null("mine", 0.5, np.array([0.1, np.nan, 0.3]), n_pairs=9, seed=0, null="rotated")
     assert result.null_mean == pytest.approx(0.2)
     assert result.p_value == pytest.approx(0.5)

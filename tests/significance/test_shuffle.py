@@ -37,10 +37,10 @@ def test_a_metric_of_the_users_own():
     assert null["mine"][0] == pytest.approx(X[:, 0] @ Y[permutation, 0])
 
 
-def test_progress_is_told():
-    told: list[int] = []
-    score_against_null(X, Y, ["svcca_pc1"], 3, seed=0, progress=told.append)
-    assert told == [1, 2, 3]
+def test_progress_is_reported():
+    n_done: list[int] = []
+    score_against_null(X, Y, ["svcca_pc1"], 3, seed=0, progress=n_done.append)
+    assert n_done == [1, 2, 3]
 
 
 def test_bad_input():

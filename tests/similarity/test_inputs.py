@@ -60,7 +60,7 @@ def test_metrics_are_registered_under_their_own_name():
     assert all(name == each.name and metric(name) is each for name, each in METRICS.items())
 
 
-def test_a_high_floor_is_told_with_its_numbers():
+def test_a_high_floor_is_a_warning_with_its_numbers():
     r = np.random.default_rng(0)
     x, y = r.standard_normal((2, 30, 10))
     k_a, k_b = (n_principal_components(side, 0.99) for side in (x, y))
@@ -70,7 +70,7 @@ def test_a_high_floor_is_told_with_its_numbers():
     assert metric("svcca").warnings(*planted_pair()) == []
 
 
-def test_fewer_neighbours_are_told():
+def test_fewer_neighbours_are_a_warning():
     assert metric("mutual_knn").warnings(X[:9], Y[:9]) == ["4 neighbours in place of 10: there are only 9 pairs"]
     assert metric("mutual_knn").warnings(*planted_pair()) == []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 from rich.console import Console
+from torch.random import fork_rng
 
 from analogue.comparison.activations import collect_activations
 from analogue.comparison.corpus import tokenise_corpus
@@ -24,6 +25,7 @@ from analogue.similarity import Metric
 from analogue.trainer import trainer_on
 
 
+@fork_rng(devices=[])  # data loaders draw from the caller's generator, which stays as it is
 def compare(
     a: Side,
     b: Side,

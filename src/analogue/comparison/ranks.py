@@ -9,7 +9,6 @@ import torch.distributed as dist
 
 from analogue.features import FeatureActivations, StoredActivations
 from analogue.matching import BestPartners, best_partners, best_partners_of_slice
-from analogue.matching.dense.ranks import Ranks
 
 
 def best_partners_on_ranks(
@@ -32,9 +31,21 @@ def best_partners_on_ranks(
     if direction == "both":
         both = ("a_to_b", "b_to_a")
         return tuple(best_partners_on_ranks(acts_a, acts_b, k, each, device=device) for each in both)
-    share = best_partners_of_slice(acts_a, acts_b, dist.get_rank(), n_ranks, k, direction, device=device)  # type: ignore
-    ranks = Ranks(dist.group.WORLD)
-    return BestPartners(*(ranks.concatenate(_as_tensor(column)).cpu().numpy() for column in share))
+    share = best_partners_of_slice(acts_a, acts_b, dist.get_rank(), n_ranks, k, direction, device=device)
+    return BestPartners(*map(_concatenated, share))
+
+
+def _concatenated(rows: np.ndarray) -> np.ndarray:
+    """The rows of all ranks, one rank's after the other's; ranks may have different numbers of them, or none."""
+    own = _as_tensor(rows)
+    n_rows = [torch.tensor([0], device=own.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(n_rows, torch.tensor([len(own)], device=own.device))
+    padded = own.new_zeros(int(max(n_rows)), *own.shape[1:])  # collectives need equal shapes
+    padded[: len(own)] = own
+    found = [torch.empty_like(padded) for _ in n_rows]
+    if padded.numel():  # no rank has a row otherwise
+        dist.all_gather(found, padded)
+    return torch.cat([each[:n] for each, n in zip(found, n_rows, strict=True)]).cpu().numpy()
 
 
 def activations_of_rank_0(own: dict[str, StoredActivations]) -> dict[str, StoredActivations]:

@@ -14,7 +14,7 @@ _BOUNDARY = "\n"
 
 
 class TokenText:
-    """The text of sequences of tokens, in lower case, and where in it each token stands.
+    """The text of sequences of tokens, in lower case, and the position of each token in it.
 
     The text on both sides of a token, within its sequence, decides whether the token is a word, or part of one.
 
@@ -59,10 +59,10 @@ class TokenText:
         return len(self._ends)
 
     def tokens_of(self, keyword: str) -> Bool[np.ndarray, " n_tokens"]:
-        """Which tokens are a keyword, or a part of one, that is a separate word of the text, in upper or lower case.
+        """Which tokens are an occurrence of the keyword as a whole word, or a part of one, whatever its case.
 
-        A letter, digit or underscore on either side makes it part of a longer word, which does not count. The keyword
-        may be several words.
+        A letter, digit or underscore next to it makes it part of a longer word, which does not count. The keyword may
+        consist of several words.
 
         Raises:
             ValueError: if the keyword is empty.
@@ -103,7 +103,7 @@ def keyword_matches(top: TopTokens, text: TokenText, keywords: Sequence[str]) ->
 def keyword_counts(
     matches: Bool[np.ndarray, "n_keywords d_sae"], keywords: Sequence[str], features: Int64[np.ndarray, " n"]
 ) -> dict[str, int]:
-    """How many of these features have each keyword, most first; keywords that none has are left out (Table 3).
+    """How many of these features have each keyword, most first; keywords that no feature has are left out (Table 3).
 
     A keyword counts once per feature, even if several top tokens are that keyword; a feature may have several keywords.
     """

@@ -1,6 +1,5 @@
 """Feature activations of one SAE over a token stream, in compressed sparse rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,25 +83,6 @@ class FeatureActivations:
         rows = csr_array((self.values, self.indices, self.indptr), shape=self.shape, copy=False)
         rows.has_canonical_format = True
         return rows
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["FeatureActivations"]) -> "FeatureActivations":
-        """Append the tokens of several parts, in order: the merge of batches, and of ranks.
-
-        Raises:
-            ValueError: if there is no part, or the parts differ in d_sae.
-        """
-        widths = sorted({part.d_sae for part in parts})
-        if len(widths) != 1:
-            raise ValueError(f"expected one or more parts of one d_sae, got {len(parts)} parts of d_sae {widths}")
-        offsets = np.cumsum([0, *(part.nnz for part in parts)])
-        starts = [part.indptr[:-1] + offset for part, offset in zip(parts, offsets, strict=False)]
-        return cls(
-            np.concatenate([*starts, offsets[-1:]]).astype(np.int64, copy=False),
-            np.concatenate([part.indices for part in parts]),
-            np.concatenate([part.values for part in parts]),
-            widths[0],
-        )
 
     def n_active(self) -> Int64[np.ndarray, " d_sae"]:
         """Firing count: the number of tokens each feature fires on."""

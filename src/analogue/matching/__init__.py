@@ -1,10 +1,9 @@
-"""Activations to pairs: the correlation engine, the pairing rules, and the filters of pairs.
+"""Activations to pairs: the correlation engines, the pairing rules, and the filters of pairs.
 
-Mathematics only. The compiled kernels are loaded when `best_partners` is first called, not on import.
+Mathematics only. Compiled code is loaded when `best_partners` is first called, not on import.
 """
 
 from analogue.matching.cosine import cosine, paired_cosines
-from analogue.matching.dense import TokenChunks, best_partners_dense
 from analogue.matching.filters import (
     apply_filters,
     drop_non_concept,
@@ -13,14 +12,11 @@ from analogue.matching.filters import (
     one_to_one,
     require_shared_token,
 )
-from analogue.matching.greedy import greedy
 from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport
-from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import BestPartners, FindPartners, best_partners
-from analogue.matching.registry import RULES, PairingRule, pairing_rule
-from analogue.matching.rules import max_correlation, mutual
-from analogue.matching.slices import balanced_slices, best_partners_of_slice
+from analogue.matching.pairs import BestPartners, FeaturePairs
+from analogue.matching.partners import FindPartners, balanced_slices, best_partners, best_partners_of_slice
+from analogue.matching.rules import RULES, PairingRule, greedy, max_correlation, mutual, pairing_rule
 from analogue.matching.standardised import Standardised
 from analogue.matching.subsets import SubsetCorrelations
 
@@ -32,11 +28,9 @@ __all__ = [
     "PairingRule",
     "Standardised",
     "SubsetCorrelations",
-    "TokenChunks",
     "apply_filters",
     "balanced_slices",
     "best_partners",
-    "best_partners_dense",
     "best_partners_of_slice",
     "cosine",
     "drop_non_concept",

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from analogue.errors import InvalidArgument
 from analogue.features import FeatureActivations
-from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import BestPartners, Direction, FindPartners, Subset, best_partners
+from analogue.matching.pairs import BestPartners
+from analogue.matching.partners import FindPartners, Subset
 
-# Of 32,768 features a side, 32 partners make a graph of 1.2 million edges.
+# Of 32,768 features per side, 32 partners make a graph of 1.2 million edges.
 K_CANDIDATES = 32
 
 
@@ -31,8 +32,8 @@ class Candidates(NamedTuple):
 def candidates(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
-    k: int = K_CANDIDATES,
-    find: FindPartners = best_partners,
+    k: int,
+    find: FindPartners,
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
 ) -> Candidates:
@@ -41,14 +42,17 @@ def candidates(
     Args:
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
-        k: partners a feature; with k of at least the wider side's d_sae, every positive correlation.
-        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
+        k: partners per feature; with k of at least the wider side's d_sae, every positive correlation.
+        find: finds the partners, see `max_correlation`.
         subset_a: different features of A to consider; all if None.
         subset_b: likewise for B.
 
     Raises:
+        InvalidArgument: k is below 1.
         ValueError: see `best_partners`.
     """
+    if k < 1:
+        raise InvalidArgument("k", k, "expected at least 1 partner per feature")
     a_to_b, b_to_a = find(acts_a, acts_b, k, direction="both", subset_a=subset_a, subset_b=subset_b)
     claiming_a, claimed_b, correlation_a = _listed(a_to_b, subset_a)
     claiming_b, claimed_a, correlation_b = _listed(b_to_a, subset_b)
@@ -56,33 +60,6 @@ def candidates(
     correlation = np.concatenate([correlation_a, correlation_b])
     _, once, n_lists = np.unique(feature_a * acts_b.d_sae + feature_b, return_index=True, return_counts=True)
     return Candidates(feature_a[once], feature_b[once], correlation[once], n_lists == 2)
-
-
-def as_pairs(
-    feature_a: Int64[np.ndarray, " n_pairs"],
-    feature_b: Int64[np.ndarray, " n_pairs"],
-    correlation: Float64[np.ndarray, " n_pairs"],
-    n_active_a: Int64[np.ndarray, " d_sae_a"],
-    n_active_b: Int64[np.ndarray, " d_sae_b"],
-    direction: Direction,
-) -> FeaturePairs:
-    """Feature pairs in order of the claiming side's feature, none dropped; `n_active` of all features of a side."""
-    order = np.argsort(feature_a if direction == "a_to_b" else feature_b, kind="stable")
-    feature_a, feature_b = feature_a[order], feature_b[order]
-    return FeaturePairs(
-        feature_a=feature_a,
-        feature_b=feature_b,
-        correlation=correlation[order],
-        n_active_a=n_active_a[feature_a],
-        n_active_b=n_active_b[feature_b],
-        dropped_by=np.full(len(feature_a), "", dtype=np.str_),
-    )
-
-
-def check_direction(direction: Direction) -> None:
-    """Raise a ValueError unless the direction is "a_to_b" or "b_to_a"."""
-    if direction not in ("a_to_b", "b_to_a"):
-        raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")
 
 
 def _listed(partners: BestPartners, subset: Subset | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from analogue.features import FeatureActivations
-from analogue.matching.candidates import as_pairs, check_direction
-from analogue.matching.operands import DECIMALS
-from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import Direction
+from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.partners import FindPartners, best_partners
+from analogue.matching.standardised import DECIMALS
 from analogue.matching.subsets import SubsetCorrelations
+from analogue.options import Direction
 
 _ROWS = 1024
 
@@ -18,20 +18,22 @@ _ROWS = 1024
 def cosine(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
-    direction: Direction = "a_to_b",
+    direction: str = Direction.a_to_b,
+    find: FindPartners = best_partners,
     *,
     decoder_a: Float[Any, "d_sae_a d_model"],
     decoder_b: Float[Any, "d_sae_b d_model"],
 ) -> FeaturePairs:
     """Pair every feature of the claiming side with the one of the highest decoder cosine similarity (Appendix A).
 
-    For two SAEs of one model, whose decoders share a basis. Scores of pairs found this way are no evidence of a common
-    geometry: it is what they were chosen by.
+    For two SAEs of one model, whose decoders share a basis. Scores of pairs found this way do not show a common
+    geometry: the pairs were chosen by it.
 
     Args:
         acts_a: activations (n_tokens, d_sae_a); only features that have variance are paired.
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: "a_to_b" if A claims, "b_to_a" if B does.
+        find: not used; every rule takes it.
         decoder_a: (d_sae_a, d_model) NumPy array or torch tensor.
         decoder_b: (d_sae_b, d_model).
 
@@ -49,7 +51,7 @@ def cosine(
         raise ValueError(f"expected decoders of one model, got d_model {decoder_a.shape[1]} and {decoder_b.shape[1]}")
     correlations = SubsetCorrelations(acts_a, acts_b)
     live_a, live_b = correlations.live_a, correlations.live_b
-    if direction == "a_to_b":
+    if direction == Direction.a_to_b:
         feature_a, feature_b = _nearest(decoder_a, decoder_b, live_a, live_b)
     else:
         feature_b, feature_a = _nearest(decoder_b, decoder_a, live_b, live_a)

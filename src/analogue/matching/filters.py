@@ -1,15 +1,15 @@
 """Filters of feature pairs: pure functions from pairs to pairs that mark what they drop (paper, section 3, Appendix F).
 
-Each looks only at pairs that are still kept, and never brings one back.
+Each considers only pairs that are still kept, and never brings one back.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal
 
 import numpy as np
 
 from analogue.features import TopTokens
 from analogue.matching.pairs import FeaturePairs
+from analogue.options import Keep
 
 
 def drop_non_concept(
@@ -39,7 +39,7 @@ def require_shared_token(pairs: FeaturePairs, top_a: TopTokens, top_b: TopTokens
     return pairs.drop(np.array(disjoint, dtype=bool), "no_shared_token")
 
 
-def one_to_one(pairs: FeaturePairs, keep: Literal["best", "first", "strict"] = "best") -> FeaturePairs:
+def one_to_one(pairs: FeaturePairs, keep: str = Keep.best) -> FeaturePairs:
     """Leave no feature of either side in two pairs.
 
     Args:
@@ -50,13 +50,13 @@ def one_to_one(pairs: FeaturePairs, keep: Literal["best", "first", "strict"] = "
     Raises:
         ValueError: if `keep` is none of the three.
     """
-    if keep not in ("best", "first", "strict"):
+    if keep not in list(Keep):
         raise ValueError(f"expected keep 'best', 'first' or 'strict', got {keep!r}")
-    if keep == "strict":
+    if keep == Keep.strict:
         shared = _claimed_again(pairs.feature_a, pairs.kept) | _claimed_again(pairs.feature_b, pairs.kept)
         return pairs.drop(shared, "one_to_one")
     candidates = np.flatnonzero(pairs.kept)
-    if keep == "best":
+    if keep == Keep.best:
         candidates = candidates[np.argsort(-pairs.correlation[candidates], kind="stable")]
     taken_a, taken_b = set[int](), set[int]()
     second_claim = np.zeros(len(pairs), dtype=bool)

@@ -7,10 +7,11 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from analogue.features import FeatureActivations
-from analogue.matching.candidates import K_CANDIDATES, Candidates, as_pairs, candidates, check_direction
-from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import Direction, FindPartners, best_partners
+from analogue.matching.candidates import K_CANDIDATES, Candidates, candidates
+from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.partners import FindPartners, best_partners
 from analogue.matching.subsets import SubsetCorrelations
+from analogue.options import Direction
 
 # A correlation matrix of up to 2048 x 2048 takes 32 MB, and its assignment a second or so.
 _DENSE_ENTRIES = 2048**2
@@ -19,7 +20,7 @@ _DENSE_ENTRIES = 2048**2
 def hungarian(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
-    direction: Direction = "a_to_b",
+    direction: str = Direction.a_to_b,
     find: FindPartners = best_partners,
     k: int | None = None,
 ) -> FeaturePairs:
@@ -31,7 +32,7 @@ def hungarian(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: whose order the pairs are in; which pairs there are does not depend on it.
-        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
+        find: finds the partners, see `max_correlation`.
         k: choose only from pairs of which one feature is among the best k partners of the other. By default from all
             pairs, where the correlation matrix is no larger than 2048 x 2048, and from the best 32 where it is.
 
@@ -65,8 +66,8 @@ def _assign_all(correlations: SubsetCorrelations) -> tuple[np.ndarray, np.ndarra
 def _assigned(graph: Candidates) -> Int64[np.ndarray, " n_pairs"]:
     """The edges of the best assignment of a graph.
 
-    Every feature of A has an edge more, of correlation 0, to a dummy partner of its own. So a matching of all rows,
-    which the solver asks for, always exists.
+    Every feature of A gets one more edge, of correlation 0, to a dummy partner of its own. So a matching of all
+    rows, which the solver requires, always exists.
     """
     if len(graph.feature_a) == 0:
         return np.empty(0, dtype=np.int64)
@@ -88,6 +89,6 @@ def _match_all_rows(
     shape: tuple[int, int],
 ) -> Int64[np.ndarray, " n_rows"]:
     """The column of every row in the matching of the highest total weight."""
-    # The solver takes a weight of 0 for no edge. All rows are matched, so 1 more on every weight changes nothing.
+    # To the solver a weight of 0 is no edge. All rows are matched, so adding 1 to every weight changes nothing.
     biadjacency = csr_array((1.0 + weights, (rows, columns)), shape=shape)
     return min_weight_full_bipartite_matching(biadjacency, maximize=True)[1]

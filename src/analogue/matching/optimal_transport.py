@@ -6,10 +6,12 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.sparse import csr_array
 
+from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.features import FeatureActivations
-from analogue.matching.candidates import K_CANDIDATES, as_pairs, candidates, check_direction
-from analogue.matching.pairs import FeaturePairs
-from analogue.matching.partners import Direction, FindPartners, best_partners
+from analogue.matching.candidates import K_CANDIDATES, candidates
+from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.partners import FindPartners, best_partners
+from analogue.options import Direction
 
 _MAX_ITERATIONS = 5000
 _TOLERANCE = 1e-6
@@ -20,7 +22,7 @@ _MINIMUM_REGULARISATION = 0.005
 def optimal_transport(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
-    direction: Direction = "a_to_b",
+    direction: str = Direction.a_to_b,
     find: FindPartners = best_partners,
     k: int = K_CANDIDATES,
     regularisation: float = 0.05,
@@ -37,7 +39,7 @@ def optimal_transport(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: "a_to_b" if A claims, "b_to_a" if B does.
-        find: what finds best partners; `best_partners` or a stand-in for it, such as one that shares the work out.
+        find: finds the partners, see `max_correlation`.
         k: mass moves only between features of which one is among the best k partners of the other.
         regularisation: weight of the plan's entropy, in units of correlation, at least 0.005; with much of it, mass
             spreads over all candidates.
@@ -55,44 +57,46 @@ def optimal_transport(
         for unbalanced optimal transport problems", arXiv 1607.05816.
     """
     check_direction(direction)
-    if regularisation < _MINIMUM_REGULARISATION or not relaxation > 0:
-        wanted = f"expected a regularisation of at least {_MINIMUM_REGULARISATION} and a positive relaxation"
-        raise ValueError(f"{wanted}, got {regularisation} and {relaxation}")
+    if not regularisation >= _MINIMUM_REGULARISATION:
+        raise InvalidArgument("regularisation", regularisation, f"expected at least {_MINIMUM_REGULARISATION}")
+    if not relaxation > 0:
+        raise InvalidArgument("relaxation", relaxation, "expected a positive number")
     feature_a, feature_b, correlation, _ = candidates(acts_a, acts_b, k, find)
-    kernel = np.exp((correlation - 1) / regularisation)
+    affinity = np.exp((correlation - 1) / regularisation)
     rows, columns = sinkhorn(
-        csr_array((kernel, (feature_a, feature_b)), shape=(acts_a.d_sae, acts_b.d_sae)),
+        csr_array((affinity, (feature_a, feature_b)), shape=(acts_a.d_sae, acts_b.d_sae)),
         exponent=relaxation / (relaxation + regularisation),
     )
-    mass = rows[feature_a] * kernel * columns[feature_b]
-    claims = (feature_a, feature_b) if direction == "a_to_b" else (feature_b, feature_a)
+    mass = rows[feature_a] * affinity * columns[feature_b]
+    claims = (feature_a, feature_b) if direction == Direction.a_to_b else (feature_b, feature_a)
     best = _most_mass(mass, *claims)
     chosen = feature_a[best], feature_b[best], correlation[best]
     return as_pairs(*chosen, acts_a.n_active(), acts_b.n_active(), direction)
 
 
 def sinkhorn(
-    kernel: csr_array, exponent: float
+    affinity: csr_array, exponent: float
 ) -> tuple[Float64[np.ndarray, " n_rows"], Float64[np.ndarray, " n_columns"]]:
-    """Sinkhorn's algorithm on a sparse kernel, all masses 1.
+    """Sinkhorn's algorithm on sparse affinities, all masses 1.
 
     Args:
-        kernel: (n_rows, n_columns) exp(-cost / regularisation), 0 where no mass may move.
+        affinity: (n_rows, n_columns) exp(-cost / regularisation), 0 where no mass may move.
         exponent: relaxation / (relaxation + regularisation), in (0, 1); 1 keeps the marginals exactly.
 
     Returns:
-        The scalings: the plan is kernel[i, j] * rows[i] * columns[j]. Rows and columns without a kernel have 0.
+        The scalings: the plan is affinity[i, j] * rows[i] * columns[j]. Rows and columns without affinities have 0.
     """
-    transposed = csr_array(kernel.T)
-    columns = np.ones(kernel.shape[1])
+    transposed = csr_array(affinity.T)
+    columns = np.ones(affinity.shape[1])
     for _ in range(_MAX_ITERATIONS):
-        rows = _power(kernel @ columns, -exponent)
+        rows = _power(affinity @ columns, -exponent)
         earlier, columns = columns, _power(transposed @ rows, -exponent)
         error = np.abs(columns - earlier).max(initial=0.0) / columns.max(initial=1.0)
         if error < _TOLERANCE:
             break
     else:
-        warnings.warn(f"optimal transport has not converged: scalings still move by {error:.1g}", stacklevel=3)
+        problem = f"optimal transport has not converged: scalings still move by {error:.1g}"
+        warnings.warn(problem, AnalogueWarning, stacklevel=3)
     return rows, columns
 
 

@@ -1,10 +1,30 @@
-"""Matched features of two SAEs, and why a match was dropped."""
+"""The best partners of features, and pairs of features with the reason why a pair was dropped."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
+
+from analogue.options import Direction
+
+
+class BestPartners(NamedTuple):
+    """The k best partners of n features, best first."""
+
+    indices: Int64[np.ndarray, "n k"]
+    """Features of the other side, in its full numbering; -1 where there is none."""
+    correlations: Float64[np.ndarray, "n k"]
+    """Pearson correlation in [-1, 1]; NaN where there is no partner."""
+
+    @classmethod
+    def nobody(cls, n: int, k: int) -> "BestPartners":
+        """No feature has a partner."""
+        return cls(np.full((n, k), -1, dtype=np.int64), np.full((n, k), np.nan))
+
+    def take(self, features: Int64[np.ndarray, " n"] | None) -> "BestPartners":
+        """The rows of these features; all if None."""
+        return self if features is None else BestPartners(self.indices[features], self.correlations[features])
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +90,30 @@ class FeaturePairs:
     def kept_pairs(self) -> "FeaturePairs":
         """Only the pairs that no filter has dropped."""
         return FeaturePairs(**{name: array[self.kept] for name, array in vars(self).items()})
+
+
+def as_pairs(
+    feature_a: Int64[np.ndarray, " n_pairs"],
+    feature_b: Int64[np.ndarray, " n_pairs"],
+    correlation: Float64[np.ndarray, " n_pairs"],
+    n_active_a: Int64[np.ndarray, " d_sae_a"],
+    n_active_b: Int64[np.ndarray, " d_sae_b"],
+    direction: str,
+) -> FeaturePairs:
+    """Feature pairs in order of the claiming side's feature, none dropped; `n_active` of all features of a side."""
+    order = np.argsort(feature_a if direction == Direction.a_to_b else feature_b, kind="stable")
+    feature_a, feature_b = feature_a[order], feature_b[order]
+    return FeaturePairs(
+        feature_a=feature_a,
+        feature_b=feature_b,
+        correlation=correlation[order],
+        n_active_a=n_active_a[feature_a],
+        n_active_b=n_active_b[feature_b],
+        dropped_by=np.full(len(feature_a), "", dtype=np.str_),
+    )
+
+
+def check_direction(direction: str) -> None:
+    """Raise a ValueError unless the direction is "a_to_b" or "b_to_a"."""
+    if direction not in list(Direction):
+        raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")

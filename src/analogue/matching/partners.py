@@ -1,55 +1,34 @@
-"""The best partners of every feature by activation correlation (paper, section 3, "Highest Activation Correlation")."""
+"""The best partners of every feature by activation correlation (paper, section 3, "Highest Activation Correlation").
+
+The formula stands in `standardised`; the two engines that find its highest values in `walk` and `dense`.
+"""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from itertools import pairwise
+from typing import Any, Literal, overload
 
 import numpy as np
-from jaxtyping import Float64, Int64
+import torch
+from jaxtyping import Int64
 
 from analogue.cores import usable_cores
 from analogue.features import FeatureActivations
-from analogue.matching.choice import Engine, chosen_engine, default_device
-from analogue.matching.operands import Operand, prepare
+from analogue.matching.pairs import BestPartners, check_direction
+from analogue.matching.standardised import Standardised
+from analogue.options import Direction, Engine
 
-if TYPE_CHECKING:
-    from analogue.matching.walk import Ranking
-
-Direction = Literal["a_to_b", "b_to_a"]
 Subset = Sequence[int] | Int64[np.ndarray, " n"]
 FindPartners = Callable[..., Any]
 """A function of the arguments of `best_partners`, with its results."""
 
-
-class BestPartners(NamedTuple):
-    """The k best partners of n features, best first."""
-
-    indices: Int64[np.ndarray, "n k"]
-    """Features of the other side, in its full numbering; -1 where there is none."""
-    correlations: Float64[np.ndarray, "n k"]
-    """Pearson correlation in [-1, 1]; NaN where there is no partner."""
-
-    def take(self, features: Int64[np.ndarray, " n"] | None) -> "BestPartners":
-        """The rows of these features; all if None."""
-        return self if features is None else BestPartners(self.indices[features], self.correlations[features])
+# A product of the walk costs as much as this many of the dense engine's. They cost the same where both sides' features
+# fire on a fifth of the tokens; on a CUDA device where they do on 0.7 % (docs/performance.md: `python -m
+# benchmarks.matching_density`).
+WALK_PRODUCT_CPU, WALK_PRODUCT_CUDA = 25, 20_000
 
 
 @overload
-def best_partners(
-    acts_a: FeatureActivations,
-    acts_b: FeatureActivations,
-    k: int = ...,
-    direction: Direction = ...,
-    subset_a: Subset | None = ...,
-    subset_b: Subset | None = ...,
-    n_threads: int | None = ...,
-    engine: Engine = ...,
-    device: str | None = ...,
-) -> BestPartners: ...
-
-
-@overload
-def best_partners(
+def best_partners(  # type: ignore[overload-overlap]
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     k: int = ...,
@@ -58,118 +37,220 @@ def best_partners(
     subset_a: Subset | None = ...,
     subset_b: Subset | None = ...,
     n_threads: int | None = ...,
-    engine: Engine = ...,
+    engine: str = ...,
     device: str | None = ...,
 ) -> tuple[BestPartners, BestPartners]: ...
+
+
+@overload
+def best_partners(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = ...,
+    direction: str = ...,
+    subset_a: Subset | None = ...,
+    subset_b: Subset | None = ...,
+    n_threads: int | None = ...,
+    engine: str = ...,
+    device: str | None = ...,
+) -> BestPartners: ...
 
 
 def best_partners(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
     k: int = 1,
-    direction: Literal["a_to_b", "b_to_a", "both"] = "a_to_b",
+    direction: str = Direction.a_to_b,
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
     n_threads: int | None = None,
-    engine: Engine = "auto",
+    engine: str = Engine.auto,
     device: str | None = None,
 ) -> BestPartners | tuple[BestPartners, BestPartners]:
     """Find the k features of the other side that correlate most with each feature.
 
     Exact Pearson correlation over all tokens (silent ones count as zeros) from float64 moments. A partner may be one
-    that never fires together with the feature: such a correlation is negative, and ranked like any other. Costs the
-    sum over tokens of L0_a * L0_b and holds one row of the correlation matrix a thread ("walk"), or nnz_a * d_sae_b
-    and a tile of it at a time ("tiles"), or n_tokens * d_sae_a * d_sae_b quick ones, with a tile again ("dense").
+    that never fires together with the feature: such a correlation is negative, and ranked like any other.
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
-        k: partners a feature, at least 1.
+        k: partners per feature, at least 1.
         direction: "a_to_b" finds partners in B for features of A, "b_to_a" the reverse; "both" returns the pair of
             them, for less than two calls.
         subset_a: features of A to consider, on either end of a pair; all if None.
         subset_b: likewise for B.
-        n_threads: of the walk; defaults to the cores this process may use. The answer does not depend on it.
-        engine: "walk" is compiled for the CPU, "tiles" and "dense" run on any torch device; they agree to 1e-11.
-            "auto" takes the dense one where more than a 25th of all products of two activations are not zero (both
-            sides' features fire on a fifth of the tokens: pre-activations), on a CUDA device (the current one, or that
-            of `device`) more than a 20,000th (0.7 % of the tokens); else the walk, which 8 cores take as fast as a GPU
-            its tiles, or the tiles where there is a GPU and fewer cores.
-        device: where tiles are computed; the current CUDA device, or the CPU without one, if None.
+        n_threads: threads to compute on, which do not change the result; by default the cores this process may use.
+        engine: "walk" takes sum over tokens of L0_a * L0_b products on the CPU, and holds one row of the correlation
+            matrix per thread. "dense" takes n_tokens * d_sae_a * d_sae_b faster ones on any torch device, and holds a
+            tile of the matrix. "auto" chooses, see `chosen_engine`. The results are the same to the last bit.
+        device: where the dense engine multiplies; if None the current CUDA device, or the CPU if there is none.
 
     Returns:
-        (n, k) indices and correlations, n being the claiming side's d_sae, or the length of its subset and in its
+        (n, k) indices and correlations, with n the claiming side's d_sae, or the length of its subset and in its
         order. Highest first, to 12 decimals, so that what differs by rounding alone ties; ties to the lowest index. A
         feature without variance (it never fires, or is constant) has index -1 and NaN, and is nobody's partner; so
         have places beyond the number of candidates.
 
     Raises:
         ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads, direction or
-            engine is out of range; or the dense engine is asked for, and there is no token.
+            engine is out of range.
 
     Example:
         >>> acts = FeatureActivations.from_dense(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [2.0, 0.0, 4.0]]))
         >>> best_partners(acts, acts, direction="a_to_b", subset_b=[1, 2]).indices.ravel().tolist()
         [2, 1, 2]
     """
-    check_arguments(acts_a, acts_b, k, direction, n_threads)
-    subset_a, subset_b = as_indices(subset_a, acts_a.d_sae, "subset_a"), as_indices(subset_b, acts_b.d_sae, "subset_b")
-    engine = chosen_engine(acts_a, acts_b, engine, device, n_threads)
-    if engine == "dense":
-        from analogue.matching.dense.filled import best_partners_filled
-
-        return best_partners_filled(acts_a, acts_b, k, direction, subset_a, subset_b, device or default_device())
-    one_way, both_ways = _rankings(engine, device, n_threads)
-    a, b = prepare(acts_a, subset_a), prepare(acts_b, subset_b)
-    if direction == "a_to_b":
-        return _in_full_numbering(one_way(a, b, k), a, acts_a.d_sae).take(subset_a)
-    if direction == "b_to_a":
-        return _in_full_numbering(one_way(b, a, k), b, acts_b.d_sae).take(subset_b)
-    forward, reverse = both_ways(a, b, k)
-    return (
-        _in_full_numbering(forward, a, acts_a.d_sae).take(subset_a),
-        _in_full_numbering(reverse, b, acts_b.d_sae).take(subset_b),
+    _check_arguments(acts_a, acts_b, k, direction, n_threads)
+    subset_a, subset_b = (
+        _as_indices(subset_a, acts_a.d_sae, "subset_a"),
+        _as_indices(subset_b, acts_b.d_sae, "subset_b"),
     )
+    find = _find_on_cores if chosen_engine(acts_a, acts_b, engine, device) == Engine.walk else _find_on_device
+    a, b, n_threads = Standardised.of(acts_a, subset_a), Standardised.of(acts_b, subset_b), n_threads or usable_cores()
+    if direction == Direction.b_to_a:
+        return find(b, a, k, False, n_threads, device)[0].take(subset_b)
+    forward, reverse = find(a, b, k, direction == "both", n_threads, device)
+    return forward.take(subset_a) if reverse is None else (forward.take(subset_a), reverse.take(subset_b))
 
 
-def _rankings(engine: Engine, device: str | None, n_threads: int | None) -> tuple[Callable, Callable]:
-    """The engine's two functions of (own, other, k): one ranks own's partners, the other those of both."""
-    if engine == "tiles":
-        from analogue.matching.device import rank_both_in_tiles, rank_partners_in_tiles
+def _find_on_cores(
+    own: Standardised, other: Standardised, k: int, both: bool, n_threads: int, device: str | None
+) -> tuple[BestPartners, BestPartners | None]:
+    from analogue.matching.walk import walk  # here, because numba takes a while to load
 
-        device = device or default_device()
-        return partial(rank_partners_in_tiles, device=device), partial(rank_both_in_tiles, device=device)
-    from analogue.matching.engine import rank_both, rank_partners
-
-    n_threads = n_threads or usable_cores()
-    return partial(rank_partners, n_threads=n_threads), partial(rank_both, n_threads=n_threads)
+    return walk(own, other, k, both, n_threads)
 
 
-def _in_full_numbering(ranking: "Ranking", own: Operand, d_sae: int) -> BestPartners:
-    """Spread the rankings of labels over all features."""
-    k = ranking.partners.shape[1]
-    indices, correlations = np.full((d_sae, k), -1, dtype=np.int64), np.full((d_sae, k), np.nan)
-    found = np.isfinite(ranking.correlations)
-    indices[own.features] = np.where(found, ranking.partners, -1)
-    correlations[own.features] = np.where(found, ranking.correlations, np.nan)
-    return BestPartners(indices, correlations)
+def _find_on_device(
+    own: Standardised, other: Standardised, k: int, both: bool, n_threads: int, device: str | None
+) -> tuple[BestPartners, BestPartners | None]:
+    from analogue.matching.dense import multiply  # here, because numba takes a while to load
+
+    return multiply(own, other, k, both, n_threads, torch.device(device or default_device()))
 
 
-def check_arguments(
+def default_device() -> str:
+    """The current CUDA device, or the CPU if there is none."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def chosen_engine(acts_a: FeatureActivations, acts_b: FeatureActivations, engine: str, device: str | None) -> Engine:
+    """What "auto" stands for: the dense engine where more than a 25th of all products are not zero, else the walk.
+
+    On a CUDA device the share is a 20,000th. It is taken of the activations of both whole sides, so that ranks which
+    pair slices of them choose the same engine.
+
+    Raises:
+        ValueError: the engine is none of the three.
+    """
+    if engine not in list(Engine):
+        raise ValueError(f"expected engine {', '.join(map(repr, map(str, Engine)))}, got {engine!r}")
+    if engine != Engine.auto:
+        return Engine(engine)
+    on_cpu = torch.device(device or default_device()).type == "cpu"
+    walk_costs = share_of_products(acts_a, acts_b) * (WALK_PRODUCT_CPU if on_cpu else WALK_PRODUCT_CUDA)
+    return Engine.dense if walk_costs > 1 else Engine.walk
+
+
+def share_of_products(acts_a: FeatureActivations, acts_b: FeatureActivations) -> float:
+    """Of the products a[t, i] * b[t, j] of features that ever fire, over all tokens t, the share that is not zero."""
+    n_live = [float(np.count_nonzero(acts.n_active())) for acts in (acts_a, acts_b)]
+    n_products = float(np.diff(acts_a.indptr) @ np.diff(acts_b.indptr))
+    return n_products / (n_live[0] * n_live[1] * acts_a.n_tokens) if n_products else 0.0
+
+
+def balanced_slices(
+    claiming: FeatureActivations, other: FeatureActivations, n_slices: int
+) -> list[Int64[np.ndarray, " n"]]:
+    """Cut the claiming features into runs that cost the walk about the same.
+
+    A feature costs the number of entries it meets: the sum, over the tokens it fires on, of the other side's active
+    features. Every rank gets the same slices from the same activations.
+
+    Args:
+        claiming: activations (n_tokens, d_sae) of the features to share out.
+        other: activations of the side their partners are in, on the same tokens.
+        n_slices: number of runs.
+
+    Returns:
+        n_slices arrays of consecutive feature indices, in order, every feature in one of them; some may be empty.
+
+    Raises:
+        ValueError: if the sides differ in n_tokens, or n_slices is below 1.
+    """
+    if claiming.n_tokens != other.n_tokens:
+        raise ValueError(f"expected both sides on the same tokens, got {claiming.n_tokens} and {other.n_tokens}")
+    if n_slices < 1:
+        raise ValueError(f"expected n_slices >= 1, got {n_slices}")
+    met = np.repeat(np.diff(other.indptr), np.diff(claiming.indptr))
+    cost = np.cumsum(np.bincount(claiming.indices, weights=met, minlength=claiming.d_sae) + 1)
+    bounds = np.linspace(0, cost[-1] if len(cost) else 0, n_slices + 1)[1:-1]
+    cuts = np.searchsorted(cost, bounds, side="right")
+    return [np.arange(start, stop) for start, stop in pairwise([0, *cuts.tolist(), claiming.d_sae])]
+
+
+def best_partners_of_slice(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    rank: int,
+    n_ranks: int,
+    k: int = 1,
+    direction: str = Direction.a_to_b,
+    n_threads: int | None = None,
+    engine: str = Engine.auto,
+    device: str | None = None,
+) -> BestPartners:
+    """One rank's share of `best_partners(acts_a, acts_b, k, direction)`.
+
+    Args:
+        acts_a: activations (n_tokens, d_sae_a), all of them on every rank.
+        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
+        rank: which share, in [0, n_ranks).
+        n_ranks: number of shares.
+        k: partners per feature.
+        direction: "a_to_b" shares out A's features, "b_to_a" B's.
+        n_threads: see `best_partners`.
+        engine: see `best_partners`.
+        device: see `best_partners`.
+
+    Returns:
+        Partners of the rank's slice: of `balanced_slices`, or of as many features as the others' with the dense
+        engine, to which all cost the same. Those of ranks 0, 1, ... concatenated are what one process finds, bit for
+        bit.
+
+    Raises:
+        ValueError: if `rank` is out of range, and as `best_partners`.
+    """
+    if not 0 <= rank < n_ranks:
+        raise ValueError(f"expected rank in [0, {n_ranks}), got {rank}")
+    check_direction(direction)
+    _check_arguments(acts_a, acts_b, k, direction, n_threads)
+    engine = chosen_engine(acts_a, acts_b, engine, device)
+    a_claims = direction == Direction.a_to_b
+    claiming, other = (acts_a, acts_b) if a_claims else (acts_b, acts_a)
+    if engine == Engine.dense:
+        share = np.array_split(np.arange(claiming.d_sae), n_ranks)[rank]
+    else:
+        share = balanced_slices(claiming, other, n_ranks)[rank]
+    subsets = {"subset_a" if a_claims else "subset_b": share}
+    return best_partners(acts_a, acts_b, k, direction, **subsets, n_threads=n_threads, engine=engine, device=device)
+
+
+def _check_arguments(
     acts_a: FeatureActivations, acts_b: FeatureActivations, k: int, direction: str, n_threads: int | None
 ) -> None:
-    """Raise a ValueError where `best_partners` says so of these arguments."""
     if acts_a.n_tokens != acts_b.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens}")
     if k < 1:
         raise ValueError(f"expected k >= 1, got {k}")
-    if direction not in ("a_to_b", "b_to_a", "both"):
+    if direction not in (*Direction, "both"):
         raise ValueError(f"expected direction 'a_to_b', 'b_to_a' or 'both', got {direction!r}")
     if n_threads is not None and n_threads < 1:
         raise ValueError(f"expected n_threads >= 1, got {n_threads}")
 
 
-def as_indices(subset: Subset | None, d_sae: int, name: str) -> Int64[np.ndarray, " n"] | None:
+def _as_indices(subset: Subset | None, d_sae: int, name: str) -> Int64[np.ndarray, " n"] | None:
     """Check a subset of d_sae features."""
     if subset is None:
         return None

@@ -1,207 +1,110 @@
-"""The compiled walk of one side's columns against the other's rows (Gustavson's algorithm).
+"""The sparse engine: walks one side's columns on all cores, and gets both directions out of one walk.
 
-Imported on first use: numba takes a while to load. The kernel runs without Python's lock, so any number of plain
-threads may run it side by side, each on its own columns with its own `Scratch`. Every sum runs over a column's tokens
-in ascending order, whatever thread it falls to and whichever side is walked: results do not depend on threads, and
-r_ij is bitwise r_ji.
+Imported on first use, for numba takes a while to load.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
-from numba import njit
+from jaxtyping import Int32, Int64
 
-from analogue.matching.operands import DECIMALS, ROUNDING, Columns, Operand
+from analogue.matching.pairs import BestPartners
+from analogue.matching.standardised import ROUNDING, Columns, Operand, Standardised
+from analogue.matching.walk_columns import Ranking, Scratch, merge, walk_columns
 
-# A column with fewer products than this share of the other side's features keeps a list of those it meets.
-_FEW = 1 / 8
-_SCALE = 10.0**DECIMALS
-_BLOCK = 64
-
-
-class Ranking(NamedTuple):
-    """The best k partners of n features, best first."""
-
-    partners: Int64[np.ndarray, "n k"]
-    correlations: Float64[np.ndarray, "n k"]
-    lowest: Float64[np.ndarray, " n"]
-    """The k-th correlations, side by side: what a partner must reach to have a place."""
+# Columns differ in cost by orders of magnitude; threads take one of many shares of equal cost at a time.
+_SHARES_PER_THREAD = 32
+_NO_PARTNER = np.iinfo(np.int64).max
 
 
-class Scratch(NamedTuple):
-    """One thread's working memory: a row of the correlation matrix in the making."""
+def walk(
+    own: Standardised, other: Standardised, k: int, both: bool, n_threads: int
+) -> tuple[BestPartners, BestPartners | None]:
+    """The best k partners of every feature of `own`: (d_sae, k); with `both`, of `other` as well.
 
-    sums: Float64[np.ndarray, " n_live"]
-    """Sums of products; all 0 between columns."""
-    met: Int32[np.ndarray, " n_live"]
-    """Labels that fire together with a column of few products."""
-
-
-@njit(cache=True, nogil=True)
-def insert(ranking: Ranking, own: int, partner: int, correlation: float) -> None:
-    """Give `partner` its place in the ranking of feature `own`: higher first, of equals the lower index, none twice."""
-    partners, correlations = ranking.partners[own], ranking.correlations[own]
-    k = len(correlations)
-    place = k
-    while place > 0 and (
-        correlation > correlations[place - 1]
-        or (correlation == correlations[place - 1] and partner < partners[place - 1])
-    ):
-        place -= 1
-    if place == k or (place > 0 and partners[place - 1] == partner):
-        return
-    for slot in range(k - 1, place, -1):
-        correlations[slot] = correlations[slot - 1]
-        partners[slot] = partners[slot - 1]
-    correlations[place] = correlation
-    partners[place] = partner
-    ranking.lowest[own] = correlations[k - 1]
-
-
-@njit(cache=True, nogil=True)
-def merge(into: Ranking, other: Ranking) -> None:
-    """Merge another thread's ranking of the same features; the order of merging does not matter."""
-    n, k = other.partners.shape
-    for own in range(n):
-        for slot in range(k):
-            insert(into, own, other.partners[own, slot], other.correlations[own, slot])
-
-
-@njit(cache=True, nogil=True)
-def _correlation(sum_products: float, mean_over_sds: float) -> float:
-    """Pearson's r in [-1, 1] (see `Operand`); what differs by rounding alone is equal."""
-    correlation = np.rint((sum_products - mean_over_sds) * _SCALE) / _SCALE
-    return min(1.0, max(-1.0, correlation))
-
-
-@njit(cache=True, nogil=True)
-def _rank(
-    label: int, partner: int, own: Operand, rows: Operand, sums: np.ndarray, forward: Ranking, reverse: Ranking
-) -> None:
-    """Rank one feature for a column and, with a reverse ranking, the column for that feature."""
-    correlation = _correlation(sums[partner], own.mean_over_sd[label] * rows.mean_over_sd[partner])
-    insert(forward, label, rows.features[partner], correlation)
-    if len(reverse.lowest):
-        insert(reverse, partner, own.features[label], correlation)
-
-
-@njit(cache=True, nogil=True)
-def _sum_listing(label: int, columns: Columns, rows: Operand, sums: np.ndarray, met: np.ndarray) -> int:
-    """Sum the products of a column that meets few features, and list those; returns how many it listed."""
-    starts, labels, values = rows.indptr, rows.labels, rows.values
-    n_met = 0
-    for entry in range(columns.indptr[label], columns.indptr[label + 1]):
-        token, value = columns.tokens[entry], columns.values[entry]
-        for other in range(starts[token], starts[token + 1]):
-            partner = np.uint32(labels[other])
-            # Without a branch, which the processor would guess wrong half the time. A sum that cancels to 0 lists its
-            # feature again; insert() ranks it once.
-            met[n_met] = partner
-            n_met += sums[partner] == 0.0
-            sums[partner] += value * values[other]
-    return n_met
-
-
-@njit(cache=True, nogil=True)
-def _sum_all(label: int, columns: Columns, rows: Operand, sums: np.ndarray) -> None:
-    """Sum the products of a column that meets many features."""
-    starts, labels, values = rows.indptr, rows.labels, rows.values
-    for entry in range(columns.indptr[label], columns.indptr[label + 1]):
-        token, value = columns.tokens[entry], columns.values[entry]
-        for other in range(starts[token], starts[token + 1]):
-            sums[np.uint32(labels[other])] += value * values[other]
-
-
-@njit(cache=True, nogil=True)
-def _list_of_rank(
-    label: int, n_met: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking
-) -> None:
-    """Rank the listed features of a column."""
-    sums, met = scratch
-    ratio, ratios = own.mean_over_sd[label], rows.mean_over_sd
-    lowest, lowest_reverse, mutual = forward.lowest, reverse.lowest, len(reverse.lowest) > 0
-    for position in range(n_met):
-        partner = np.uint32(met[position])
-        upper = sums[partner] - ratio * ratios[partner] + ROUNDING
-        if upper >= lowest[label] or (mutual and upper >= lowest_reverse[partner]):
-            _rank(label, int(partner), own, rows, sums, forward, reverse)
-
-
-@njit(cache=True, nogil=True)
-def _all_of_rank(label: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking) -> None:
-    """Rank all features for a column, in blocks; counting those of rank, before looking for them, vectorises."""
-    sums = scratch.sums
-    ratio, ratios = own.mean_over_sd[label], rows.mean_over_sd
-    lowest, lowest_reverse, mutual = forward.lowest, reverse.lowest, len(reverse.lowest) > 0
-    for start in range(0, len(sums), _BLOCK):
-        stop = min(start + _BLOCK, len(sums))
-        threshold, n_of_rank = lowest[label] - ROUNDING, 0
-        for partner in range(start, stop):
-            n_of_rank += sums[partner] - ratio * ratios[partner] >= threshold
-        if mutual:
-            for partner in range(start, stop):
-                n_of_rank += sums[partner] - ratio * ratios[partner] >= lowest_reverse[partner] - ROUNDING
-        if n_of_rank > 0:
-            for partner in range(start, stop):
-                upper = sums[partner] - ratio * ratios[partner] + ROUNDING
-                if upper >= lowest[label] or (mutual and upper >= lowest_reverse[partner]):
-                    _rank(label, partner, own, rows, sums, forward, reverse)
-
-
-@njit(cache=True, nogil=True)
-def _rank_silent(label: int, own: Operand, rows: Operand, order: np.ndarray, scratch: Scratch, best: Ranking) -> None:
-    """Rank the features that never fire together with a column.
-
-    Their correlation is -m_i m_j alone, so `order` has them best first, and the walk ends at the first below the k-th
-    best: at once where k partners correlate positively.
+    One walk over own's columns meets every pair that fires together, and ranks it on both sides. That settles a feature
+    of the other side unless one that it never fires with might be among its best; only such features are walked again.
     """
-    for partner in order:
-        if scratch.sums[partner] != 0.0:
-            continue
-        correlation = _correlation(0.0, own.mean_over_sd[label] * rows.mean_over_sd[partner])
-        if correlation < best.lowest[label]:
-            break
-        insert(best, label, rows.features[partner], correlation)
+    a, b = own.operand(), other.operand()
+    forward, reverse = _walk(_rarest_first(a), a, b, k, n_threads, both)
+    if not both:
+        return _in_full_numbering(forward, a, own.d_sae), None
+    unsettled = np.flatnonzero(~(reverse.lowest > _highest_silent(b, a) + ROUNDING))
+    if len(unsettled):
+        again, _ = _walk(unsettled, b, a, k, n_threads, both=False)
+        for settled, walked in zip(reverse, again, strict=True):
+            settled[unsettled] = walked[unsettled]
+    return _in_full_numbering(forward, a, own.d_sae), _in_full_numbering(reverse, b, other.d_sae)
 
 
-@njit(cache=True, nogil=True)
-def walk_columns(
-    labels: np.ndarray,
-    own: Operand,
-    columns: Columns,
-    rows: Operand,
-    silent_orders: np.ndarray,
-    scratch: Scratch,
-    forward: Ranking,
-    reverse: Ranking,
-) -> None:
-    """Rank the best partners among `rows` of each column in `labels`.
+def _walk(
+    labels: Int64[np.ndarray, " n"], own: Operand, rows: Operand, k: int, n_threads: int, both: bool
+) -> tuple[Ranking, Ranking]:
+    """Walk the columns `labels` of `own` on n_threads threads."""
+    columns, orders = Columns.of(own), _silent_orders(rows)
+    forward = _empty_ranking(own.n_live, k)
+    shares = iter(_equal_shares(labels, columns, n_threads * _SHARES_PER_THREAD))
 
-    Args:
-        labels: columns to walk.
-        own: the operand that the columns belong to.
-        columns: its transpose.
-        rows: the other side.
-        silent_orders: (3, n_live) labels of the other side by falling -m_i m_j, for an m_i below, at, and above 0.
-        scratch: this thread's working memory.
-        forward: (own.n_live, k), filled at `labels`.
-        reverse: (rows.n_live, k), in which each column also takes its place for every feature it fires together with;
-            (0, k) to leave it.
+    def work(shares: Iterator[np.ndarray]) -> Ranking:
+        reverse = _empty_ranking(rows.n_live if both else 0, k)
+        scratch = Scratch(np.zeros(rows.n_live), np.empty(rows.n_live, dtype=np.int32))
+        for share in shares:  # all threads draw from one iterator
+            walk_columns(share, own, columns, rows, orders, scratch, forward, reverse)
+        return reverse
+
+    if n_threads == 1:
+        return forward, work(shares)
+    with ThreadPoolExecutor(n_threads) as pool:
+        reverses = list(pool.map(work, [shares] * n_threads))
+    for other in reverses[1:]:
+        merge(reverses[0], other)
+    return forward, reverses[0]
+
+
+def _rarest_first(own: Operand) -> Int64[np.ndarray, " n_live"]:
+    """Labels by rising firing count.
+
+    Rare features reach the highest correlations. Met first, they leave little of rank for the many pairs that follow.
     """
-    for label in labels:
-        n_products = 0
-        for entry in range(columns.indptr[label], columns.indptr[label + 1]):
-            token = columns.tokens[entry]
-            n_products += rows.indptr[token + 1] - rows.indptr[token]
-        if n_products < _FEW * len(rows.features):
-            n_met = _sum_listing(label, columns, rows, scratch.sums, scratch.met)
-            _list_of_rank(label, n_met, own, rows, scratch, forward, reverse)
-            order = silent_orders[int(np.sign(own.mean_over_sd[label])) + 1]
-            _rank_silent(label, own, rows, order, scratch, forward)
-            for position in range(n_met):
-                scratch.sums[scratch.met[position]] = 0.0
-        else:
-            _sum_all(label, columns, rows, scratch.sums)
-            _all_of_rank(label, own, rows, scratch, forward, reverse)
-            scratch.sums[:] = 0.0
+    return np.arange(own.n_live)[::-1].copy()
+
+
+def _equal_shares(labels: np.ndarray, columns: Columns, n_shares: int) -> list[np.ndarray]:
+    """Cut the columns into consecutive shares of about equal numbers of entries, the measure of their cost."""
+    if len(labels) == 0:
+        return []
+    cost = np.cumsum(np.diff(columns.indptr)[labels] + 1)
+    cuts = np.searchsorted(cost, np.linspace(0, cost[-1], n_shares + 1)[1:-1], side="right")
+    return [labels[start:stop] for start, stop in pairwise([0, *cuts.tolist(), len(labels)]) if stop > start]
+
+
+def _silent_orders(rows: Operand) -> Int32[np.ndarray, "3 n_live"]:
+    """Labels by falling correlation with a feature they never fire with, ties to the lowest feature.
+
+    That correlation is -m_i m_j: it rises with m_j where m_i is negative, is 0 where m_i is, and falls otherwise.
+    """
+    ratios = rows.mean_over_sd
+    orders = [np.lexsort((rows.features, key)) for key in (-ratios, np.zeros_like(ratios), ratios)]
+    return np.stack(orders).astype(np.int32)
+
+
+def _highest_silent(own: Operand, rows: Operand) -> np.ndarray:
+    """Upper bound, for each feature of `own`, of its correlation with one of `rows` that never fires with it."""
+    if rows.n_live == 0:
+        return np.full(own.n_live, -np.inf)
+    ratios = rows.mean_over_sd
+    return np.maximum(-own.mean_over_sd * ratios.min(), -own.mean_over_sd * ratios.max())
+
+
+def _empty_ranking(n: int, k: int) -> Ranking:
+    return Ranking(np.full((n, k), _NO_PARTNER, dtype=np.int64), np.full((n, k), -np.inf), np.full(n, -np.inf))
+
+
+def _in_full_numbering(ranking: Ranking, own: Operand, d_sae: int) -> BestPartners:
+    """Spread the rankings of labels over all features."""
+    best, found = BestPartners.nobody(d_sae, ranking.partners.shape[1]), np.isfinite(ranking.correlations)
+    best.indices[own.features] = np.where(found, ranking.partners, -1)
+    best.correlations[own.features] = np.where(found, ranking.correlations, np.nan)
+    return best

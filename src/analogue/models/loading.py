@@ -169,6 +169,8 @@ def open_model(
             raise InvalidArgument("tokenizer", None, f"is needed where `model` is an object ({name})")
         if any(parameter.is_meta for parameter in model.parameters()):
             raise InvalidArgument("model", name, "has weights that are not in memory; load it without offloading")
+    elif not isinstance(model, str | PathLike):
+        raise InvalidArgument("model", type(model).__name__, "is neither a name nor a model of transformers")
     else:
         name = str(model)
         source = place = _source(name)

@@ -23,7 +23,7 @@ _LARGEST_ROTATION = 4096
 # Rotations up to this size are drawn side by side, on one thread each: several threads of one small decomposition wait
 # for each other, on a busy machine for 16 times as long as it takes. Larger ones would need too much memory.
 _SIDE_BY_SIDE = 2048
-# A direction whose sum of squares is this small, relative to that of B, has it by rounding alone.
+# A direction along which B's sum of squares is smaller than this, relative to that of all of B, has no variance.
 _ROUNDING = 1e-12
 
 

@@ -145,7 +145,7 @@ def mantel_moments(a: Shaped[Any, " n_distances"], b: Shaped[Any, " n_distances"
     second_moment = 2 * both_a * both_b / (n * (n - 1)) + 4 * one_a * one_b / (n * (n - 1) * (n - 2))
     if n > 3:  # of 3 rows, any two entries share an index
         second_moment += none_a * none_b / (n * (n - 1) * (n - 2) * (n - 3))
-    # Each entry of a triangle occurs twice in its matrix, in both factors: the product is counted 4 times.
+    # A sum over a matrix is twice that over its triangle, so its square is four times as large.
     return MantelMoments(0.0 * second_moment, second_moment / 4)
 
 

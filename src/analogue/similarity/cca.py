@@ -1,7 +1,6 @@
 """Canonical correlation analysis: of the leading principal components (SVCCA), of all that varies, and held out."""
 
 import math
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -235,7 +234,7 @@ def prepare_svcca_cross_validated(
     x, y = as_pairs(x, y, MINIMUM_SPLIT_PAIRS)
     first, second = np.array_split(np.random.default_rng(seed).permutation(len(x)), 2)
 
-    def whiten_folds(matrix: Float64[Array, "n d"]) -> Iterable[Whitened]:
+    def whiten_folds(matrix: Float64[Array, "n d"]) -> list[Any]:
         return [_whiten(matrix, *fold, variance, n_components) for fold in ((first, second), (second, first))]
 
     folds_x = whiten_folds(x)
@@ -247,33 +246,27 @@ def prepare_svcca_cross_validated(
     return score
 
 
-class Whitened(NamedTuple):
-    """One side, whitened by the half that is fitted."""
-
-    fitted: Float64[Array, "n_fit k"]
-    """Orthonormal, mean-free columns."""
-    held_out: Float64[Array, "n_held k"]
-
-
 def _whiten(
     matrix: Float64[Array, "n d"],
     fit: Int64[np.ndarray, " n_fit"],
     held_out: Int64[np.ndarray, " n_held"],
     variance: float,
     n_components: int | None,
-) -> Whitened:
+) -> tuple[Float64[Array, "n_fit k"], Float64[Array, "n_held k"]]:
+    """Both halves of one side, whitened by the half that is fitted, whose columns are orthonormal and mean-free."""
     fitted = matrix[fit]
     components = principal_components(fitted, variance, n_components)
     k = min(len(components.singular_values), max(1, len(fit) // _PAIRS_PER_COMPONENT))
     projection = components.directions[:k].T / components.singular_values[:k]
-    return Whitened(components.scores[:, :k], (matrix[held_out] - fitted.mean(axis=0)) @ projection)
+    return components.scores[:, :k], (matrix[held_out] - fitted.mean(axis=0)) @ projection
 
 
-def _held_out_correlation(x: Whitened, y: Whitened) -> float:
-    if not x.fitted.shape[1] or not y.fitted.shape[1]:
+def _held_out_correlation(x: tuple[Array, Array], y: tuple[Array, Array]) -> float:
+    (fitted_x, held_out_x), (fitted_y, held_out_y) = x, y
+    if not fitted_x.shape[1] or not fitted_y.shape[1]:
         return float("nan")
-    rotation_x, _, rotation_y = namespace(x.fitted).linalg.svd(x.fitted.T @ y.fitted, full_matrices=False)
-    variates_x, variates_y = (_standardised(side) for side in (x.held_out @ rotation_x, y.held_out @ rotation_y.T))
+    rotation_x, _, rotation_y = namespace(fitted_x).linalg.svd(fitted_x.T @ fitted_y, full_matrices=False)
+    variates_x, variates_y = (_standardised(side) for side in (held_out_x @ rotation_x, held_out_y @ rotation_y.T))
     return float((variates_x * variates_y).sum(axis=0).mean())
 
 

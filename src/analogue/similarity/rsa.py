@@ -64,7 +64,7 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
         raise ValueError(f"expected outer in {OUTER}, got {outer!r}")
     compared = partial(_compared, inner=inner, outer=outer)
     x, y = as_pairs(x, y)
-    with ThreadPoolExecutor(2) as pool:  # distances and sorting leave Python's lock
+    with ThreadPoolExecutor(2) as pool:  # distances and sorting release Python's lock
         a, b = (map if is_tensor(x) or len(x) < _WORTH_THREADS else pool.map)(compared, (x, y))
     if a is None or b is None:
         return undefined
@@ -72,11 +72,15 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
 
 
 def _compared(matrix: Float64[Array, "n d"], inner: Inner, outer: Outer) -> Array | None:
-    """The upper triangle in the form that is correlated; None where it does not vary."""
+    """The upper triangle in the form that is correlated; None if it does not vary or has an undefined distance."""
     distances = dissimilarities(matrix, inner)
-    if not vary(distances, inner):
+    scale = distances.max() if inner == "euclidean" else 1.0
+    if not distances.max() - distances.min() > _ROUNDING * scale:
         return None
-    return _unit(distances) if outer == "pearson" else backend.centred_ranks(distances)
+    if outer != "pearson":
+        return backend.centred_ranks(distances)
+    deviations = distances - distances.mean()
+    return deviations / namespace(deviations).linalg.norm(deviations)
 
 
 def dissimilarities(matrix: Float64[Array, "n d"], inner: Inner = "euclidean") -> Float64[Array, " n_distances"]:
@@ -100,12 +104,6 @@ def dissimilarities(matrix: Float64[Array, "n d"], inner: Inner = "euclidean") -
     return backend.angles(rows / xp.where(norms > 0, norms, math.nan))
 
 
-def vary(distances: Float64[Array, " n_distances"], inner: Inner = "euclidean") -> bool:
-    """Whether distances are all defined and differ by more than rounding."""
-    scale = distances.max() if inner == "euclidean" else 1.0
-    return bool(distances.max() - distances.min() > _ROUNDING * scale)
-
-
 class MatrixCorrelation:
     """Pearson's r of the upper triangles of two symmetric matrices as a function of a permutation of the second.
 
@@ -122,11 +120,6 @@ class MatrixCorrelation:
 
     def __call__(self, permutation: Permutation) -> float:
         return float(np.clip(self._dot(permutation) / self._norms, -1.0, 1.0))
-
-
-def _unit(distances: Float64[Array, " n_distances"]) -> Float64[Array, " n_distances"]:
-    deviations = distances - distances.mean()
-    return deviations / namespace(deviations).linalg.norm(deviations)
 
 
 def _kendall(a: Shaped[np.ndarray, " n_distances"], b: Shaped[np.ndarray, " n_distances"]) -> Scorer:

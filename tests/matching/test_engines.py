@@ -1,13 +1,12 @@
-"""Which engine "auto" takes, and that the dense engine gives the walk's result on sparse activations."""
+"""Which engine "auto" takes, and that the dense engine gives the walk's result to the last bit, on any device."""
 
 import numpy as np
 import pytest
-import torch
 
 from analogue.features import FeatureActivations
 from analogue.matching import BestPartners, best_partners, best_partners_of_slice
-from analogue.matching.choice import chosen_engine, share_of_products
-from analogue.matching.dense import filled
+from analogue.matching.partners import chosen_engine, share_of_products
+from tests.devices import DEVICES
 from tests.matching.test_best_partners import SHAPES, random_activations
 
 
@@ -20,7 +19,7 @@ def activations(*density: float, n: int = 60, d: int = 50) -> list[FeatureActiva
 
 def assert_same(found: BestPartners, expected: BestPartners) -> None:
     np.testing.assert_array_equal(found.indices, expected.indices)
-    np.testing.assert_allclose(found.correlations, expected.correlations, rtol=0, atol=1e-11)
+    np.testing.assert_array_equal(found.correlations, expected.correlations)
 
 
 def test_the_share_of_products_counts_features_that_ever_fire() -> None:
@@ -32,47 +31,49 @@ def test_the_share_of_products_counts_features_that_ever_fire() -> None:
         assert share_of_products(*[FeatureActivations.from_dense(nothing)] * 2) == 0
 
 
-def test_the_engine_is_chosen_by_density_and_device_and_can_be_forced(monkeypatch) -> None:
-    monkeypatch.setattr("analogue.matching.choice.usable_cores", lambda: 2)
+def test_the_engine_is_chosen_by_density_and_device_and_can_be_forced() -> None:
     sparse, dense, mixed = activations(0.05, 0.05), activations(0.5, 0.5), activations(0.01, 0.9)
     sparser = activations(0.003, 0.003, n=1000, d=200)
     for acts in (sparser, sparse, dense, mixed):
-        for engine in ("walk", "tiles", "dense"):
+        for engine in ("walk", "dense"):
             assert chosen_engine(*acts, engine, None) == chosen_engine(*acts, engine, "cuda") == engine
     assert chosen_engine(*dense, "auto", "cpu") == chosen_engine(*dense, "auto", "cuda:1") == "dense"
     for acts in (sparse, mixed):
         assert chosen_engine(*acts, "auto", "cpu") == "walk"
         assert chosen_engine(*acts, "auto", "cuda:1") == "dense"
     assert chosen_engine(*sparser, "auto", "cpu") == "walk"
-    assert chosen_engine(*sparser, "auto", "cuda:1") == "tiles"
-    assert chosen_engine(*sparser, "auto", "cuda:1", n_threads=8) == "walk"
-    assert chosen_engine(*sparser, "auto", None) == ("tiles" if torch.cuda.is_available() else "walk")
+    assert chosen_engine(*sparser, "auto", "cuda:1") == chosen_engine(*sparser, "auto", None) == "walk"
     with pytest.raises(ValueError, match="'dense', got 'gpu'"):
-        best_partners(*sparse, engine="gpu")  # type: ignore[call-overload]
+        best_partners(*sparse, engine="gpu")
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("density", [0.05, 0.5])
+@pytest.mark.parametrize("density", [0.01, 0.05, 0.5])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("k", [1, 4])
-def test_the_dense_engine_finds_what_the_walk_finds(shape, density: float, dtype: type, k: int, monkeypatch) -> None:
-    monkeypatch.setattr(filled, "_CHUNK_ENTRIES", 7 * max(shape[1:]))
+def test_the_dense_engine_finds_what_the_walk_finds(device, shape, density: float, dtype: type, k: int, monkeypatch):
+    monkeypatch.setattr("analogue.matching.dense._CHUNK", 7 * max(shape[1:]))
+    monkeypatch.setattr("analogue.matching.dense._TRANSPOSED", 11)
     n, d_a, d_b = shape
     rng = np.random.default_rng([n, d_a])
     sides = [FeatureActivations.from_dense(random_activations(rng, n, d, density, dtype)) for d in (d_a, d_b)]
     walked = best_partners(*sides, k, direction="both", engine="walk")
-    for found, expected in zip(best_partners(*sides, k, direction="both", engine="dense"), walked, strict=True):
+    both = best_partners(*sides, k, direction="both", engine="dense", device=device)
+    for found, expected in zip(both, walked, strict=True):
         assert_same(found, expected)
-    assert_same(best_partners(*sides, k, engine="dense"), walked[0])
-    assert_same(best_partners(*sides, k, direction="b_to_a", engine="dense"), walked[1])
+    assert_same(best_partners(*sides, k, engine="dense", device=device), walked[0])
+    assert_same(best_partners(*sides, k, direction="b_to_a", engine="dense", device=device), walked[1])
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("subset_b", [None, [5, 39, 1, 2, 17, 5], []])
-def test_subsets_stay_in_full_numbering(subset_b) -> None:
+def test_subsets_stay_in_full_numbering(device, subset_b) -> None:
     acts, subset_a = activations(0.5, 0.5), [7, 3, 29, 3, 0, 12]
     subsets = {"subset_a": subset_a, "subset_b": subset_b}
     for direction in ("a_to_b", "b_to_a"):
-        walked, found = (best_partners(*acts, 3, direction, **subsets, engine=each) for each in ("walk", "dense"))
+        walked = best_partners(*acts, 3, direction, **subsets, engine="walk")
+        found = best_partners(*acts, 3, direction, **subsets, engine="dense", device=device)
         assert_same(found, walked)
 
 
@@ -85,3 +86,11 @@ def test_ranks_share_dense_activations_out(n_ranks: int, direction: str) -> None
     assert max(sizes) - min(sizes) <= 1
     together = BestPartners(*(np.concatenate(arrays) for arrays in zip(*shares, strict=True)))
     assert_same(together, best_partners(*acts, 2, direction, engine="walk"))
+
+
+def test_nobody_to_pair() -> None:
+    for side in (np.zeros((4, 3)), np.ones((1, 3)), np.zeros((0, 3))):
+        acts = FeatureActivations.from_dense(side)
+        for found in best_partners(acts, acts, 2, direction="both", engine="dense"):
+            assert (found.indices == -1).all()
+            assert np.isnan(found.correlations).all()

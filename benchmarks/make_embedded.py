@@ -1,29 +1,97 @@
-"""Train the two embedded language models, `stories-6` and `stories-12`, on the embedded training stories.
+"""Make the embedded corpus, tokenizer and language models, and a variant with another tokenizer.
 
-    python -m analogue.embedded.make_language_models stories-6
-    python -m analogue.embedded.make_language_models stories-12
+    python -m benchmarks.make_embedded corpus STORIES.jsonl
+    python -m benchmarks.make_embedded model stories-6
+    python -m benchmarks.make_embedded model stories-12
+    python -m benchmarks.make_embedded retokenised OUTPUT
 
-Each is a GPT-NeoX model in ordinary `transformers` format under `assets/`. Training stops when the validation loss
-has stopped falling; the best epoch is kept. Progress, validation losses and samples are printed.
+`corpus` cleans, splits and compresses stories (one JSON object per line, with the key `text`) and trains the shared
+tokenizer on the training part. `model` trains one of the two models on that part and writes it in ordinary
+`transformers` format. Both write under `assets/`. Training stops when the validation loss has stopped falling; the best
+epoch is kept. Progress, validation losses and samples are printed.
+
+`retokenised` trains `stories-6` once more, with the same settings but on a BPE of half as many entries and for fewer
+epochs, for comparisons with `alignment=spans`. OUTPUT then holds a `transformers` model with its tokenizer.
 """
 
 import argparse
+import json
+import random
 import tempfile
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import lightning as L
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerBase
+from transformers import (
+    AutoTokenizer,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
-ASSETS = Path(__file__).parent / "assets"
+from analogue.embedded import ASSETS
+
+SPLIT_SEED = 0
+N_VALIDATION = 300  # language models stop training by these
+N_HELDOUT = 400  # comparisons read these; no model or SAE has seen them
+MIN_CHARACTERS = 200
+MAX_COMPRESSION = 3.2  # a story that zlib shrinks further than this repeats itself
+VOCABULARY_SIZE = 3072
+RETOKENISED_VOCABULARY_SIZE = 1536
+RETOKENISED_EPOCHS = 6
+END_OF_TEXT = "<|endoftext|>"
 CONTEXT_LENGTH = 512
 PROMPTS = ("Once upon a time", "The little dog", "In the winter")
+
+
+def clean(texts: list[str]) -> list[str]:
+    """Drop short stories, exact duplicates and runaway repetition; keep the order."""
+    kept = [text.strip() for text in dict.fromkeys(texts) if len(text.strip()) >= MIN_CHARACTERS]
+    return [text for text in kept if _compression(text) <= MAX_COMPRESSION]
+
+
+def split(texts: list[str], seed: int = SPLIT_SEED) -> dict[str, list[str]]:
+    """Shuffle once and cut into `train`, `validation` and `heldout`."""
+    shuffled = list(texts)
+    random.Random(seed).shuffle(shuffled)
+    validation_end = N_HELDOUT + N_VALIDATION
+    return {
+        "heldout": shuffled[:N_HELDOUT],
+        "validation": shuffled[N_HELDOUT:validation_end],
+        "train": shuffled[validation_end:],
+    }
+
+
+def train_tokenizer(texts: list[str], vocabulary_size: int = VOCABULARY_SIZE) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer whose end-of-text token is also its padding."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT
+    )
+
+
+def _compression(text: str) -> float:
+    raw = text.encode()
+    return len(raw) / len(zlib.compress(raw, 9))
 
 
 @dataclass(frozen=True)
@@ -168,14 +236,51 @@ def sample(name: str, prompt: str, n_tokens: int = 60) -> str:
     return str(tokenizer.decode(out[0, 1:]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=list(RECIPES))
-    name = parser.parse_args().name
+def make_corpus(stories: Path) -> None:
+    """Write the parts of the corpus and the tokenizer under `assets/`; the same stories give the same files."""
+    lines = stories.read_text(encoding="utf-8").splitlines()
+    parts = split(clean([json.loads(line)["text"] for line in lines]))
+    (ASSETS / "stories").mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        table = pa.table({"text": pa.array(part, pa.string())})
+        pq.write_table(table, ASSETS / "stories" / f"{name}.parquet", compression="zstd", compression_level=22)
+        print(f"{name}: {len(part)} stories, {sum(map(len, part))} characters")
+    train_tokenizer(parts["train"]).save_pretrained(ASSETS / "tokenizer")
+
+
+def make_model(name: str) -> None:
+    """Train an embedded model."""
     tokenizer = AutoTokenizer.from_pretrained(ASSETS / "tokenizer")
     print(f"{name}: validation loss {train(RECIPES[name], tokenizer, ASSETS / name):.4f} nats per token")
     for prompt in PROMPTS:
         print("  -", sample(name, prompt).replace("\n", " "))
+
+
+def make_retokenised(output: Path, epochs: int, precision: Literal["bf16-mixed", "32-true"]) -> None:
+    """Train `stories-6` on another tokenizer."""
+    texts = pq.read_table(ASSETS / "stories" / "train.parquet")["text"].to_pylist()
+    tokenizer = train_tokenizer(texts, RETOKENISED_VOCABULARY_SIZE)
+    recipe = replace(RECIPES["stories-6"], max_epochs=epochs, precision=precision)
+    print(f"validation loss {train(recipe, tokenizer, output):.4f} nats per token")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_subparsers(required=True)
+    corpus = what.add_parser("corpus")
+    corpus.add_argument("stories", type=Path)
+    corpus.set_defaults(make=make_corpus)
+    model = what.add_parser("model")
+    model.add_argument("name", choices=list(RECIPES))
+    model.set_defaults(make=make_model)
+    other = what.add_parser("retokenised")
+    other.add_argument("output", type=Path)
+    other.add_argument("--epochs", type=int, default=RETOKENISED_EPOCHS)
+    precision = "32-true on CPUs without bfloat16"
+    other.add_argument("--precision", choices=["bf16-mixed", "32-true"], default="bf16-mixed", help=precision)
+    other.set_defaults(make=make_retokenised)
+    arguments = vars(parser.parse_args())
+    arguments.pop("make")(**arguments)
 
 
 if __name__ == "__main__":
