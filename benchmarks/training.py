@@ -1,4 +1,4 @@
-"""Tokens a second of SAE training beside SAELens's own trainer: python -m benchmarks.training [--steps 60]
+"""Tokens per second of SAE training beside SAELens's own trainer: python -m benchmarks.training [--steps 60]
 
 Real activations of layer 6 of the embedded stories-12 (d_in 128), d_sae 2,048, batches of 2,048 tokens. Both trainers
 take the same batches in turn, several times; medians are shown. With the language model's pass, SAELens's two runs each
@@ -15,22 +15,19 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from analogue.training.activations import ActivationBatch, ActivationStream
-from analogue.training.build import new_sae
-from analogue.training.mixing import MixingPlan
-from analogue.training.reading import FromModel
-from analogue.training.under_training import SAEUnderTraining
 from rich.console import Console
 from rich.table import Table
 from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 from torch.utils.data import DataLoader, IterableDataset
 
-from analogue.cli.run import quieten
-from analogue.cli.schema import ArchitectureConfig
 from analogue.corpus import read_texts, tokenise
 from analogue.models import open_model
+from analogue.quiet import quiet_libraries
 from analogue.training.module import SAETraining
+from analogue.training.sae import SAEUnderTraining, new_sae
+from analogue.training.source import ActivationBatch, ModelSource
+from analogue.training.stream import ActivationStream, MixingPlan
 from benchmarks.clock import now
 
 SETTINGS = {"standard": {"l1_coefficient": 5.0}, "topk": {"k": 32}}
@@ -76,24 +73,9 @@ class Source(IterableDataset[ActivationBatch]):
         return iter(self.batches())
 
 
-class Data(L.LightningDataModule):
-    """Serves a `Source` where a training run has its streams."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self.training = self
-        self.source = source
-
-    def sample(self, n_batches: int) -> ActivationBatch:
-        return next(iter(self.source))
-
-    def train_dataloader(self) -> DataLoader[ActivationBatch]:
-        return DataLoader(self.source, batch_size=None)
-
-
 def new(architecture: str, size: Size, seed: int) -> Any:
     """A fresh SAE."""
-    return new_sae(ArchitectureConfig(architecture, SETTINGS[architecture]), size.d_in, size.d_sae, seed, 0, {})
+    return new_sae(architecture, SETTINGS[architecture], size.d_in, size.d_sae, seed, 0, {})
 
 
 def seconds_of_ours(architecture: str, size: Size, seeds: list[int], batches: Batches, n_steps: int) -> float:
@@ -108,7 +90,7 @@ def seconds_of_ours(architecture: str, size: Size, seeds: list[int], batches: Ba
     }
     where: dict[str, Any] = {"accelerator": size.device, "devices": 1, "precision": size.precision}
     trainer = L.Trainer(**where, max_epochs=1, limit_val_batches=0, callbacks=[clock], **quiet)  # type: ignore
-    trainer.fit(SAETraining(saes, 1e-3, 0, 0), datamodule=Data(Source(batches, n_steps)))
+    trainer.fit(SAETraining(saes, 1e-3, 0, 0), train_dataloaders=DataLoader(Source(batches, n_steps), batch_size=None))
     return clock.last - clock.first
 
 
@@ -139,7 +121,7 @@ def stream(n_steps: int) -> ActivationStream:
     texts = read_texts("embedded:stories/train.parquet")
     sequences = tokenise(texts, language_model.tokenizer, n_steps * ON_CPU.batch // 300 + 1, 300, packing=True)
     ids, mask = torch.from_numpy(sequences.ids), torch.from_numpy(sequences.mask)
-    source = FromModel(language_model.load(), ids, mask, mask, [LAYER])
+    source = ModelSource(language_model.load(), ids, mask, mask, [LAYER])
     plan = MixingPlan(source.lengths, ON_CPU.batch, 32 * ON_CPU.batch, 16, seed=0)
     return ActivationStream(plan, source, [LAYER], n_steps)
 
@@ -150,7 +132,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    quieten()
     warnings.simplefilter("ignore")
     n_steps = arguments.steps
     live = stream(n_steps)
@@ -178,4 +159,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with quiet_libraries():
+        main()

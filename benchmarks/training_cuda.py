@@ -2,7 +2,7 @@
 
 The sizes of the paper's Appendix A: d_in 1,024, d_sae 16,384, batches of 4,096 tokens. Both trainers take the same
 batches, which lie on the device; then ours reads them from a model of Pythia-410m's shape (random weights: speed does
-not depend on them), with and without the next batch prepared on a side stream. The matrix rate is what one large
+not depend on them). The matrix rate is what one large
 product reaches in the same run; a step's products are the five without which there is no gradient.
 """
 
@@ -15,16 +15,14 @@ from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
-from analogue.training.activations import ActivationBatch, ActivationStream
-from analogue.training.mixing import MixingPlan
-from analogue.training.prefetch import Prefetched
-from analogue.training.reading import FromModel
 from rich.console import Console
 from rich.table import Table
 from transformers import GPTNeoXConfig, GPTNeoXModel
 
-from analogue.cli.run import quieten
 from analogue.models import ResidualStream
+from analogue.quiet import quiet_libraries
+from analogue.training.source import ActivationBatch, ModelSource
+from analogue.training.stream import ActivationStream, MixingPlan
 from benchmarks.clock import now
 from benchmarks.training import LAYER, WARM_UP, Batches, Size, seconds_of_ours, seconds_of_saelens
 
@@ -80,7 +78,7 @@ def model_stream(n_steps: int) -> ActivationStream:
     n_sequences = n_steps * TF32.batch // SEQ_LEN + SEQUENCES_A_PASS
     ids = torch.randint(50304, (n_sequences, SEQ_LEN), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids, dtype=torch.bool)
-    source = FromModel(ResidualStream(model, 24), ids, mask, mask, [LAYER])
+    source = ModelSource(ResidualStream(model, 24), ids, mask, mask, [LAYER])
     plan = MixingPlan(source.lengths, TF32.batch, 32 * TF32.batch, SEQUENCES_A_PASS, seed=0)
     return ActivationStream(plan, source, [LAYER], n_steps)
 
@@ -108,7 +106,6 @@ def main() -> None:
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("needs a CUDA device")
-    quieten()
     warnings.simplefilter("ignore")
     torch.set_float32_matmul_precision("high")
     n_steps, repeats = arguments.steps, arguments.repeats
@@ -133,14 +130,9 @@ def main() -> None:
     live = model_stream(n_steps)
     alone = median_speed(lambda: seconds_of_stream(live), n_steps, 0, repeats)
     table.add_row("bf16, the model's pass alone", "", f"{alone.steps:.0f}", "", "", "")
-    sources: dict[str, Iterable[ActivationBatch]] = {
-        "": live,
-        ", prepared ahead": Prefetched(live, torch.device("cuda")),
-    }
-    for ahead, source in sources.items():
-        run = partial(seconds_of_ours, "standard", BF16, [0, 1], lambda each=source: in_float32(each), n_steps)
-        ours = median_speed(run, n_steps, 2, repeats)
-        add_row(table, f"bf16, standard, 2 seeds, with the model's pass{ahead}", None, ours, rate)
+    run = partial(seconds_of_ours, "standard", BF16, [0, 1], lambda: in_float32(live), n_steps)
+    ours = median_speed(run, n_steps, 2, repeats)
+    add_row(table, "bf16, standard, 2 seeds, with the model's pass", None, ours, rate)
     Console(width=150).print(table)
 
 
@@ -152,4 +144,5 @@ def add_row(table: Table, name: str, theirs: Speed | None, ours: Speed, rate: fl
 
 
 if __name__ == "__main__":
-    main()
+    with quiet_libraries():
+        main()

@@ -32,7 +32,7 @@ def test_trained_saes_are_pushed_and_compared_from_the_hub(hub, member, home):
 
 @pytest.mark.parametrize(
     ("repository", "sentence"),
-    [(REPOSITORY, "cannot be written to; log in with"), ("a/b/c", "is no name of a repository")],
+    [(REPOSITORY, "cannot be written to; log in with"), ("a/b/c", "is not the name of a repository")],
 )
 def test_who_may_not_write_learns_it_before_training(client, home, repository, sentence):
     answer = client.train("upload=hub", f"upload.repository={repository}", f"output_dir={home}/none")

@@ -13,9 +13,9 @@ import torch
 
 from analogue.cli.compare import run_comparison
 from analogue.cli.conf import COMPARE, TRAIN_SAE
+from analogue.cli.train_sae import train_saes
 from analogue.quiet import quiet_libraries
 from analogue.saes import load
-from analogue.training.run import train_saes
 
 
 def answer(request):
@@ -32,7 +32,7 @@ def run(overrides):
 
 
 def train(overrides):
-    return {"saes": list(train_saes(TRAIN_SAE.compose(*overrides)).held_out)}
+    return {"saes": [each.name for each in train_saes(TRAIN_SAE.compose(*overrides))]}
 
 
 def encode(path, resid):
