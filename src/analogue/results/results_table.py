@@ -13,20 +13,8 @@ from analogue.results.record import label, write_table
 
 TABLE_FILES = ("results.parquet", "results.csv")
 _SCORES = ("metric", "score", "n_pairs", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
-_TEXT = {
-    "job",
-    "pair",
-    "setting",
-    "model_a",
-    "sae_a",
-    "model_b",
-    "sae_b",
-    "rule",
-    "direction",
-    "metric",
-    "null",
-    "concept",
-}
+_TEXT = {"job", "pair", "setting", "rule", "direction", "metric", "null", "concept"}
+_TEXT |= {"model_a", "sae_a", "model_b", "sae_b"}
 _COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_pairs", "n_null"}
 
 
