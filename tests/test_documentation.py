@@ -5,14 +5,11 @@ import importlib
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from analogue.cli.composition import keys_of
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
-from analogue.embedded import ASSETS
-from analogue.features import FeatureActivations
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"
@@ -29,15 +26,22 @@ def test_examples_in_docstrings_run(path):
 
 def test_the_readme_s_python_runs(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), flags=re.DOTALL)
-    (tmp_path / "my_saes").symlink_to(ASSETS / "stories-6-saes")
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    acts_a, acts_b = (FeatureActivations.from_dense(rng.random((50, 8)) * (rng.random((50, 8)) > 0.5)) for _ in "ab")
-    given = {"acts_a": acts_a, "acts_b": acts_b, "decoder_b": rng.standard_normal((768, 32)), "pairs": None}
-    given |= {"features_a": np.arange(300), "features_b": np.arange(300)}
+    given = {}
     exec(code, given)
-    assert 0 <= given["score"] <= 1
-    assert given["indices"].shape == (8, 1)
+    assert [*given["comparison"].scores.metric] == ["svcca", "rsa"]
+    assert given["comparison"].pairs.kept.sum() == 227
+    assert (tmp_path / "runs" / "1" / "result.json").is_file()
+
+
+def test_the_path_from_tokens_to_a_p_value_is_there():
+    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    steps = re.findall(r"^\|.*?\| `(\w+/\w+\.py)`[^|]*\| `([\w.]+)`", text, flags=re.MULTILINE)
+    assert 1 < len(steps) <= 8
+    for file, name in steps:
+        assert re.search(rf"(def|class) {name.partition('.')[0]}\b", (PACKAGE / file).read_text()), file
+    for file in re.findall(r"`(\w+/\w+\.py)`", text):
+        assert (PACKAGE / file).is_file() or (REPOSITORY / file).is_file(), file
 
 
 def rows(program):

@@ -5,7 +5,7 @@
 >>> b = analogue.Side(model="embedded:stories-12", layer=6, sae="embedded:stories-12-saes/layer_6")
 >>> comparison = analogue.compare(a, b, n_sequences=5, metrics=["rsa"], progress=False)
 >>> comparison.scores[["metric", "n_pairs"]].values.tolist()
-[['rsa', 58]]
+[['rsa', 298]]
 """
 
 from importlib import import_module

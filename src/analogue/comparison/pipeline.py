@@ -84,7 +84,7 @@ def compare(
     Example:
         >>> side = Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")
         >>> itself = compare(side, side, n_sequences=4, seq_len=64, null=Null(n=9), metrics=["rsa"], progress=False)
-        >>> round(itself.scores.score[0], 6)
+        >>> round(float(itself.scores.score[0]), 6)
         1.0
     """
     corpus = _as_corpus(corpus, n_sequences, seq_len)

@@ -108,12 +108,10 @@ def score_concepts(
         ValueError: see `keyword_matches`, `SubsetCorrelations` and `score_against_null`.
     """
     correlations = SubsetCorrelations(a.acts, b.acts)
-    claiming: Any = direction
-    rule: Any = keep
 
     def pair(features_a: Features, features_b: Features) -> tuple[Features, Features]:
         """Pair two sets of features one-to-one, by the correlations between these features alone."""
-        pairs = one_to_one(correlations.max_correlation(features_a, features_b, claiming), rule).kept_pairs()
+        pairs = one_to_one(correlations.max_correlation(features_a, features_b, direction), keep).kept_pairs()
         return pairs.feature_a, pairs.feature_b
 
     results = []
