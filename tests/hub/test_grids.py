@@ -3,11 +3,10 @@
 from itertools import product
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tests.hub.worker import CONF
+from analogue.cli.conf import COMPARE
 
 GRIDS = {
     "pythia_70m_vs_160m": {"layer_a": range(1, 6), "layer_b": range(1, 12)},
@@ -25,8 +24,7 @@ def jobs(cfg):
 
 @pytest.mark.parametrize("experiment", GRIDS)
 def test_the_grid_is_the_papers(experiment):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("compare", overrides=[f"experiment={experiment}", "sweep=paper"], return_hydra_config=True)
+    cfg = COMPARE.compose(f"experiment={experiment}", "sweep=paper", with_hydra=True)
     keys = GRIDS[experiment]
     expected = [
         tuple(f"{key}={value}" for key, value in zip(keys, job, strict=True)) for job in product(*keys.values())

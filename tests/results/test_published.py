@@ -4,12 +4,11 @@ from dataclasses import replace
 from io import StringIO
 
 import pytest
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 
+from analogue.cli.conf import COMPARE
 from analogue.reporting.tables import comparison_tables
 from analogue.results.published import SETUPS, published_for, published_scores
-from tests.hub.worker import CONF
 from tests.results.samples import sample_result
 
 PYTHIA, GEMMA, LLAMA, TINYSTORIES = (
@@ -64,8 +63,7 @@ def of_preset(
     experiment, filters=FUNNEL, n_sequences=None, d_sae=32768, rule="max_correlation", direction="a_to_b", **changes
 ):
     """The record of a preset's comparison; `changes` are of both sides."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("compare", overrides=[f"experiment={experiment}"])
+    config = COMPARE.compose(f"experiment={experiment}")
     result = sample_result(
         config.layer_a,
         config.layer_b,

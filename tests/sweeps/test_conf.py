@@ -1,16 +1,14 @@
 """The configuration of launchers and of sweeps composes."""
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 
+from analogue.cli.conf import COMPARE
 from analogue.cli.sweep import count_jobs
-from tests.sweeps.commands import REPOSITORY
 
 
 def composed(*overrides):
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        return compose("compare", overrides=list(overrides), return_hydra_config=True)
+    return COMPARE.compose(*overrides, with_hydra=True)
 
 
 def test_the_slurm_launcher_composes_and_its_class_is_there():

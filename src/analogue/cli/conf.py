@@ -57,14 +57,14 @@ class Program:
         hidden = "|".join(map(re.escape, self.hidden))
         return re.sub(rf"^(?:{hidden})[:/].*\n|(?<!\S)(?:{hidden})(?:[=/]\S*|(?=\s)) ?", "", text, flags=re.MULTILINE)
 
-    def compose(self, *overrides: str) -> DictConfig:
-        """The configuration of a command line, without running it."""
+    def compose(self, *overrides: str, with_hydra: bool = False) -> DictConfig:
+        """The configuration of a command line, without running it; `with_hydra` keeps Hydra's own section."""
         from hydra import compose, initialize_config_dir
         from hydra.core.global_hydra import GlobalHydra
 
         GlobalHydra.instance().clear()
         with self.shared_groups(), initialize_config_dir(str(self.directory), version_base="1.3"):
-            return compose(self.config_name, overrides=list(overrides))
+            return compose(self.config_name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 COMPARE = Program("compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "layer_grid"))
