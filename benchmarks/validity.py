@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import kstest
 
-from analogue.matching import FeaturePairs, best_partners, max_correlation, minimum_correlation, one_to_one
+from analogue import Filters, Null
+from analogue.comparison import filter_pairs, score_pairs
+from analogue.matching import FeaturePairs, best_partners, max_correlation
 from analogue.significance import SimilarityResult, score_against_null
 from analogue.similarity import METRICS
 from benchmarks.validity_spaces import Spaces, make_decoders, make_spaces
 
 ALPHA = 0.05
+FILTERS = Filters(concept_tokens=False, shared_token=False)  # these texts have no words
 PAIRED_SHARE = 0.5  # of the pairs in the study of power: the share that is truly shared
 
 
@@ -54,8 +57,8 @@ class Found(NamedTuple):
 
 def pair(spaces: Spaces) -> FeaturePairs:
     """The default of the project: highest correlation, one-to-one, at least 0.1."""
-    pairs = one_to_one(max_correlation(spaces.acts_a, spaces.acts_b, find=partial(best_partners, n_threads=1)))
-    return minimum_correlation(pairs, 0.1).kept_pairs()
+    pairs = max_correlation(spaces.a.acts, spaces.b.acts, find=partial(best_partners, n_threads=1))
+    return filter_pairs(pairs, spaces.a, spaces.b, FILTERS, []).pairs.kept_pairs()
 
 
 def find(shared: float, noise: float, seed: int, n_null: int) -> Found:
@@ -64,22 +67,23 @@ def find(shared: float, noise: float, seed: int, n_null: int) -> Found:
     pairs = pair(spaces)
     n_true = int((spaces.partner[pairs.feature_a] == pairs.feature_b).sum())
     n_shared = int((spaces.partner >= 0).sum())
-    x, y = spaces.decoder_a[pairs.feature_a], spaces.decoder_b[pairs.feature_b]
     precision = n_true / len(pairs) if len(pairs) else np.nan
     recall = n_true / n_shared if n_shared else np.nan
-    return Found(shared, noise, precision, recall, len(pairs), score(x, y, n_null, seed))
+    scores = score_pairs(pairs, spaces.a, spaces.b, [*METRICS.values()], Null(n=n_null), seed)
+    return Found(shared, noise, precision, recall, len(pairs), by_metric(scores.similarity))
 
 
 def find_pairs(n_pairs: int, shared: float, noise: float, seed: int, n_null: int) -> Found:
     """Score and test so many pairs, of which a share is right."""
     r = np.random.default_rng([seed, n_pairs, round(1000 * shared), round(1000 * noise)])
     x, y = make_decoders(np.arange(round(shared * n_pairs)), n_pairs, noise, r)
-    return Found(shared, noise, shared, np.nan, n_pairs, score(x, y, n_null, seed))
+    results = score_against_null(x, y, [*METRICS.values()], n_null, seed)
+    return Found(shared, noise, shared, np.nan, n_pairs, by_metric(results))
 
 
-def score(x: np.ndarray, y: np.ndarray, n_null: int, seed: int) -> dict[str, SimilarityResult]:
-    """Every metric against shuffled pairings."""
-    return {result.metric: result for result in score_against_null(x, y, list(METRICS.values()), n_null, seed)}
+def by_metric(results: Iterable[SimilarityResult]) -> dict[str, SimilarityResult]:
+    """Results by the name of their metric."""
+    return {result.metric: result for result in results}
 
 
 def rising_share(size: Size, map_: Callable[..., Iterable[Found]]) -> list[Found]:

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analogue.features import FeatureActivations
+from analogue.concepts import FeatureSpace
+from analogue.features import FeatureActivations, top_tokens
 
 N_FEATURES, N_TOKENS, L0 = 256, 4000, 8
 D_A, D_B = 32, 48
@@ -13,12 +14,8 @@ D_A, D_B = 32, 48
 class Spaces(NamedTuple):
     """Two feature spaces on the same tokens."""
 
-    acts_a: FeatureActivations
-    acts_b: FeatureActivations
-    decoder_a: np.ndarray
-    """(n_features, d_a)"""
-    decoder_b: np.ndarray
-    """(n_features, d_b)"""
+    a: FeatureSpace
+    b: FeatureSpace
     partner: np.ndarray
     """(n_features,) the feature of B that is each feature of A, -1 for private ones."""
 
@@ -41,8 +38,7 @@ def make_spaces(shared: float, noise: float, seed: int) -> Spaces:
     decoder_a, decoder_b = make_decoders(np.flatnonzero(is_shared), N_FEATURES, noise, r)
     partner = np.full(N_FEATURES, -1)
     partner[:n_shared] = np.argsort(order)[:n_shared]
-    sides = FeatureActivations.from_dense(acts_a), FeatureActivations.from_dense(acts_b[:, order])
-    return Spaces(*sides, decoder_a, decoder_b[order], partner)
+    return Spaces(_space(acts_a, decoder_a), _space(acts_b[:, order], decoder_b[order]), partner)
 
 
 def make_decoders(shared: np.ndarray, n: int, noise: float, r: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +47,12 @@ def make_decoders(shared: np.ndarray, n: int, noise: float, r: np.random.Generat
     rotation = np.linalg.qr(r.standard_normal((D_B, D_B)))[0][:D_A]
     decoder_b[shared] = np.sqrt(1 - noise**2) * decoder_a[shared] @ rotation + noise * decoder_b[shared]
     return decoder_a, _unit(decoder_b)
+
+
+def _space(activations: np.ndarray, decoder: np.ndarray) -> FeatureSpace:
+    """A feature space on a text of which every token is the same."""
+    acts = FeatureActivations.from_dense(activations)
+    return FeatureSpace(acts, top_tokens(acts, np.zeros(N_TOKENS, dtype=np.int64), ["."], 1), decoder)
 
 
 def _fire(frequency: np.ndarray, r: np.random.Generator) -> np.ndarray:

@@ -40,7 +40,7 @@ def test_pairs_and_power_where_half_is_shared() -> None:
     true = spaces.partner[pairs.feature_a] == pairs.feature_b
     assert true.mean() > 0.8
     assert true.sum() / (spaces.partner >= 0).sum() > 0.95
-    x, y = spaces.decoder_a[pairs.feature_a], spaces.decoder_b[pairs.feature_b]
+    x, y = spaces.a.decoder[pairs.feature_a], spaces.b.decoder[pairs.feature_b]
     for result in score_against_null(x, y, [name for name in METRICS if name != "svcca_pc1"], N_NULL, 0):
         assert result.p_value == 1 / (N_NULL + 1), result.metric
 
@@ -53,5 +53,5 @@ def test_synthetic_decoders_share_the_features_asked_for() -> None:
     assert not np.allclose(x[20:] @ x[20:].T, y[20:] @ y[20:].T, atol=0.1)
     spaces = make_spaces(shared=1.0, noise=0.0, seed=1)
     np.testing.assert_allclose(
-        spaces.acts_a.to_scipy().toarray(), spaces.acts_b.to_scipy().toarray()[:, spaces.partner], rtol=1e-6
+        spaces.a.acts.to_scipy().toarray(), spaces.b.acts.to_scipy().toarray()[:, spaces.partner], rtol=1e-6
     )
