@@ -11,7 +11,7 @@ from analogue.comparison.ranks import best_partners_on_ranks
 from analogue.comparison.sides import OpenSide
 from analogue.concepts import FeatureSpace
 from analogue.corpus import TextUnits
-from analogue.errors import InvalidArgument, first_line, shown
+from analogue.errors import ArgumentError, InvalidArgument, first_line, shown
 from analogue.features import FeatureActivations, top_tokens
 from analogue.matching import (
     FeaturePairs,
@@ -75,6 +75,8 @@ def pair_features(
     except ValueError as error:
         if not matching.settings:
             raise
+        if isinstance(error, ArgumentError) and error.argument in matching.settings:
+            raise error.renamed({error.argument: f"matching.settings.{error.argument}"}) from error
         raise InvalidArgument("matching.settings", dict(matching.settings), first_line(error)) from error
     if not isinstance(pairs, FeaturePairs):
         problem = f"puts out {shown(pairs)}, where FeaturePairs of analogue.matching are needed"
