@@ -77,8 +77,8 @@ def check_between(argument: str, value: object, lowest: float, highest: float) -
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidArgument(argument, shown(value), "must be a number")
     if not lowest <= float(value) <= highest:
-        limits = f"at least {lowest:g}" if highest == inf else f"between {lowest:g} and {highest:g}"
-        raise InvalidArgument(argument, value, f"must be {limits}")
+        limits = f"be at least {lowest:g}" if highest == inf else f"lie between {lowest:g} and {highest:g}"
+        raise InvalidArgument(argument, value, f"must {limits}")
 
 
 def check_strings(argument: str, values: object) -> None:

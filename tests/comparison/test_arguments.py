@@ -39,7 +39,7 @@ TEXT = "Once upon a time there was a dog. She had a friend, who was a cat. " * 6
         (lambda: analogue.Filters(minimum_firing_count="3"), "minimum_firing_count='3': must be a whole number"),
         (lambda: analogue.Filters(minimum_correlation="0.1"), "minimum_correlation='0.1': must be a number"),
         (lambda: analogue.Filters(minimum_correlation=False), "minimum_correlation=False: must be a number"),
-        (lambda: analogue.Filters(minimum_correlation=2), "minimum_correlation=2: must be between -1 and 1"),
+        (lambda: analogue.Filters(minimum_correlation=2), "minimum_correlation=2: must lie between -1 and 1"),
         (lambda: analogue.Null(kinds="shuffle"), "kinds='shuffle': must be a list of strings"),
         (lambda: analogue.Null(n=1.5), "n=1.5: must be a whole number"),
         (lambda: analogue.Concepts(["dog"]), r"keywords=\['dog'\]: must map"),

@@ -13,6 +13,7 @@ import pytest
 import torch
 from sae_lens import SAE
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 import analogue
 from analogue.comparison import (
@@ -113,6 +114,7 @@ def test_nothing_is_printed_written_or_left_behind(a, b, tmp_path, monkeypatch, 
     environment, filters = dict(os.environ), [*warnings.filters]
     loggers = {name: logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric", "sae_lens")}
     random = torch.get_rng_state()
+    transformers_logging.enable_progress_bar()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AnalogueWarning)
         analogue.compare(a, b, **SMALL)
@@ -124,6 +126,7 @@ def test_nothing_is_printed_written_or_left_behind(a, b, tmp_path, monkeypatch, 
     assert warnings.filters == filters
     assert {name: logging.getLogger(name).level for name in loggers} == loggers
     assert torch.equal(torch.get_rng_state(), random)
+    assert transformers_logging.is_progress_bar_enabled()
 
 
 def test_a_cache_keeps_the_activations(a, b, tmp_path):
