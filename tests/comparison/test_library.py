@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ from analogue.comparison import (
 from analogue.corpus import read_texts
 from analogue.embedded import ASSETS
 from analogue.errors import AnalogueWarning
+from analogue.settings import STORIES
 from analogue.trainer import trainer_on
 
 SMALL = {"n_sequences": 12, "seq_len": 100, "null": analogue.Null(n=19), "device": "cpu", "progress": False}
@@ -51,6 +53,7 @@ def test_the_library_and_the_command_line_find_the_same(a, b, compare, tmp_path)
     found = analogue.compare(
         a,
         b,
+        corpus=replace(STORIES, batch_size=5),
         **SMALL | {"null": analogue.Null(n=19, kinds=["shuffle", "rotated"])},
         concepts=analogue.Concepts(recorded.config["concepts"]["keywords"], n=19),
     )
