@@ -1,9 +1,12 @@
 """Errors that a caller can put right; each names the argument, its value, what is wrong and what would work."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+from math import inf
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Self, get_args
 
 
 class ArgumentError(Exception):
@@ -20,6 +23,9 @@ class ArgumentError(Exception):
         self.argument = argument
         self.value = value
         self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a launcher's other processes send their errors
+        return type(self), (self.argument, self.value, self.problem)
 
     def renamed(self, names: dict[str, str]) -> Self:
         """The same error under other names of its arguments; names that are not in the table stay."""
@@ -52,11 +58,52 @@ def renamed_arguments(**names: str) -> Iterator[None]:
         raise error.renamed(names) from (error.__cause__ or error)
 
 
-def check_minima(minima: Mapping[str, tuple[float, float]]) -> None:
-    """Raise for the first argument whose value, the former of the two, is below its minimum, the latter."""
+def check_minima(minima: Mapping[str, tuple[object, int]]) -> None:
+    """Raise for the first argument whose value, the former of the two, is no whole number of at least the latter."""
     for argument, (value, minimum) in minima.items():
-        if value < minimum:
+        if whole_number(argument, value) < minimum:
             raise InvalidArgument(argument, value, f"must be at least {minimum}")
+
+
+def whole_number(argument: str, value: object) -> int:
+    """The value, if it is a whole number; raise otherwise."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidArgument(argument, shown(value), "must be a whole number")
+    return int(value)
+
+
+def check_between(argument: str, value: object, lowest: float, highest: float) -> None:
+    """Raise unless the value is a number of at least `lowest` and at most `highest`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidArgument(argument, shown(value), "must be a number")
+    if not lowest <= float(value) <= highest:
+        limits = f"be at least {lowest:g}" if highest == inf else f"lie between {lowest:g} and {highest:g}"
+        raise InvalidArgument(argument, value, f"must {limits}")
+
+
+def check_strings(argument: str, values: object) -> None:
+    """Raise unless the value is a collection of strings; a string alone is none."""
+    if isinstance(values, str) or not isinstance(values, Collection) or not all(isinstance(v, str) for v in values):
+        raise InvalidArgument(argument, shown(values), "must be a list of strings")
+
+
+def check_flag(argument: str, value: object) -> None:
+    """Raise unless the value is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidArgument(argument, shown(value), "must be True or False")
+
+
+def check_kind(argument: str, value: object, kind: Any) -> None:
+    """Raise unless the value is an object of that class, or of that union of a class and None."""
+    if not isinstance(value, kind):
+        kinds = [each.__name__ for each in get_args(kind) or (kind,) if each is not NoneType]
+        raise InvalidArgument(argument, shown(value), f"must be a {' or '.join(kinds)}")
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: strings in quotes, where a number or a list was expected; nothing long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"<{type(value).__name__}>"
 
 
 def check_option(
@@ -64,7 +111,8 @@ def check_option(
 ) -> None:
     """Raise unless the value is a member of a `StrEnum`."""
     if value not in [*options]:
-        raise InvalidArgument(argument, value, problem.format(", ".join(options)))
+        given = value if isinstance(value, str) else shown(value)
+        raise InvalidArgument(argument, given, problem.format(", ".join(options)))
 
 
 def first_line(error: BaseException) -> str:

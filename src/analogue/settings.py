@@ -1,11 +1,22 @@
 """What a comparison is asked for: plain values, checked when they are made. The defaults are those of `conf/`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from analogue.errors import InvalidArgument, check_minima, check_option
+from analogue.errors import (
+    InvalidArgument,
+    check_between,
+    check_flag,
+    check_minima,
+    check_option,
+    check_strings,
+    shown,
+    whole_number,
+)
 from analogue.options import Direction, Hook, Keep, MetricName, NullKind, PairingRuleName, Precision, Redrawn
 
 METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
@@ -54,6 +65,9 @@ class Side:
     before_topk: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("layer", "randomize_seed"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        check_flag("before_topk", self.before_topk)
         for name in ("dtype", "sae_dtype"):
             check_option(name, getattr(self, name), Precision, "is not a precision; use {}")
         check_option("hook", self.hook, Hook)
@@ -66,8 +80,8 @@ class Corpus:
     """The text that both models read, and how much of it.
 
     Attributes:
-        path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
-            of the hub.
+        path: texts, which are kept as a tuple; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or
+            `OWNER/NAME` of a data set of the hub.
         subset: the data set's configuration, where it has several.
         split: of a data set.
         column: where the text stands in `.jsonl`, `.parquet` and data sets.
@@ -80,7 +94,7 @@ class Corpus:
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
     """
 
-    path: str | Path | Sequence[str]
+    path: str | Path | Iterable[str]
     subset: str | None = None
     split: str = "train"
     column: str = "text"
@@ -93,13 +107,21 @@ class Corpus:
     exclude_bos: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.path, PathLike):
+            object.__setattr__(self, "path", Path(self.path))
+        elif isinstance(self.path, Mapping) or not isinstance(self.path, Iterable):
+            raise InvalidArgument("path", shown(self.path), "must be the path of a file, a name, or a list of texts")
+        elif not isinstance(self.path, str):
+            object.__setattr__(self, "path", tuple(self.path))  # a generator could be read only once
         check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
         check_minima({"batch_size": (self.batch_size, 1)})
+        for name in ("packing", "count_padding", "exclude_bos"):
+            check_flag(name, getattr(self, name))
 
     @property
     def name(self) -> str:
-        """The path; for a list, how many texts it holds."""
-        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
+        """The path; for texts, how many there are."""
+        return f"{len(self.path)} texts" if isinstance(self.path, tuple) else str(self.path)
 
 
 STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)
@@ -123,14 +145,16 @@ class Matching:
 
     def __post_init__(self) -> None:
         check_option("direction", self.direction, Direction)
-        if isinstance(self.rule, str):
+        if not callable(self.rule):
             check_option("rule", self.rule, PairingRuleName)
+        if not isinstance(self.settings, Mapping):
+            raise InvalidArgument("settings", shown(self.settings), 'must be a mapping, such as {"k": 32}')
 
     @property
     def name(self) -> str:
         """Of the rule, for records."""
         rule = getattr(self.rule, "func", self.rule)
-        return str(rule) if isinstance(rule, str) else rule.__name__
+        return str(rule) if isinstance(rule, str) else getattr(rule, "__name__", type(rule).__name__)
 
 
 @dataclass(frozen=True)
@@ -157,11 +181,15 @@ class Filters:
 
     def __post_init__(self) -> None:
         check_minima({"top_tokens": (self.top_tokens, 1)})
+        check_flag("concept_tokens", self.concept_tokens)
+        check_flag("shared_token", self.shared_token)
+        check_strings("non_concept_tokens", self.non_concept_tokens)
+        if self.minimum_firing_count is not None:
+            check_minima({"minimum_firing_count": (self.minimum_firing_count, 0)})
         if self.one_to_one is not None:
             check_option("one_to_one", self.one_to_one, Keep)
-        lowest = self.minimum_correlation
-        if lowest is not None and not -1 <= lowest <= 1:
-            raise InvalidArgument("minimum_correlation", lowest, "must lie between -1 and 1")
+        if self.minimum_correlation is not None:
+            check_between("minimum_correlation", self.minimum_correlation, -1, 1)
 
 
 @dataclass(frozen=True)
@@ -179,6 +207,7 @@ class Null:
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
+        check_strings("kinds", self.kinds)
         if not self.kinds:
             raise InvalidArgument("kinds", "[]", f"names no null; choose from {', '.join(NullKind)}")
         for kind in self.kinds:
@@ -199,7 +228,10 @@ class Concepts:
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
+        if not isinstance(self.keywords, Mapping):
+            raise InvalidArgument("keywords", shown(self.keywords), "must map the name of each concept to its keywords")
         for name, keywords in self.keywords.items():
+            check_strings(f"keywords.{name}", keywords)
             if not keywords or not all(keyword.strip() for keyword in keywords):
                 raise InvalidArgument(f"keywords.{name}", keywords, "needs keywords, none of them empty")
 
@@ -221,4 +253,16 @@ class Cache:
     layers_b: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        check_minima({"max_gb": (self.max_gb, 0)})
+        if not isinstance(self.dir, str | Path | None):
+            raise InvalidArgument("dir", shown(self.dir), "must be the path of a directory, or None")
+        check_between("max_gb", self.max_gb, 0, inf)
+        for name in ("layers_a", "layers_b"):
+            check_layers(name, getattr(self, name))
+
+
+def check_layers(argument: str, layers: Any) -> None:
+    """Raise unless these are whole numbers in a list."""
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
+        raise InvalidArgument(argument, shown(layers), "must be a list of layers")
+    for layer in layers:
+        whole_number(argument, layer)

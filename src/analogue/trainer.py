@@ -5,13 +5,14 @@ from typing import Any
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.accelerators import CPUAccelerator, MPSAccelerator
+from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import RichProgressBar
 
 from analogue.cores import usable_cores
 from analogue.errors import InvalidArgument, first_line, renamed_arguments
 from analogue.quiet import quiet_libraries
 
+DEVICES = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
@@ -25,11 +26,10 @@ def trainer_on(device: str, progress: bool) -> L.Trainer:
     Raises:
         InvalidArgument: there is no such device, or it does not support float64.
     """
-    accelerator = "gpu" if device == "cuda" else device
     with renamed_arguments(**{"trainer.accelerator": "device"}):
         return open_trainer(
             {
-                "accelerator": accelerator,
+                "accelerator": accelerator_of(device),
                 "devices": 1,
                 "enable_progress_bar": progress,
                 "enable_checkpointing": False,
@@ -37,6 +37,19 @@ def trainer_on(device: str, progress: bool) -> L.Trainer:
             },
             logger=False,
         )
+
+
+def accelerator_of(device: str) -> str:
+    """What Lightning calls a device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InvalidArgument: there is no such device.
+    """
+    if str(device) not in DEVICES:
+        raise InvalidArgument("device", device, f"is not a device; choose from {', '.join(DEVICES)}")
+    if str(device) == "cuda" and not CUDAAccelerator.is_available():
+        raise InvalidArgument("device", device, "is not there; choose cpu, or auto for whatever there is")
+    return DEVICES[str(device)]
 
 
 def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = (), **fixed: Any) -> L.Trainer:

@@ -60,5 +60,12 @@ def test_a_value_that_is_asked_for_is_named(compose_config):
         typed(compose_config("compare", "model_a=hub", "output_dir=x", "logger=none"), CompareConfig)
 
 
+def test_an_interpolation_that_leads_nowhere_is_named(compose_config):
+    cfg = compose_config("compare", "layer_b=${layr_a}", "output_dir=x", "logger=none")
+    with pytest.raises(UserError, match=r"layer_b=\$\{layr_a\}: cannot be read .*'layr_a' not found") as error:
+        typed(cfg, CompareConfig)
+    assert "\n" not in str(error.value)
+
+
 def test_what_only_plugins_read_may_be_added(compose_config):
     typed(compose_config("compare", "+trainer.max_time=1", "output_dir=x", "logger=none"), CompareConfig)

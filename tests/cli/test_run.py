@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from analogue.cli.run import remove_empty_run
+
 COMPARE = Path(__file__).parents[2] / "compare.py"
 SMALL = (
     "data.n_sequences=7",
@@ -40,6 +42,34 @@ def test_bad_input_ends_with_one_sentence(run, tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.strip() == "error: layer_a=17: embedded:stories-6 has blocks 0 to 5"
     assert not records(tmp_path)
+
+
+def hydra_s_files(directory):
+    for name in ("compare.log", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).touch()
+    return directory
+
+
+def test_a_failed_run_leaves_no_folder(tmp_path):
+    remove_empty_run(hydra_s_files(tmp_path / "outputs/2026-01-01/12-00-00"), "compare")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("kept", ["notes.log", "data/mine.txt", ".hydra/mine.yaml", "result.json"])
+def test_a_failed_run_takes_nothing_that_was_there(tmp_path, kept):
+    directory = hydra_s_files(tmp_path / "out")
+    (directory / kept).parent.mkdir(exist_ok=True)
+    (directory / kept).touch()
+    before = sorted(directory.rglob("*"))
+    remove_empty_run(directory, "compare")
+    assert sorted(directory.rglob("*")) == before
+
+
+def test_a_run_with_a_log_keeps_it(tmp_path):
+    (hydra_s_files(tmp_path / "out") / "compare.log").write_text("something happened")
+    remove_empty_run(tmp_path / "out", "compare")
+    assert (tmp_path / "out/compare.log").read_text()
 
 
 def test_ctrl_c_ends_in_one_word(tmp_path):

@@ -37,6 +37,10 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
         return OmegaConf.to_object(cfg)  # type: ignore[return-value]
     except MissingMandatoryValue as error:
         raise UserError(str(error.full_key), "???", "has no value; give one on the command line") from error
+    except OmegaConfBaseException as error:  # an interpolation that leads nowhere
+        raise UserError(
+            str(error.full_key), _as_written(cfg, error), f"cannot be read ({first_line(error)})"
+        ) from error
 
 
 def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
@@ -73,6 +77,14 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
     lines = [line.strip() for line in "\n".join(lines).splitlines()]
     lines = [line for line in lines if line and not _NOT_FOR_USERS.match(line)]
     return _listed_options("; ".join(dict.fromkeys(lines)))
+
+
+def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:
+    """The value that an error is about, its interpolations as they stand."""
+    value: Any = OmegaConf.to_container(cfg, resolve=False)
+    for name in str(error.full_key).split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _type_of(schema: Any, key: str) -> Any:

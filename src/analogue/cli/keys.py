@@ -38,11 +38,15 @@ class UserError(Exception):
         super().__init__(f"{key}={value}: {problem}")
         self.key = key
         self.value = value
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a launcher's other processes send their errors
+        return type(self), (self.key, self.value, self.problem)
 
 
 def with_keys(text: str, keys: Mapping[str, str]) -> str:
     """A sentence of the library with its arguments, which stand in backticks, under their configuration keys."""
-    return re.sub(r"`([\w.]+)`", lambda found: keys.get(found[1], found[0]), text)
+    return re.sub(r"`([\w.]+)`", lambda found: keys.get(found[1], found[1]), text)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import io
 import logging
 import os
 import re
-import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from analogue.cli.composition import composition_error, listed_values
 from analogue.cli.conf import Program
@@ -94,7 +94,7 @@ class Outcome:
                 if in_multirun():
                     _record(error, cfg)
                 else:
-                    remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
+                    remove_empty_run(Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().job.name)
                 return None
 
         return run
@@ -125,14 +125,24 @@ def quoted_placeholders(arguments: list[str]) -> list[str]:
     return [unquoted.sub(r'"\1"', argument) for argument in arguments]
 
 
-def remove_empty_run(directory: Path) -> None:
-    """Remove what Hydra has written for a run that failed before it wrote anything itself."""
-    if any(file.stat().st_size for file in directory.glob("*") if file.is_file()):
+def remove_empty_run(directory: Path, job_name: str) -> None:
+    """Remove what Hydra has written for a run that failed before it wrote anything itself, and nothing else.
+
+    Args:
+        directory: of the run.
+        job_name: Hydra names its log after it.
+    """
+    log, settings = directory / f"{job_name}.log", directory / ".hydra"
+    if log.is_file() and log.stat().st_size:
         return
-    shutil.rmtree(directory / ".hydra", ignore_errors=True)
-    for log in directory.glob("*.log"):
-        log.unlink()
+    written = {settings / f"{name}.yaml" for name in ("config", "hydra", "overrides")}
+    others = {*directory.glob("*"), *settings.glob("*")} - {log, settings, *written}
+    if others:  # of an earlier run, or the user's
+        return
+    for file in (log, *written):
+        file.unlink(missing_ok=True)
     with suppress(OSError):  # a folder that is not empty stays
+        settings.rmdir()
         directory.rmdir()
         for parent in (directory.parent, directory.parent.parent):
             if "outputs" in (parent.name, parent.parent.name):
@@ -184,4 +194,7 @@ def _record(error: Exception, cfg: DictConfig) -> None:
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[return-value]
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[return-value]
+    except OmegaConfBaseException:  # what the failure is about
+        return OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)  # type: ignore[return-value]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 
 import torch
 
@@ -11,7 +11,7 @@ from analogue.comparison.ranks import best_partners_on_ranks
 from analogue.comparison.sides import OpenSide
 from analogue.concepts import FeatureSpace
 from analogue.corpus import TextUnits
-from analogue.errors import InvalidArgument, first_line
+from analogue.errors import ArgumentError, InvalidArgument, first_line, shown
 from analogue.features import FeatureActivations, top_tokens
 from analogue.matching import (
     FeaturePairs,
@@ -44,12 +44,16 @@ def chosen_rule(matching: Matching, a: OpenSide, b: OpenSide, device: torch.devi
         InvalidArgument: a setting that the rule does not have, or decoder rows without a common basis.
     """
     rule = pairing_rule(matching.rule) if isinstance(matching.rule, str) else matching.rule
-    unknown = sorted(matching.settings.keys() - signature(rule).parameters.keys())
-    if unknown:
+    parameters = signature(rule).parameters
+    takes_any = any(each.kind == Parameter.VAR_KEYWORD for each in parameters.values())
+    unknown = sorted(matching.settings.keys() - parameters.keys())
+    if unknown and not takes_any:
         name, value = unknown[0], matching.settings[unknown[0]]
         raise InvalidArgument(f"matching.settings.{name}", value, f"is not a setting of {matching.name}")
     rule = partial(rule, **matching.settings)
     if matching.name != "cosine":
+        if "find" not in parameters and not takes_any:  # one of the caller's own that finds partners in its own way
+            return rule
         where = str(device) if device.type == "cuda" else "cpu"
         return partial(rule, find=partial(best_partners_on_ranks, device=where))
     if a.model.d_model != b.model.d_model:
@@ -67,11 +71,17 @@ def pair_features(
         InvalidArgument: a setting that the rule refuses.
     """
     try:
-        return rule(acts_a, acts_b, matching.direction)
+        pairs = rule(acts_a, acts_b, matching.direction)
     except ValueError as error:
         if not matching.settings:
             raise
+        if isinstance(error, ArgumentError) and error.argument in matching.settings:
+            raise error.renamed({error.argument: f"matching.settings.{error.argument}"}) from error
         raise InvalidArgument("matching.settings", dict(matching.settings), first_line(error)) from error
+    if not isinstance(pairs, FeaturePairs):
+        problem = f"puts out {shown(pairs)}, where FeaturePairs of analogue.matching are needed"
+        raise InvalidArgument("matching.rule", matching.name, problem)
+    return pairs
 
 
 def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits, n_top_tokens: int) -> FeatureSpace:

@@ -1,7 +1,7 @@
 """Compares two feature spaces: the steps of the paper, one after the other."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import chosen_metrics, score_pairs, score_subspaces
 from analogue.comparison.sides import open_side
 from analogue.concepts import TokenText
-from analogue.errors import check_minima, check_option
+from analogue.errors import check_kind, check_minima, check_option, renamed_arguments
 from analogue.options import Aggregation, Alignment, Keep
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
@@ -30,7 +30,7 @@ def compare(
     a: Side,
     b: Side,
     *,
-    corpus: Corpus | str | Path | Sequence[str] = STORIES,
+    corpus: Corpus | str | Path | Iterable[str] = STORIES,
     n_sequences: int | None = None,
     seq_len: int | None = None,
     alignment: str = Alignment.tokens,
@@ -54,7 +54,8 @@ def compare(
     Args:
         a: space a.
         b: space b.
-        corpus: text that both models read: a `Corpus`, a list of texts, a path, or `OWNER/NAME` of a hub data set.
+        corpus: text that both models read: a `Corpus`, a list of texts or another iterable, a path, or `OWNER/NAME` of
+            a hub data set.
         n_sequences: of the corpus; None for the corpus's own, 100.
         seq_len: tokens per sequence, at most; None for the corpus's own, 300.
         alignment: `tokens`, which both models must share, or `spans` of text that two tokenizers have in common.
@@ -88,14 +89,16 @@ def compare(
         1.0
     """
     corpus = _as_corpus(corpus, n_sequences, seq_len)
-    matching = Matching(rule=matching) if isinstance(matching, str) else matching or Matching()
-    filters, null = filters or Filters(), null or Null()
-    concepts = concepts if isinstance(concepts, Concepts) else Concepts(concepts or {})
+    matching = Matching(rule=matching) if isinstance(matching, str) else Matching() if matching is None else matching
+    filters, null = Filters() if filters is None else filters, Null() if null is None else null
+    concepts = concepts if isinstance(concepts, Concepts) else Concepts({} if concepts is None else concepts)
+    _check_kinds(a=(a, Side), b=(b, Side), matching=(matching, Matching), filters=(filters, Filters), null=(null, Null))
+    _check_kinds(cache=(cache, Cache | None), trainer=(trainer, L.Trainer | None))
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
     check_minima({"seed": (seed, 0)})
     chosen = chosen_metrics(metrics, seed)
-    config = config or described(a, b, corpus, alignment, aggregation, matching, filters, metrics, null, concepts, seed)
+    config = config or described(a, b, corpus, alignment, aggregation, matching, filters, chosen, null, concepts, seed)
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
@@ -190,10 +193,16 @@ class Stopwatch:
         self._last = now
 
 
-def _as_corpus(corpus: Corpus | str | Path | Sequence[str], n_sequences: int | None, seq_len: int | None) -> Corpus:
-    corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+def _as_corpus(corpus: Corpus | str | Path | Iterable[str], n_sequences: int | None, seq_len: int | None) -> Corpus:
+    with renamed_arguments(path="corpus"):
+        corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     given = {"n_sequences": n_sequences, "seq_len": seq_len}
     return replace(corpus, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _check_kinds(**given: tuple[Any, Any]) -> None:
+    for argument, (value, kind) in given.items():
+        check_kind(argument, value, kind)
 
 
 def _name(given: Any) -> str:

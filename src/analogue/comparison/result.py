@@ -113,7 +113,7 @@ class Comparison:
         from html import escape
 
         shown = ["metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs"]
-        scores = self.scores[shown].to_html(index=False, float_format="{:.4f}".format, na_rep="-")
+        scores = self.scores.reindex(columns=shown).to_html(index=False, float_format="{:.4f}".format, na_rep="-")
         return f"<p>{escape(self._title)}</p>{self.funnel.to_html(index=False)}{scores}"
 
 

@@ -1,6 +1,6 @@
 """Steps 4 and 5: scores of the kept pairs, and of semantic subspaces, each tested against its null."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from rich.progress import Progress
 
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
-from analogue.errors import InvalidArgument
+from analogue.errors import InvalidArgument, shown
 from analogue.matching import FeaturePairs, Standardised
 from analogue.options import Direction, Keep, NullKind
 from analogue.settings import Concepts, Null
@@ -52,7 +52,7 @@ def chosen_metrics(metrics: Sequence[str | Metric], seed: int) -> list[Metric]:
     Raises:
         InvalidArgument: there is none, one is unknown, or one is asked for twice.
     """
-    if not metrics or isinstance(metrics, str):
+    if not metrics or isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise InvalidArgument("metrics", metrics, f"must be a list of metrics; choose from {', '.join(METRICS)}")
     chosen = [_metric(each, seed) for each in metrics]
     names = [each.name for each in chosen]
@@ -139,6 +139,8 @@ def _is_worth_gpu(device: torch.device, n_pairs: int) -> bool:
 def _metric(entry: str | Metric, seed: int) -> Metric:
     if isinstance(entry, Metric):
         return entry
+    if not isinstance(entry, str):
+        raise InvalidArgument("metrics", shown(entry), "is neither the name of a metric nor a Metric")
     try:
         return metric(entry).with_seed(seed)
     except ValueError as error:

@@ -26,7 +26,7 @@ MOST_KEPT = 10_000  # documents of a data set that are kept on disk; a training 
 
 
 def read_texts(
-    path: str | PathLike[str] | Sequence[str],
+    path: str | PathLike[str] | Iterable[str],
     column: str = "text",
     subset: str | None = None,
     split: str = "train",
@@ -55,7 +55,7 @@ def read_texts(
     if reader is None and HUB_NAME.fullmatch(name) and not file.exists():
         return StreamedTexts(name, column, subset, split, shuffle_seed)
     if reader is None:
-        raise InvalidArgument("path", name, f"has the suffix '{file.suffix}'; use one of {', '.join(_READERS)}")
+        raise InvalidArgument("path", name, f"has the suffix '{file.suffix}'; {_PATHS}")
     if not file.is_file():
         raise NotFound("path", name, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
@@ -113,6 +113,7 @@ def _read_parquet(file: Path, column: str) -> list[str]:
     return [text or "" for text in texts]
 
 
+_PATHS = "use one of .txt, .jsonl, .parquet, or put texts into a list"
 _READERS: dict[str, Callable[[Path, str], list[str]]] = {
     ".txt": _read_txt,
     ".jsonl": _read_jsonl,

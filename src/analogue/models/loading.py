@@ -113,7 +113,6 @@ class LanguageModel:
             raise InvalidArgument("model", self.name, f"{problem}; the tokenizer belongs to another model")
 
     def _read(self, source: str, dtype: str, with_head: bool) -> PreTrainedModel:
-        transformers_logging.disable_progress_bar()  # downloads show their own; reading from disk needs none
         with _loading_errors(self.name, source, self.device_map), _quiet():
             # safetensors where there are any; where there are none, torch reads tensors only (weights_only)
             loader: Any = AutoModelForCausalLM if with_head else AutoModel
@@ -237,13 +236,16 @@ def _n_positions(config: Any, source: str | PreTrainedModel) -> int | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the report on the language-modelling head, which is in the files and not in the model."""
-    verbosity = transformers_logging.get_verbosity()
+    """Without progress bars, and without the report on the head, which is in the files and not in the model."""
+    verbosity, shows_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
+        if shows_bars:
+            transformers_logging.enable_progress_bar()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -127,7 +128,9 @@ class ComparisonResult:
         return int(self.funnel[-1]["n_pairs"])
 
     def to_json(self) -> str:
-        return json.dumps({"schema_version": self.schema_version} | asdict(self), indent=2, allow_nan=False)
+        return json.dumps(
+            {"schema_version": self.schema_version} | asdict(self), indent=2, allow_nan=False, default=_number
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "ComparisonResult":
@@ -213,3 +216,10 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _remove(directory: Path, *names: str) -> None:
     for name in names:
         (directory / name).unlink(missing_ok=True)
+
+
+def _number(value: Any) -> Any:
+    """A number of NumPy's, such as a seed from `np.arange`, as one of Python's."""
+    if not isinstance(value, np.generic):
+        raise TypeError(f"{type(value).__name__} has no place in a record")
+    return value.item()

@@ -15,7 +15,7 @@ from analogue.models import LanguageModel, open_model
 from analogue.options import Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
-from analogue.trainer import open_trainer
+from analogue.trainer import accelerator_of, open_trainer
 from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
@@ -309,7 +309,7 @@ def _open_trainer(
 ) -> L.Trainer:
     callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
     settings = {
-        "accelerator": "gpu" if device == "cuda" else device,
+        "accelerator": accelerator_of(device),
         "devices": 1,
         "enable_progress_bar": progress,
         "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
