@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from analogue.errors import InvalidArgument
 from analogue.features import FeatureActivations
 from analogue.matching.pairs import BestPartners
 from analogue.matching.partners import FindPartners, Subset
@@ -48,11 +47,8 @@ def candidates(
         subset_b: likewise for B.
 
     Raises:
-        InvalidArgument: k is below 1.
         ValueError: see `best_partners`.
     """
-    if k < 1:
-        raise InvalidArgument("k", k, "expected at least 1 partner per feature")
     a_to_b, b_to_a = find(acts_a, acts_b, k, direction="both", subset_a=subset_a, subset_b=subset_b)
     claiming_a, claimed_b, correlation_a = _listed(a_to_b, subset_a)
     claiming_b, claimed_a, correlation_b = _listed(b_to_a, subset_b)

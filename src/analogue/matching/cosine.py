@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from analogue.errors import check_option
 from analogue.features import FeatureActivations
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.matching.standardised import DECIMALS
 from analogue.matching.subsets import SubsetCorrelations
@@ -45,7 +46,7 @@ def cosine(
         ValueError: if the decoders' shapes do not fit the activations or each other, the sides differ in n_tokens, or
             the direction is neither of the two.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     decoder_a, decoder_b = _directions(decoder_a, acts_a, "decoder_a"), _directions(decoder_b, acts_b, "decoder_b")
     if decoder_a.shape[1] != decoder_b.shape[1]:
         raise ValueError(f"expected decoders of one model, got d_model {decoder_a.shape[1]} and {decoder_b.shape[1]}")

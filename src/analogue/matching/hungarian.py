@@ -6,9 +6,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from analogue.errors import check_option
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, Candidates, candidates
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.matching.subsets import SubsetCorrelations
 from analogue.options import Direction
@@ -45,7 +46,7 @@ def hungarian(
     Source:
         Kuhn 1955; solved by Jonker and Volgenant's algorithm (1987), dense and sparse, of SciPy.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     if k is None and acts_a.d_sae * acts_b.d_sae <= _DENSE_ENTRIES:
         feature_a, feature_b, correlation = _assign_all(SubsetCorrelations(acts_a, acts_b))
     else:

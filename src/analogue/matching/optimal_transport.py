@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.sparse import csr_array
 
-from analogue.errors import AnalogueWarning, InvalidArgument
+from analogue.errors import AnalogueWarning, InvalidArgument, check_option
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, candidates
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.options import Direction
 
@@ -56,7 +56,7 @@ def optimal_transport(
         Cuturi 2013, "Sinkhorn distances", arXiv 1306.0895; relaxed marginals: Chizat et al. 2018, "Scaling algorithms
         for unbalanced optimal transport problems", arXiv 1607.05816.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     if not regularisation >= _MINIMUM_REGULARISATION:
         raise InvalidArgument("regularisation", regularisation, f"expected at least {_MINIMUM_REGULARISATION}")
     if not relaxation > 0:

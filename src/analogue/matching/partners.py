@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Int64
 
 from analogue.cores import usable_cores
+from analogue.errors import check_minima, check_option
 from analogue.features import FeatureActivations
-from analogue.matching.pairs import BestPartners, check_direction
+from analogue.matching.pairs import BestPartners
 from analogue.matching.standardised import Standardised
 from analogue.options import Direction, Engine
 
@@ -141,8 +142,7 @@ def chosen_engine(acts_a: FeatureActivations, acts_b: FeatureActivations, engine
     Raises:
         ValueError: the engine is none of the three.
     """
-    if engine not in list(Engine):
-        raise ValueError(f"expected engine {', '.join(map(repr, map(str, Engine)))}, got {engine!r}")
+    check_option("engine", engine, Engine)
     if engine != Engine.auto:
         return Engine(engine)
     on_cpu = torch.device(device or default_device()).type == "cpu"
@@ -178,8 +178,7 @@ def balanced_slices(
     """
     if claiming.n_tokens != other.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {claiming.n_tokens} and {other.n_tokens}")
-    if n_slices < 1:
-        raise ValueError(f"expected n_slices >= 1, got {n_slices}")
+    check_minima({"n_slices": (n_slices, 1)})
     met = np.repeat(np.diff(other.indptr), np.diff(claiming.indptr))
     cost = np.cumsum(np.bincount(claiming.indices, weights=met, minlength=claiming.d_sae) + 1)
     bounds = np.linspace(0, cost[-1] if len(cost) else 0, n_slices + 1)[1:-1]
@@ -221,7 +220,7 @@ def best_partners_of_slice(
     """
     if not 0 <= rank < n_ranks:
         raise ValueError(f"expected rank in [0, {n_ranks}), got {rank}")
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     _check_arguments(acts_a, acts_b, k, direction, n_threads)
     engine = chosen_engine(acts_a, acts_b, engine, device)
     a_claims = direction == Direction.a_to_b
@@ -239,12 +238,8 @@ def _check_arguments(
 ) -> None:
     if acts_a.n_tokens != acts_b.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens}")
-    if k < 1:
-        raise ValueError(f"expected k >= 1, got {k}")
-    if direction not in (*Direction, "both"):
-        raise ValueError(f"expected direction 'a_to_b', 'b_to_a' or 'both', got {direction!r}")
-    if n_threads is not None and n_threads < 1:
-        raise ValueError(f"expected n_threads >= 1, got {n_threads}")
+    check_minima({"k": (k, 1), "n_threads": (1 if n_threads is None else n_threads, 1)})
+    check_option("direction", direction, [*Direction, "both"])
 
 
 def _as_indices(subset: Subset | None, d_sae: int, name: str) -> Int64[np.ndarray, " n"] | None:
