@@ -77,15 +77,12 @@ def _nearest(
 ) -> tuple[Int64[np.ndarray, " n_pairs"], Int64[np.ndarray, " n_pairs"]]:
     """Every claiming row with the claimed row of the highest cosine, the lowest of equals."""
     if len(claimed) == 0:
-        claiming = claiming[:0]
+        return claiming[:0], claimed
+    blocks = np.split(claiming, range(_ROWS, len(claiming), _ROWS))
     others = other[claimed].T
     # Rounded, so that equal rows tie wherever in the product they stand.
-    nearest = [claimed[np.round(own[some] @ others, DECIMALS).argmax(axis=1)] for some in _blocks(claiming)]
-    return claiming, np.concatenate([claimed[:0], *nearest])
-
-
-def _blocks(features: np.ndarray) -> list[np.ndarray]:
-    return [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]
+    nearest = [claimed[np.round(own[some] @ others, DECIMALS).argmax(axis=1)] for some in blocks]
+    return claiming, np.concatenate(nearest)
 
 
 def _directions(decoder: Any, acts: FeatureActivations, name: str) -> Float64[np.ndarray, "d_sae d_model"]:
