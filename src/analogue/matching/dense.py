@@ -54,15 +54,8 @@ def multiply(
 ) -> tuple[BestPartners, BestPartners | None]:
     """The best k partners of every feature of A: (d_sae_a, k); with `both`, of B as well.
 
-    Args:
-        a: activations of A.
-        b: activations of B, on the same tokens.
-        k: partners per feature.
-        both: whether to rank A's features for B's, too.
-        n_threads: threads that make activations dense and score candidates.
-        device: where the tiles are computed.
-        tf32: round the factors of a product to TF32, which a GPU multiplies faster: by default there.
-        tile_bytes: memory for tiles, temporaries included; by default 1 GiB, or a quarter of what a GPU has free.
+    Tiles are computed on the device, of factors rounded to TF32 where it is a GPU (or `tf32` says so), within 1 GiB, a
+    quarter of what a GPU has free, or `tile_bytes`. The threads make activations dense and score candidates.
     """
     if len(a.labels) == 0 or len(b.labels) == 0:
         return BestPartners.nobody(a.d_sae, k), BestPartners.nobody(b.d_sae, k) if both else None
