@@ -37,7 +37,7 @@ def test_strings_of_those_that_exist_with_repeats() -> None:
 
 def test_bad_input() -> None:
     acts = FeatureActivations.from_dense(np.eye(3))
-    with pytest.raises(ValueError, match="k >= 1, got 0"):
+    with pytest.raises(ValueError, match="k=0: must be at least 1"):
         top_positions(acts, 0)
     with pytest.raises(ValueError, match=r"shape \(3,\), got \(2,\)"):
         top_tokens(acts, np.arange(2), ["a"] * 9)

@@ -234,9 +234,9 @@ def test_no_correlation_matrix_exists() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 0}, "k >= 1, got 0"),
-        ({"direction": "sideways"}, "got 'sideways'"),
-        ({"n_threads": 0}, "n_threads >= 1, got 0"),
+        ({"k": 0}, "k=0: must be at least 1"),
+        ({"direction": "sideways"}, "direction=sideways: is not an option"),
+        ({"n_threads": 0}, "n_threads=0: must be at least 1"),
         ({"subset_a": [0, 9]}, r"subset_a in \[0, 4\), got 0 to 9"),
         ({"subset_b": [-1]}, r"subset_b in \[0, 4\), got -1 to -1"),
         ({"subset_b": [True, False]}, "feature indices, got 1-D of bool"),

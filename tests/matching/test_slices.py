@@ -78,11 +78,11 @@ def test_bad_arguments() -> None:
     acts, more = FeatureActivations.from_dense(np.eye(4)), FeatureActivations.from_dense(np.eye(5))
     with pytest.raises(ValueError, match="same tokens, got 4 and 5"):
         balanced_slices(acts, more, 2)
-    with pytest.raises(ValueError, match="n_slices >= 1, got 0"):
+    with pytest.raises(ValueError, match="n_slices=0: must be at least 1"):
         balanced_slices(acts, acts, 0)
     with pytest.raises(ValueError, match=r"rank in \[0, 2\), got 2"):
         best_partners_of_slice(acts, acts, 2, 2)
-    with pytest.raises(ValueError, match="got 'both'"):
+    with pytest.raises(ValueError, match="direction=both: is not an option"):
         best_partners_of_slice(acts, acts, 0, 2, direction="both")
     with pytest.raises(ValueError, match="same tokens, got 4 and 5"):
         best_partners_of_slice(acts, more, 0, 2)

@@ -145,5 +145,5 @@ def test_a_tokenizer_may_replace_the_one_of_a_named_model(tokenizer):
 @pytest.mark.parametrize("options", [{"hook": "resid_mid"}, {"randomize": "biases"}])
 def test_unknown_options_list_the_known_ones(options):
     [(name, value)] = options.items()
-    with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not known; choose from (resid_post|weights)"):
+    with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not an option; choose from (resid_post|weights)"):
         open_model("embedded:stories-6", **options)

@@ -14,6 +14,7 @@ from analogue.corpus import TextUnits
 from analogue.errors import ArgumentError, InvalidArgument, first_line, shown
 from analogue.features import FeatureActivations, top_tokens
 from analogue.matching import (
+    RULES,
     FeaturePairs,
     PairingRule,
     apply_filters,
@@ -21,7 +22,6 @@ from analogue.matching import (
     minimum_correlation,
     minimum_firing_count,
     one_to_one,
-    pairing_rule,
     require_shared_token,
 )
 from analogue.settings import Filters, Matching
@@ -43,7 +43,7 @@ def chosen_rule(matching: Matching, a: OpenSide, b: OpenSide, device: torch.devi
     Raises:
         InvalidArgument: a setting that the rule does not have, or decoder rows without a common basis.
     """
-    rule = pairing_rule(matching.rule) if isinstance(matching.rule, str) else matching.rule
+    rule = RULES[matching.rule] if isinstance(matching.rule, str) else matching.rule
     parameters = signature(rule).parameters
     takes_any = any(each.kind == Parameter.VAR_KEYWORD for each in parameters.values())
     unknown = sorted(matching.settings.keys() - parameters.keys())

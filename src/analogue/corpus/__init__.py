@@ -1,13 +1,12 @@
 """Text to token batches."""
 
 from analogue.corpus.aligned import AlignedSequences, spans_without_bos, tokenise_aligned
-from analogue.corpus.datamodule import SequenceDataset, TokenBatch, TokenDataModule
+from analogue.corpus.datamodule import TokenBatch, TokenDataModule
 from analogue.corpus.text import read_texts
 from analogue.corpus.tokens import TextUnits, TokenSequences, token_strings, token_units, tokenise, without_bos
 
 __all__ = [
     "AlignedSequences",
-    "SequenceDataset",
     "TextUnits",
     "TokenBatch",
     "TokenDataModule",

@@ -94,10 +94,11 @@ def spans_without_bos(
     """`without_bos` on both sides; a span that loses a token on either side is dropped."""
     a, b = without_bos(aligned.a, tokenizer_a), without_bos(aligned.b, tokenizer_b)
     stays_a, stays_b = a.counted[a.mask], b.counted[b.mask]
-    kept = np.ones(aligned.n_spans, dtype=bool)
-    kept[_inside(aligned.span_a[~stays_a])] = False
-    kept[_inside(aligned.span_b[~stays_b])] = False
-    number = np.append(np.where(kept, np.cumsum(kept) - 1, NO_SPAN), NO_SPAN)  # the last entry is that of NO_SPAN
+    kept = np.append(np.ones(aligned.n_spans, dtype=bool), False)  # the last entry is that of NO_SPAN
+    kept[aligned.span_a[~stays_a]] = False
+    kept[aligned.span_b[~stays_b]] = False
+    number = np.where(kept, np.cumsum(kept) - 1, NO_SPAN)
+    kept = kept[:-1]
     sequence = np.repeat(np.arange(a.n_sequences), aligned.n_spans_of_sequence)
     return AlignedSequences(
         a=a,
@@ -161,10 +162,6 @@ def encode(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], In
     if reads.any():
         ends[reads] = _ends_of_overlapping(*offsets[reads].T)
     return list(encoding["input_ids"]), ends
-
-
-def _inside(span: np.ndarray) -> np.ndarray:
-    return span[span != NO_SPAN]
 
 
 def _packed(documents: Iterable[Iterable[Piece]], seq_len: int) -> Iterator[list[Piece]]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader
 
 from analogue.corpus.tokens import TokenSequences
 
@@ -19,21 +20,6 @@ class TokenBatch(NamedTuple):
     mask: Bool[Tensor, "batch seq_len"]
     counted: Bool[Tensor, "batch seq_len"]
     sequence_index: Int64[Tensor, " batch"]
-
-
-class SequenceDataset(Dataset[TokenBatch]):
-    """Single sequences as `TokenBatch`es without a batch axis."""
-
-    def __init__(self, sequences: TokenSequences) -> None:
-        self.ids = torch.from_numpy(sequences.ids)
-        self.mask = torch.from_numpy(sequences.mask)
-        self.counted = torch.from_numpy(sequences.counted)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> TokenBatch:
-        return TokenBatch(self.ids[index], self.mask[index], self.counted[index], torch.tensor(index))
 
 
 class TokenDataModule(L.LightningDataModule):
@@ -53,5 +39,7 @@ class TokenDataModule(L.LightningDataModule):
 
     def _loader(self, sequences: TokenSequences) -> DataLoader[TokenBatch]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        share = range(rank, sequences.n_sequences, world_size)
-        return DataLoader(Subset(SequenceDataset(sequences), share), batch_size=self.batch_size)
+        arrays = sequences.ids, sequences.mask, sequences.counted, np.arange(sequences.n_sequences)
+        share = TokenBatch(*(torch.from_numpy(array)[rank::world_size] for array in arrays))
+        single = [TokenBatch(*fields) for fields in zip(*share, strict=True)]
+        return DataLoader(single, batch_size=self.batch_size)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Int64
 from scipy.sparse import csr_array
 
+from analogue.errors import check_option
 from analogue.features.activations import FeatureActivations
 from analogue.options import Aggregation
 
@@ -30,8 +31,7 @@ def aggregate_spans(
         >>> aggregate_spans(two_tokens, np.array([0, 0]), 1, "mean").to_scipy().toarray().tolist()
         [[2.0, 1.0]]
     """
-    if how not in [*Aggregation]:
-        raise ValueError(f"expected how 'max', 'mean' or 'last', got {how!r}")
+    check_option("how", how, Aggregation)
     if len(span) != acts.n_tokens:
         raise ValueError(f"expected a span for each of {acts.n_tokens} tokens, got {len(span)}")
     if how == "max":

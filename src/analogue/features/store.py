@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,10 @@ class ActivationStore:
         Locks are taken in the order of the keys, so that no two processes wait for each other.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        locks = [self._lock(key) for key in sorted(set(keys))]
-        taken: list[FileLock] = []
-        try:
-            for lock in locks:
-                lock.acquire()
-                taken.append(lock)
+        with ExitStack() as taken:
+            for key in sorted(set(keys)):
+                taken.enter_context(self._lock(key))
             yield
-        finally:
-            for lock in reversed(taken):
-                lock.release()
 
     def _path(self, key: str) -> Path:
         return self.directory / f"{key}.safetensors"

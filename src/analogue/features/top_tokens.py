@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64
 
+from analogue.errors import check_minima
 from analogue.features.activations import FeatureActivations
 
 
@@ -46,8 +47,7 @@ def top_positions(acts: FeatureActivations, k: int = 5) -> Int64[np.ndarray, "d_
     Raises:
         ValueError: if k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"expected k >= 1, got {k}")
+    check_minima({"k": (k, 1)})
     columns = acts.to_scipy().tocsc()
     indptr = columns.indptr.astype(np.int64, copy=False)
     return _compiled_highest_entries()(indptr, columns.indices.astype(np.int32, copy=False), columns.data, k)

@@ -16,7 +16,7 @@ from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import BestPartners, FeaturePairs
 from analogue.matching.partners import FindPartners, balanced_slices, best_partners, best_partners_of_slice
-from analogue.matching.rules import RULES, PairingRule, greedy, max_correlation, mutual, pairing_rule
+from analogue.matching.rules import RULES, PairingRule, greedy, max_correlation, mutual
 from analogue.matching.standardised import Standardised
 from analogue.matching.subsets import SubsetCorrelations
 
@@ -43,6 +43,5 @@ __all__ = [
     "one_to_one",
     "optimal_transport",
     "paired_cosines",
-    "pairing_rule",
     "require_shared_token",
 ]

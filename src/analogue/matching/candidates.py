@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from analogue.errors import InvalidArgument
 from analogue.features import FeatureActivations
 from analogue.matching.pairs import BestPartners
 from analogue.matching.partners import FindPartners, Subset
@@ -39,20 +38,9 @@ def candidates(
 ) -> Candidates:
     """Every feature's best k partners, of either side, as far as they correlate positively.
 
-    Args:
-        acts_a: activations (n_tokens, d_sae_a).
-        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
-        k: partners per feature; with k of at least the wider side's d_sae, every positive correlation.
-        find: finds the partners, see `max_correlation`.
-        subset_a: different features of A to consider; all if None.
-        subset_b: likewise for B.
-
-    Raises:
-        InvalidArgument: k is below 1.
-        ValueError: see `best_partners`.
+    With k of at least the wider side's d_sae, these are all positive correlations. Arguments and errors are those of
+    `best_partners`, which `find` stands for (see `max_correlation`); a subset holds no feature twice.
     """
-    if k < 1:
-        raise InvalidArgument("k", k, "expected at least 1 partner per feature")
     a_to_b, b_to_a = find(acts_a, acts_b, k, direction="both", subset_a=subset_a, subset_b=subset_b)
     claiming_a, claimed_b, correlation_a = _listed(a_to_b, subset_a)
     claiming_b, claimed_a, correlation_b = _listed(b_to_a, subset_b)

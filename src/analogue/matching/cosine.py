@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from analogue.errors import check_option
 from analogue.features import FeatureActivations
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.matching.standardised import DECIMALS
 from analogue.matching.subsets import SubsetCorrelations
@@ -45,7 +46,7 @@ def cosine(
         ValueError: if the decoders' shapes do not fit the activations or each other, the sides differ in n_tokens, or
             the direction is neither of the two.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     decoder_a, decoder_b = _directions(decoder_a, acts_a, "decoder_a"), _directions(decoder_b, acts_b, "decoder_b")
     if decoder_a.shape[1] != decoder_b.shape[1]:
         raise ValueError(f"expected decoders of one model, got d_model {decoder_a.shape[1]} and {decoder_b.shape[1]}")
@@ -76,15 +77,12 @@ def _nearest(
 ) -> tuple[Int64[np.ndarray, " n_pairs"], Int64[np.ndarray, " n_pairs"]]:
     """Every claiming row with the claimed row of the highest cosine, the lowest of equals."""
     if len(claimed) == 0:
-        claiming = claiming[:0]
+        return claiming[:0], claimed
+    blocks = np.split(claiming, range(_ROWS, len(claiming), _ROWS))
     others = other[claimed].T
     # Rounded, so that equal rows tie wherever in the product they stand.
-    nearest = [claimed[np.round(own[some] @ others, DECIMALS).argmax(axis=1)] for some in _blocks(claiming)]
-    return claiming, np.concatenate([claimed[:0], *nearest])
-
-
-def _blocks(features: np.ndarray) -> list[np.ndarray]:
-    return [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]
+    nearest = [claimed[np.round(own[some] @ others, DECIMALS).argmax(axis=1)] for some in blocks]
+    return claiming, np.concatenate(nearest)
 
 
 def _directions(decoder: Any, acts: FeatureActivations, name: str) -> Float64[np.ndarray, "d_sae d_model"]:

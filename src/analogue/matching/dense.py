@@ -54,15 +54,8 @@ def multiply(
 ) -> tuple[BestPartners, BestPartners | None]:
     """The best k partners of every feature of A: (d_sae_a, k); with `both`, of B as well.
 
-    Args:
-        a: activations of A.
-        b: activations of B, on the same tokens.
-        k: partners per feature.
-        both: whether to rank A's features for B's, too.
-        n_threads: threads that make activations dense and score candidates.
-        device: where the tiles are computed.
-        tf32: round the factors of a product to TF32, which a GPU multiplies faster: by default there.
-        tile_bytes: memory for tiles, temporaries included; by default 1 GiB, or a quarter of what a GPU has free.
+    Tiles are computed on the device, of factors rounded to TF32 where it is a GPU (or `tf32` says so), within 1 GiB, a
+    quarter of what a GPU has free, or `tile_bytes`. The threads make activations dense and score candidates.
     """
     if len(a.labels) == 0 or len(b.labels) == 0:
         return BestPartners.nobody(a.d_sae, k), BestPartners.nobody(b.d_sae, k) if both else None
@@ -200,14 +193,7 @@ def dense_chunk(side: Standardised, start: int, stop: int, device: torch.device)
     mean = side.mean_over_sd[side.labels] / sqrt(side.acts.shape[0])  # over the norm
     fill = fill_on_cpu if device.type == "cpu" else fill_on_device
     silent, shift = -mean.astype(np.float32), side.centre[side.labels] + mean * norm
-    return fill(device, *_run(side, start, stop), silent, shift, norm)
-
-
-def _run(side: Standardised, start: int, stop: int) -> tuple[np.ndarray, ...]:
-    """The compressed rows of a run of tokens as they are, and the label of each column."""
-    indptr = side.acts.indptr[start : stop + 1].astype(np.int64)
-    entries = slice(int(indptr[0]), int(indptr[-1]))
-    return indptr - indptr[0], side.acts.indices[entries], side.acts.data[entries], side.label_of
+    return fill(device, *side.rows(slice(start, stop)), side.label_of, silent, shift, norm)
 
 
 def fill_on_cpu(device: torch.device, *arrays: np.ndarray) -> Float32[Tensor, "n n_live"]:
@@ -253,39 +239,14 @@ def exact_correlations(
     bounds = np.linspace(0, len(label_a), n_shares + 1).astype(int).tolist()
     shares = [slice(*each) for each in pairwise(bounds)]
     for start in range(0, n_tokens, size):
-        columns_a, columns_b = pool.map(lambda side, start=start: _columns(side, start, start + size), (a, b))
+        run = slice(start, start + size)
+        columns_a, columns_b = pool.map(lambda side, run=run: Columns.of(side.operand(run)), (a, b))
 
         def add(share: slice, columns_a: Columns = columns_a, columns_b: Columns = columns_b) -> None:
             _add_products(columns_a, columns_b, label_a[share], label_b[share], np.zeros(size), totals[share])
 
         list(pool.map(add, shares))
     return as_correlations(totals - a.mean_over_sd[a.labels[label_a]] * b.mean_over_sd[b.labels[label_b]])
-
-
-def _columns(side: Standardised, start: int, stop: int) -> Columns:
-    """The columns of all labels on a run of tokens."""
-    arrays = (*_run(side, start, stop), side.centre[side.labels], side.norm[side.labels])
-    return Columns(*_transpose(*arrays))
-
-
-@njit(cache=True, nogil=True)
-def _transpose(indptr, indices, values, label_of, centre, norm):  # type: ignore[no-untyped-def]
-    starts = np.zeros(len(norm) + 1, dtype=np.int64)
-    for entry in range(len(indices)):
-        label = label_of[indices[entry]]
-        if label >= 0:
-            starts[label + 1] += 1
-    starts = np.cumsum(starts)
-    place = starts[:-1].copy()
-    tokens, standardised = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
-    for token in range(len(indptr) - 1):
-        for entry in range(indptr[token], indptr[token + 1]):
-            label = label_of[indices[entry]]
-            if label >= 0:
-                tokens[place[label]] = token
-                standardised[place[label]] = (np.float64(values[entry]) - centre[label]) / norm[label]
-                place[label] += 1
-    return starts, tokens, standardised
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
+from analogue.errors import check_option
 from analogue.features import TopTokens
 from analogue.matching.pairs import FeaturePairs
 from analogue.options import Keep
@@ -50,8 +51,7 @@ def one_to_one(pairs: FeaturePairs, keep: str = Keep.best) -> FeaturePairs:
     Raises:
         ValueError: if `keep` is none of the three.
     """
-    if keep not in list(Keep):
-        raise ValueError(f"expected keep 'best', 'first' or 'strict', got {keep!r}")
+    check_option("keep", keep, Keep)
     if keep == Keep.strict:
         shared = _claimed_again(pairs.feature_a, pairs.kept) | _claimed_again(pairs.feature_b, pairs.kept)
         return pairs.drop(shared, "one_to_one")

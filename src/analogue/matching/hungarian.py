@@ -1,14 +1,15 @@
 """Assignment: the one-to-one pairing of the highest total correlation."""
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from analogue.errors import check_option
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, Candidates, candidates
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.matching.subsets import SubsetCorrelations
 from analogue.options import Direction
@@ -45,7 +46,7 @@ def hungarian(
     Source:
         Kuhn 1955; solved by Jonker and Volgenant's algorithm (1987), dense and sparse, of SciPy.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     if k is None and acts_a.d_sae * acts_b.d_sae <= _DENSE_ENTRIES:
         feature_a, feature_b, correlation = _assign_all(SubsetCorrelations(acts_a, acts_b))
     else:
@@ -73,22 +74,10 @@ def _assigned(graph: Candidates) -> Int64[np.ndarray, " n_pairs"]:
         return np.empty(0, dtype=np.int64)
     features, rows = np.unique(graph.feature_a, return_inverse=True)
     n, n_columns = len(features), int(graph.feature_b.max()) + 1
-    partner = _match_all_rows(
-        np.concatenate([graph.correlation, np.zeros(n)]),
-        np.concatenate([rows, np.arange(n)]),
-        np.concatenate([graph.feature_b, n_columns + np.arange(n)]),
-        (n, n_columns + n),
-    )
-    return np.flatnonzero(partner[rows] == graph.feature_b)
-
-
-def _match_all_rows(
-    weights: Float64[np.ndarray, " n_edges"],
-    rows: Int64[np.ndarray, " n_edges"],
-    columns: Int64[np.ndarray, " n_edges"],
-    shape: tuple[int, int],
-) -> Int64[np.ndarray, " n_rows"]:
-    """The column of every row in the matching of the highest total weight."""
     # To the solver a weight of 0 is no edge. All rows are matched, so adding 1 to every weight changes nothing.
-    biadjacency = csr_array((1.0 + weights, (rows, columns)), shape=shape)
-    return min_weight_full_bipartite_matching(biadjacency, maximize=True)[1]
+    weights = 1.0 + np.concatenate([graph.correlation, np.zeros(n)])
+    dummies = np.arange(n)
+    edges = np.concatenate([rows, dummies]), np.concatenate([graph.feature_b, n_columns + dummies])
+    biadjacency = csr_array((weights, edges), shape=(n, n_columns + n))
+    partner = min_weight_full_bipartite_matching(biadjacency, maximize=True)[1]
+    return np.flatnonzero(partner[rows] == graph.feature_b)

@@ -3,13 +3,13 @@
 import warnings
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 from scipy.sparse import csr_array
 
-from analogue.errors import AnalogueWarning, InvalidArgument
+from analogue.errors import AnalogueWarning, InvalidArgument, check_option
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, candidates
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.options import Direction
 
@@ -56,7 +56,7 @@ def optimal_transport(
         Cuturi 2013, "Sinkhorn distances", arXiv 1306.0895; relaxed marginals: Chizat et al. 2018, "Scaling algorithms
         for unbalanced optimal transport problems", arXiv 1607.05816.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     if not regularisation >= _MINIMUM_REGULARISATION:
         raise InvalidArgument("regularisation", regularisation, f"expected at least {_MINIMUM_REGULARISATION}")
     if not relaxation > 0:
@@ -68,8 +68,9 @@ def optimal_transport(
         exponent=relaxation / (relaxation + regularisation),
     )
     mass = rows[feature_a] * affinity * columns[feature_b]
-    claims = (feature_a, feature_b) if direction == Direction.a_to_b else (feature_b, feature_a)
-    best = _most_mass(mass, *claims)
+    claiming, claimed = (feature_a, feature_b) if direction == Direction.a_to_b else (feature_b, feature_a)
+    order = np.lexsort((claimed, -mass, claiming))  # most mass first, ties to the lower partner
+    best = order[np.diff(claiming[order], prepend=-1) > 0]
     chosen = feature_a[best], feature_b[best], correlation[best]
     return as_pairs(*chosen, acts_a.n_active(), acts_b.n_active(), direction)
 
@@ -103,13 +104,3 @@ def sinkhorn(
 def _power(values: Float64[np.ndarray, " n"], exponent: float) -> Float64[np.ndarray, " n"]:
     """0 stays 0."""
     return np.power(values, exponent, out=np.zeros_like(values), where=values > 0)
-
-
-def _most_mass(
-    mass: Float64[np.ndarray, " n_edges"],
-    claiming: Int64[np.ndarray, " n_edges"],
-    claimed: Int64[np.ndarray, " n_edges"],
-) -> Int64[np.ndarray, " n_pairs"]:
-    """The edge of most mass of every claiming feature, ties to the lower partner."""
-    order = np.lexsort((claimed, -mass, claiming))
-    return order[np.diff(claiming[order], prepend=-1) > 0]

@@ -111,9 +111,3 @@ def as_pairs(
         n_active_b=n_active_b[feature_b],
         dropped_by=np.full(len(feature_a), "", dtype=np.str_),
     )
-
-
-def check_direction(direction: str) -> None:
-    """Raise a ValueError unless the direction is "a_to_b" or "b_to_a"."""
-    if direction not in list(Direction):
-        raise ValueError(f"expected direction 'a_to_b' or 'b_to_a', got {direction!r}")

@@ -6,15 +6,16 @@ The formula stands in `standardised`; the two engines that find its highest valu
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 
 from analogue.cores import usable_cores
+from analogue.errors import check_minima, check_option
 from analogue.features import FeatureActivations
-from analogue.matching.pairs import BestPartners, check_direction
+from analogue.matching.pairs import BestPartners
 from analogue.matching.standardised import Standardised
 from analogue.options import Direction, Engine
 
@@ -28,35 +29,6 @@ FindPartners = Callable[..., Any]
 WALK_PRODUCT_CPU, WALK_PRODUCT_CUDA = 25, 20_000
 
 
-@overload
-def best_partners(  # type: ignore[overload-overlap]
-    acts_a: FeatureActivations,
-    acts_b: FeatureActivations,
-    k: int = ...,
-    *,
-    direction: Literal["both"],
-    subset_a: Subset | None = ...,
-    subset_b: Subset | None = ...,
-    n_threads: int | None = ...,
-    engine: str = ...,
-    device: str | None = ...,
-) -> tuple[BestPartners, BestPartners]: ...
-
-
-@overload
-def best_partners(
-    acts_a: FeatureActivations,
-    acts_b: FeatureActivations,
-    k: int = ...,
-    direction: str = ...,
-    subset_a: Subset | None = ...,
-    subset_b: Subset | None = ...,
-    n_threads: int | None = ...,
-    engine: str = ...,
-    device: str | None = ...,
-) -> BestPartners: ...
-
-
 def best_partners(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
@@ -67,7 +39,7 @@ def best_partners(
     n_threads: int | None = None,
     engine: str = Engine.auto,
     device: str | None = None,
-) -> BestPartners | tuple[BestPartners, BestPartners]:
+) -> Any:
     """Find the k features of the other side that correlate most with each feature.
 
     Exact Pearson correlation over all tokens (silent ones count as zeros) from float64 moments. A partner may be one
@@ -88,10 +60,10 @@ def best_partners(
         device: where the dense engine multiplies; if None the current CUDA device, or the CPU if there is none.
 
     Returns:
-        (n, k) indices and correlations, with n the claiming side's d_sae, or the length of its subset and in its
-        order. Highest first, to 12 decimals, so that what differs by rounding alone ties; ties to the lowest index. A
-        feature without variance (it never fires, or is constant) has index -1 and NaN, and is nobody's partner; so
-        have places beyond the number of candidates.
+        `BestPartners`; for "both" a pair of them, that of A's features first. (n, k) indices and correlations, with n
+        the claiming side's d_sae, or the length of its subset and in its order. Highest first, to 12 decimals, so that
+        what differs by rounding alone ties; ties to the lowest index. A feature without variance (it never fires, or
+        is constant) has index -1 and NaN, and is nobody's partner; so have places beyond the number of candidates.
 
     Raises:
         ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads, direction or
@@ -103,10 +75,8 @@ def best_partners(
         [2, 1, 2]
     """
     _check_arguments(acts_a, acts_b, k, direction, n_threads)
-    subset_a, subset_b = (
-        _as_indices(subset_a, acts_a.d_sae, "subset_a"),
-        _as_indices(subset_b, acts_b.d_sae, "subset_b"),
-    )
+    subset_a = _as_indices(subset_a, acts_a.d_sae, "subset_a")
+    subset_b = _as_indices(subset_b, acts_b.d_sae, "subset_b")
     find = partial(_find, chosen_engine(acts_a, acts_b, engine, device), device, n_threads or usable_cores(), k)
     a, b = Standardised.of(acts_a, subset_a), Standardised.of(acts_b, subset_b)
     if direction == Direction.b_to_a:
@@ -141,8 +111,7 @@ def chosen_engine(acts_a: FeatureActivations, acts_b: FeatureActivations, engine
     Raises:
         ValueError: the engine is none of the three.
     """
-    if engine not in list(Engine):
-        raise ValueError(f"expected engine {', '.join(map(repr, map(str, Engine)))}, got {engine!r}")
+    check_option("engine", engine, Engine)
     if engine != Engine.auto:
         return Engine(engine)
     on_cpu = torch.device(device or default_device()).type == "cpu"
@@ -178,8 +147,7 @@ def balanced_slices(
     """
     if claiming.n_tokens != other.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {claiming.n_tokens} and {other.n_tokens}")
-    if n_slices < 1:
-        raise ValueError(f"expected n_slices >= 1, got {n_slices}")
+    check_minima({"n_slices": (n_slices, 1)})
     met = np.repeat(np.diff(other.indptr), np.diff(claiming.indptr))
     cost = np.cumsum(np.bincount(claiming.indices, weights=met, minlength=claiming.d_sae) + 1)
     bounds = np.linspace(0, cost[-1] if len(cost) else 0, n_slices + 1)[1:-1]
@@ -221,7 +189,7 @@ def best_partners_of_slice(
     """
     if not 0 <= rank < n_ranks:
         raise ValueError(f"expected rank in [0, {n_ranks}), got {rank}")
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     _check_arguments(acts_a, acts_b, k, direction, n_threads)
     engine = chosen_engine(acts_a, acts_b, engine, device)
     a_claims = direction == Direction.a_to_b
@@ -239,12 +207,8 @@ def _check_arguments(
 ) -> None:
     if acts_a.n_tokens != acts_b.n_tokens:
         raise ValueError(f"expected both sides on the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens}")
-    if k < 1:
-        raise ValueError(f"expected k >= 1, got {k}")
-    if direction not in (*Direction, "both"):
-        raise ValueError(f"expected direction 'a_to_b', 'b_to_a' or 'both', got {direction!r}")
-    if n_threads is not None and n_threads < 1:
-        raise ValueError(f"expected n_threads >= 1, got {n_threads}")
+    check_minima({"k": (k, 1), "n_threads": (1 if n_threads is None else n_threads, 1)})
+    check_option("direction", direction, [*Direction, "both"])
 
 
 def _as_indices(subset: Subset | None, d_sae: int, name: str) -> Int64[np.ndarray, " n"] | None:

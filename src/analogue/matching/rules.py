@@ -4,16 +4,16 @@ Every rule is called as `rule(acts_a, acts_b, direction, find=...)`; bind its ot
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import numpy as np
 
+from analogue.errors import check_option
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, Candidates, candidates
 from analogue.matching.cosine import cosine
 from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
 from analogue.options import Direction
 
@@ -44,7 +44,7 @@ def max_correlation(
     Raises:
         ValueError: if the sides differ in n_tokens, or the direction is neither of the two.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     partners = find(acts_a, acts_b, k=1, direction=direction)
     claiming = np.flatnonzero(partners.indices[:, 0] >= 0)
     claimed = partners.indices[claiming, 0]
@@ -73,7 +73,7 @@ def mutual(
     Raises:
         ValueError: if the sides differ in n_tokens, or the direction is neither of the two.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     a_to_b, b_to_a = find(acts_a, acts_b, k=1, direction="both")
     best_of_a, best_of_b = a_to_b.indices[:, 0], b_to_a.indices[:, 0]
     alive = np.flatnonzero(best_of_a >= 0)
@@ -107,7 +107,7 @@ def greedy(
     Raises:
         ValueError: if the sides differ in n_tokens, k is below 1, or the direction is neither of the two.
     """
-    check_direction(direction)
+    check_option("direction", direction, Direction)
     free_a, free_b = np.arange(acts_a.d_sae), np.arange(acts_b.d_sae)
     rounds: list[Candidates] = []
     while not rounds or len(rounds[-1].feature_a):
@@ -153,16 +153,3 @@ RULES: dict[str, PairingRule] = {
     "optimal_transport": optimal_transport,
     "cosine": cosine,  # needs decoder_a and decoder_b too
 }
-
-
-def pairing_rule(name: str) -> PairingRule:
-    """The rule of that name.
-
-    Raises:
-        ValueError: there is none; the message names the closest and lists all.
-    """
-    if name in RULES:
-        return RULES[name]
-    close = get_close_matches(name, RULES, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise ValueError(f"unknown pairing rule {name!r}: {hint}known are {', '.join(RULES)}")

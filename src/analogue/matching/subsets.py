@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from analogue.errors import check_option
 from analogue.features import FeatureActivations
-from analogue.matching.pairs import FeaturePairs, as_pairs, check_direction
+from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.standardised import Standardised, as_correlations
 from analogue.options import Direction
 
@@ -60,7 +61,7 @@ class SubsetCorrelations:
         self, subset_a: Features, subset_b: Features, direction: str = Direction.a_to_b
     ) -> FeaturePairs:
         """The pairs of the rule `max_correlation` among these features alone, given in ascending order."""
-        check_direction(direction)
+        check_option("direction", direction, Direction)
         correlations = np.nan_to_num(self.matrix(subset_a, subset_b), nan=-np.inf)
         if direction == Direction.b_to_a:
             correlations = correlations.T

@@ -175,18 +175,11 @@ def walk_columns(
     forward: Ranking,
     reverse: Ranking,
 ) -> None:
-    """Rank the best partners among `rows` of each column in `labels`.
+    """Rank the best partners among `rows` of the columns `labels` of `own`, of which `columns` is the transpose.
 
-    Args:
-        labels: columns to walk.
-        own: the operand that the columns belong to.
-        columns: its transpose.
-        rows: the other side.
-        silent_orders: (3, n_live) labels of the other side by falling -m_i m_j, for an m_i below, at, and above 0.
-        scratch: this thread's working memory.
-        forward: (own.n_live, k), filled at `labels`.
-        reverse: (rows.n_live, k), in which each column also takes its place for every feature it fires together with;
-            (0, k) to leave it.
+    `silent_orders` (3, n_live) has the labels of `rows` by falling -m_i m_j, for an m_i below, at, and above 0.
+    `forward` (own.n_live, k) is filled at `labels`. In `reverse` (rows.n_live, k) each column also takes its place for
+    every feature it fires together with; (0, k) leaves that out.
     """
     for label in labels:
         n_products = 0

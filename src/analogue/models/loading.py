@@ -21,7 +21,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
-from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
+from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, check_option, first_line
 from analogue.hub import hub_errors
 from analogue.models.identity import cached_commit, directory_fingerprint, model_fingerprint
 from analogue.models.randomise import redraw_parameters
@@ -157,9 +157,8 @@ def open_model(
         Unavailable: no access to it, no network, or damaged files.
         InvalidArgument: a model that cannot be compared, an object without its `tokenizer`, or an unknown option.
     """
-    for argument, value, options in (("hook", hook, Hook), ("randomize", randomize or Redrawn.all, Redrawn)):
-        if value not in [*options]:
-            raise InvalidArgument(argument, value, f"is not known; choose from {', '.join(options)}")
+    check_option("hook", hook, Hook)
+    check_option("randomize", randomize or Redrawn.all, Redrawn)
     if isinstance(model, PreTrainedModel):
         source: str | PreTrainedModel = model
         name, config = model.config._name_or_path or type(model).__name__, model.config

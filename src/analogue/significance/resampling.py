@@ -138,15 +138,12 @@ def draw_scores(
     if n < 1:
         raise ValueError(f"expected at least 1 draw, got {n}")
 
-    def draw_one(i: int) -> tuple[Any, Any]:
-        return draw(np.random.default_rng([seed, i]))
-
     def score_one(i: int) -> tuple[int, list[float]]:
-        x, y = draw_one(i)
+        x, y = draw(np.random.default_rng([seed, i]))
         return len(x), [each(x, y) if len(x) >= each.minimum_pairs else math.nan for each in metrics]
 
     n_pairs, scores = np.empty(n, dtype=np.int64), np.empty((len(metrics), n))
-    first, _ = draw_one(0)
+    first, _ = draw(np.random.default_rng([seed, 0]))
     worth_threads = len(first) >= _WORTH_THREADS and not stays_in_place(first)
     for i, (size, scored) in enumerate(map_over_threads(score_one, range(n), worth_threads)):
         n_pairs[i], scores[:, i] = size, scored

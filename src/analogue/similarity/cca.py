@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from analogue.errors import check_minima
 from analogue.similarity import backend
 from analogue.similarity.backend import Array, Permutation, Scorer, as_array, is_tensor, namespace
 from analogue.similarity.inputs import EPSILON, as_pairs, centred, identity, undefined
@@ -166,8 +167,7 @@ def _n_kept(
 ) -> int:
     if not 0 < variance <= 1:
         raise ValueError(f"expected variance in (0, 1], got {variance}")
-    if n_components is not None and n_components < 1:
-        raise ValueError(f"expected n_components of at least 1, got {n_components}")
+    check_minima({"n_components": (1 if n_components is None else n_components, 1)})
     # The norm of the matrix itself, not of the centred one: subtracting large means leaves their rounding behind.
     noise = max(matrix.shape) * EPSILON * float(namespace(matrix).linalg.norm(matrix))
     singular_values = as_array(singular_values)

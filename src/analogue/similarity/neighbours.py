@@ -1,21 +1,21 @@
 """Mutual nearest neighbours: are the nearest rows of paired rows the same?"""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from jaxtyping import Float, Float64
 
+from analogue.errors import check_minima, check_option
 from analogue.similarity import backend
 from analogue.similarity.backend import Array, Permutation, Scorer, namespace
 from analogue.similarity.inputs import as_pairs, fill_diagonal, identity, undefined, varying
 
 K = 10
-Agreement = Literal["overlap", "jaccard"]
 AGREEMENT = ("overlap", "jaccard")
 
 
 def mutual_knn(
-    x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], k: int = K, agreement: Agreement = "overlap"
+    x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], k: int = K, agreement: str = "overlap"
 ) -> float:
     """Mean agreement of the k nearest neighbours (Euclidean) of row i in x and of row i in y.
 
@@ -41,10 +41,10 @@ def mutual_knn(
     return prepare_mutual_knn(x, y, k, agreement)(identity(x))
 
 
-def prepare_mutual_knn(x: Any, y: Any, k: int = K, agreement: Agreement = "overlap") -> Scorer:
+def prepare_mutual_knn(x: Any, y: Any, k: int = K, agreement: str = "overlap") -> Scorer:
     """The score of (x, y[permutation]): neighbours are found here, once; each draw looks up n_pairs * k entries."""
-    if k < 1 or agreement not in AGREEMENT:
-        raise ValueError(f"expected k of at least 1 and agreement in {AGREEMENT}, got {k} and {agreement!r}")
+    check_minima({"k": (k, 1)})
+    check_option("agreement", agreement, AGREEMENT)
     x, y = as_pairs(x, y)
     if not (varying(x).any() and varying(y).any()):
         return undefined

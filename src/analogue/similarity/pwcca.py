@@ -1,22 +1,22 @@
 """Projection-weighted canonical correlation analysis, by its authors' code and by the formula of their paper."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
 
+from analogue.errors import check_option
 from analogue.similarity.backend import Array, Permutation, Scorer, as_array, namespace
 from analogue.similarity.cca import Components, principal_components
 from analogue.similarity.inputs import as_pairs, identity, undefined, varying
 
-Weights = Literal["published", "canonical"]
 WEIGHTS = ("published", "canonical")
 # The weight of each canonical direction, given the rotation (k_a, k) from component scores to canonical variates.
 Weigh = Callable[[Float64[Array, "k_a k"]], Float64[Array, " k"]]
 
 
-def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: Weights = "published") -> float:
+def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: str = "published") -> float:
     """Canonical correlations averaged with the weight that each direction has in one of the two matrices.
 
     Args:
@@ -43,13 +43,12 @@ def pwcca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], weights: W
     return prepare_pwcca(x, y, weights)(identity(x))
 
 
-def prepare_pwcca(x: Any, y: Any, weights: Weights = "published") -> Scorer:
+def prepare_pwcca(x: Any, y: Any, weights: str = "published") -> Scorer:
     """The score of (x, y[permutation]) as a function of the permutation.
 
     With `published` weights, each draw on a device copies its (k_a, k_b) product to the CPU.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"expected weights in {WEIGHTS}, got {weights!r}")
+    check_option("weights", weights, WEIGHTS)
     x, y = as_pairs(x, y)
     if weights == "published" and x.shape[1] > y.shape[1]:
         swapped = _weighted_mean(y, x, weights)
@@ -58,7 +57,7 @@ def prepare_pwcca(x: Any, y: Any, weights: Weights = "published") -> Scorer:
     return _weighted_mean(x, y, weights)
 
 
-def _weighted_mean(x: Float64[Array, "n d_a"], y: Float64[Array, "n d_b"], weights: Weights) -> Scorer:
+def _weighted_mean(x: Float64[Array, "n d_a"], y: Float64[Array, "n d_b"], weights: str) -> Scorer:
     """The score with weights from x."""
     x = x[:, varying(x)]
     if not x.shape[1]:

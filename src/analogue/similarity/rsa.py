@@ -3,18 +3,17 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
+from analogue.errors import check_option
 from analogue.similarity import backend
 from analogue.similarity.backend import Array, Permutation, Scorer, as_array, is_tensor, namespace
 from analogue.similarity.inputs import as_pairs, centred, identity, undefined
 
-Inner = Literal["euclidean", "correlation", "cosine"]
 INNER = ("euclidean", "correlation", "cosine")
-Outer = Literal["spearman", "pearson", "kendall"]
 OUTER = ("spearman", "pearson", "kendall")
 # Distances that differ by less than this, relative to their scale, differ by rounding alone.
 _ROUNDING = 1e-12
@@ -25,8 +24,8 @@ _WORTH_THREADS = 1024
 def rsa(
     x: Float[Any, "n_pairs d_a"],
     y: Float[Any, "n_pairs d_b"],
-    inner: Inner = "euclidean",
-    outer: Outer = "spearman",
+    inner: str = "euclidean",
+    outer: str = "spearman",
 ) -> float:
     """Correlation of the two representational dissimilarity matrices (RDMs).
 
@@ -52,7 +51,7 @@ def rsa(
     return prepare_rsa(x, y, inner, outer)(identity(x))
 
 
-def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spearman") -> Scorer:
+def prepare_rsa(x: Any, y: Any, inner: str = "euclidean", outer: str = "spearman") -> Scorer:
     """The score of (x, y[permutation]) as a function of the permutation.
 
     A permutation of the rows only moves the entries of an RDM: distances, ranks and norms are computed here, once, and
@@ -60,8 +59,7 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
     are kept and some 32 n_pairs^2 used meanwhile; on a device 20 n_pairs^2 are kept, and each draw takes 8 n_pairs^2
     more.
     """
-    if outer not in OUTER:
-        raise ValueError(f"expected outer in {OUTER}, got {outer!r}")
+    check_option("outer", outer, OUTER)
     compared = partial(_compared, inner=inner, outer=outer)
     x, y = as_pairs(x, y)
     with ThreadPoolExecutor(2) as pool:  # distances and sorting release Python's lock
@@ -71,7 +69,7 @@ def prepare_rsa(x: Any, y: Any, inner: Inner = "euclidean", outer: Outer = "spea
     return _kendall(as_array(a), as_array(b)) if outer == "kendall" else MatrixCorrelation(a, b)
 
 
-def _compared(matrix: Float64[Array, "n d"], inner: Inner, outer: Outer) -> Array | None:
+def _compared(matrix: Float64[Array, "n d"], inner: str, outer: str) -> Array | None:
     """The upper triangle in the form that is correlated; None if it does not vary or has an undefined distance."""
     distances = dissimilarities(matrix, inner)
     scale = distances.max() if inner == "euclidean" else 1.0
@@ -83,7 +81,7 @@ def _compared(matrix: Float64[Array, "n d"], inner: Inner, outer: Outer) -> Arra
     return deviations / namespace(deviations).linalg.norm(deviations)
 
 
-def dissimilarities(matrix: Float64[Array, "n d"], inner: Inner = "euclidean") -> Float64[Array, " n_distances"]:
+def dissimilarities(matrix: Float64[Array, "n d"], inner: str = "euclidean") -> Float64[Array, " n_distances"]:
     """Distance of every two rows, condensed (`pdist` order: the upper triangle row by row).
 
     Returns:
@@ -93,8 +91,7 @@ def dissimilarities(matrix: Float64[Array, "n d"], inner: Inner = "euclidean") -
     Raises:
         ValueError: unknown `inner`.
     """
-    if inner not in INNER:
-        raise ValueError(f"expected inner in {INNER}, got {inner!r}")
+    check_option("inner", inner, INNER)
     if inner == "euclidean":
         return backend.distances(matrix)
     xp = namespace(matrix)
