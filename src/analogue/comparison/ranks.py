@@ -27,7 +27,7 @@ def best_partners_on_ranks(
     """
     n_ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if n_ranks == 1 or _is_part(subset_a, acts_a) or _is_part(subset_b, acts_b):
-        return best_partners(acts_a, acts_b, k, direction, subset_a, subset_b, device=device)  # type: ignore[arg-type]
+        return best_partners(acts_a, acts_b, k, direction, subset_a, subset_b, device=device)  # type: ignore
     if direction == "both":
         both = ("a_to_b", "b_to_a")
         return tuple(best_partners_on_ranks(acts_a, acts_b, k, each, device=device) for each in both)

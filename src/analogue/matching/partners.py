@@ -6,7 +6,7 @@ The formula stands in `standardised`; the two engines that find its highest valu
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -29,6 +29,35 @@ FindPartners = Callable[..., Any]
 WALK_PRODUCT_CPU, WALK_PRODUCT_CUDA = 25, 20_000
 
 
+@overload
+def best_partners(  # type: ignore[overload-overlap]
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = ...,
+    *,
+    direction: Literal["both"],
+    subset_a: Subset | None = ...,
+    subset_b: Subset | None = ...,
+    n_threads: int | None = ...,
+    engine: str = ...,
+    device: str | None = ...,
+) -> tuple[BestPartners, BestPartners]: ...
+
+
+@overload
+def best_partners(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    k: int = ...,
+    direction: str = ...,
+    subset_a: Subset | None = ...,
+    subset_b: Subset | None = ...,
+    n_threads: int | None = ...,
+    engine: str = ...,
+    device: str | None = ...,
+) -> BestPartners: ...
+
+
 def best_partners(
     acts_a: FeatureActivations,
     acts_b: FeatureActivations,
@@ -39,7 +68,7 @@ def best_partners(
     n_threads: int | None = None,
     engine: str = Engine.auto,
     device: str | None = None,
-) -> Any:
+) -> BestPartners | tuple[BestPartners, BestPartners]:
     """Find the k features of the other side that correlate most with each feature.
 
     Exact Pearson correlation over all tokens (silent ones count as zeros) from float64 moments. A partner may be one
@@ -60,10 +89,10 @@ def best_partners(
         device: where the dense engine multiplies; if None the current CUDA device, or the CPU if there is none.
 
     Returns:
-        `BestPartners`; for "both" a pair of them, that of A's features first. (n, k) indices and correlations, with n
-        the claiming side's d_sae, or the length of its subset and in its order. Highest first, to 12 decimals, so that
-        what differs by rounding alone ties; ties to the lowest index. A feature without variance (it never fires, or
-        is constant) has index -1 and NaN, and is nobody's partner; so have places beyond the number of candidates.
+        (n, k) indices and correlations, with n the claiming side's d_sae, or the length of its subset and in its
+        order. Highest first, to 12 decimals, so that what differs by rounding alone ties; ties to the lowest index. A
+        feature without variance (it never fires, or is constant) has index -1 and NaN, and is nobody's partner; so
+        have places beyond the number of candidates.
 
     Raises:
         ValueError: if the sides differ in n_tokens, a subset is not of integers in range, or k, n_threads, direction or
@@ -75,8 +104,10 @@ def best_partners(
         [2, 1, 2]
     """
     _check_arguments(acts_a, acts_b, k, direction, n_threads)
-    subset_a = _as_indices(subset_a, acts_a.d_sae, "subset_a")
-    subset_b = _as_indices(subset_b, acts_b.d_sae, "subset_b")
+    subset_a, subset_b = (
+        _as_indices(subset_a, acts_a.d_sae, "subset_a"),
+        _as_indices(subset_b, acts_b.d_sae, "subset_b"),
+    )
     find = partial(_find, chosen_engine(acts_a, acts_b, engine, device), device, n_threads or usable_cores(), k)
     a, b = Standardised.of(acts_a, subset_a), Standardised.of(acts_b, subset_b)
     if direction == Direction.b_to_a:
