@@ -62,8 +62,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """The text that both models read, and how much of it.
+class Text:
+    """Texts, and where to find them.
 
     Attributes:
         path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
@@ -72,6 +72,25 @@ class Corpus:
         split: of a data set.
         column: where the text stands in `.jsonl`, `.parquet` and data sets.
         shuffle_seed: of a data set; None for its own order. Files are read in order.
+    """
+
+    path: str | Path | Sequence[str]
+    subset: str | None = None
+    split: str = "train"
+    column: str = "text"
+    shuffle_seed: int | None = 0
+
+    @property
+    def name(self) -> str:
+        """The path; for a list, how many texts it holds."""
+        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
+
+
+@dataclass(frozen=True)
+class Corpus(Text):
+    """The text that both models read, and how much of it; see `Text` for the first attributes.
+
+    Attributes:
         n_sequences: at most so many sequences are read.
         seq_len: tokens per sequence, at most.
         batch_size: sequences per forward pass.
@@ -80,11 +99,6 @@ class Corpus:
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
     """
 
-    path: str | Path | Sequence[str]
-    subset: str | None = None
-    split: str = "train"
-    column: str = "text"
-    shuffle_seed: int | None = 0
     n_sequences: int = 100
     seq_len: int = 300
     batch_size: int = 10
@@ -95,11 +109,6 @@ class Corpus:
     def __post_init__(self) -> None:
         check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
         check_minima({"batch_size": (self.batch_size, 1)})
-
-    @property
-    def name(self) -> str:
-        """The path; for a list, how many texts it holds."""
-        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
 
 
 STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)

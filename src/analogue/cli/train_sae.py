@@ -16,7 +16,8 @@ from analogue.cli.keys import UserError, naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import first_line
-from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, Text, TrainingPlan
+from analogue.settings import Text
+from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, TrainingPlan
 
 if TYPE_CHECKING:
     import lightning as L

@@ -13,8 +13,9 @@ from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
 from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
+from analogue.settings import Text
 from analogue.training.held_out import HeldOutText
-from analogue.training.settings import Text, TrainingPlan
+from analogue.training.settings import TrainingPlan
 from analogue.training.source import ActivationBatch, ModelSource, store_activations
 from analogue.training.stream import ActivationStream, MixingPlan
 

@@ -15,6 +15,7 @@ from analogue.models import LanguageModel, open_model
 from analogue.options import Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
+from analogue.settings import Text
 from analogue.trainer import open_trainer
 from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
@@ -27,7 +28,6 @@ from analogue.training.settings import (
     Evaluation,
     Optimiser,
     SAEPlan,
-    Text,
     TrainingPlan,
     default_settings,
 )

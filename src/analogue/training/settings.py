@@ -36,31 +36,6 @@ def fused_adam(parameters: Iterable[Any], lr: float) -> Any:
 
 
 @dataclass(frozen=True)
-class Text:
-    """Texts, and where to find them.
-
-    Attributes:
-        path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
-            of the hub.
-        subset: the data set's configuration, where it has several.
-        split: of a data set.
-        column: where the text stands in `.jsonl`, `.parquet` and data sets.
-        shuffle_seed: of a data set; None for its own order. Files are read in order.
-    """
-
-    path: str | Path | Sequence[str]
-    subset: str | None = None
-    split: str = "train"
-    column: str = "text"
-    shuffle_seed: int | None = 0
-
-    @property
-    def name(self) -> str:
-        """The path; for a list, how many texts it holds."""
-        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
-
-
-@dataclass(frozen=True)
 class Optimiser:
     """The optimiser and its schedule, whose parts are fractions of all steps.
 
