@@ -64,9 +64,5 @@ def _finished_under(root: str) -> dict[str, Path]:
 def _finished_in(directory: Path) -> dict[str, Path]:
     """Folders of complete records, by what they compare."""
     jobs = read_jobs([directory])
-    return {identity(job.result.config): job.directory for job in jobs if _complete(job.directory)}
-
-
-def _complete(directory: Path) -> bool:
-    """The record is written last, so it vouches for the pairs, unless somebody has removed them."""
-    return (directory / RESULT_FILE).is_file() and (directory / PAIRS_FILE).is_file()
+    # The record is written last, so it vouches for the pairs, unless somebody has removed them.
+    return {identity(job.result.config): job.directory for job in jobs if (job.directory / PAIRS_FILE).is_file()}

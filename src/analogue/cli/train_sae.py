@@ -15,7 +15,7 @@ from analogue.cli.conf import TRAIN_SAE
 from analogue.cli.keys import UserError, naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import first_line
+from analogue.errors import InvalidArgument, first_line
 from analogue.settings import Text
 from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, TrainingPlan
 
@@ -385,18 +385,16 @@ def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
 def _upload_errors(repository: str) -> Iterator[None]:
     from huggingface_hub import errors
 
-    from analogue.errors import ArgumentError
     from analogue.hub import hub_errors
 
-    key = KEYS["repository"]
-    try:
-        with hub_errors("repository", repository):
+    with hub_errors("repository", repository):
+        try:
             yield
-    except ArgumentError as error:
-        cause = error.__cause__
-        if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code in (401, 403):
+        except errors.HFValidationError as error:
+            problem = "is not the name of a repository; give OWNER/NAME"
+            raise InvalidArgument("repository", repository, problem) from error
+        except errors.HfHubHTTPError as error:
+            if error.response.status_code not in (401, 403):
+                raise
             problem = "cannot be written to; log in with `hf auth login` (or set HF_TOKEN) as somebody who may"
-            raise UserError(key, repository, problem) from error
-        raise UserError(key, repository, error.problem) from error
-    except errors.HFValidationError as error:
-        raise UserError(key, repository, "is not the name of a repository; give OWNER/NAME") from error
+            raise InvalidArgument("repository", repository, problem) from error
