@@ -13,10 +13,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from analogue.errors import InvalidArgument
 from analogue.saes import ReconstructionQuality
-from analogue.training.held_out import HeldOutQuality, HeldOutText
+from analogue.training.held_out import HeldOutQuality, cross_entropy_recovered
 from analogue.training.sae import SAEUnderTraining
 from analogue.training.settings import fused_adam
-from analogue.training.source import ActivationBatch
+from analogue.training.source import ActivationBatch, ModelSource
 
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
 EXPLODED = 1e3  # times the first loss
@@ -52,7 +52,7 @@ class SAETraining(L.LightningModule):
         decay_steps: int,
         optimiser: Callable[..., torch.optim.Optimizer] = fused_adam,
         sample: Callable[[], ActivationBatch] | None = None,
-        held_out_text: HeldOutText | None = None,
+        held_out_text: ModelSource | None = None,
     ) -> None:
         super().__init__()
         made = {
@@ -147,7 +147,8 @@ class SAETraining(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._check_losses()
-        recovered = self.held_out_text.recovered(self.saes) if self.held_out_text else dict.fromkeys(self.saes, nan)
+        text = self.held_out_text
+        recovered = cross_entropy_recovered(text, self.saes) if text else dict.fromkeys(self.saes, nan)
         for name, metric in self.quality.items():
             self.held_out[name] = HeldOutQuality(*metric.compute(), recovered[name])
             metric.reset()
