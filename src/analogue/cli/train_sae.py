@@ -202,14 +202,13 @@ def _trained(
 
     from analogue.reporting.tracking import log_or_warn
     from analogue.trainer import open_trainer
-    from analogue.training.checkpoints import AtomicCheckpoints, Note, StopOnSignal, newest_checkpoints
+    from analogue.training.checkpoints import Note, StopOnSignal, newest_checkpoints
     from analogue.training.pipeline import check_trainer, finish, fit, prepare, quality_warnings, trainer_settings
 
     stop = StopOnSignal(Path(checkpoints.directory))
     note = Note(RECORDED, settings_of_weights(config))
     callbacks = [note, stop, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
-    settings = trainer_settings(plan)
-    trainer = open_trainer(config.trainer, callbacks, plugins=[AtomicCheckpoints()], logger=False, **settings)
+    trainer = open_trainer(config.trainer, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)
     language_model = open_language_model(config)
     module, data = prepare(plan, language_model, *texts_of(config))
