@@ -357,12 +357,9 @@ def prepare_upload(repository: str) -> None:
     """Make the model repository unless it is there: a missing right shows before training, not after it.
 
     Raises:
-        UserError: no such account, no right to write there, or no network.
+        ArgumentError: no such account, no right to write there, or no network.
     """
-    from huggingface_hub import HfApi
-
-    with _upload_errors(repository):
-        api = HfApi()
+    with _open_hub(repository) as api:
         api.create_repo(repository, exist_ok=True)
         api.auth_check(repository, write=True)  # the repository of somebody else passes as one that is there
 
@@ -371,24 +368,23 @@ def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
     """Push SAE folders, under their names below `root`, to a model repository.
 
     Raises:
-        UserError: as for `prepare_upload`; the folders remain.
+        ArgumentError: as for `prepare_upload`; the folders remain.
     """
-    from huggingface_hub import HfApi
-
-    with _upload_errors(repository):
-        patterns = [f"{folder.relative_to(root).as_posix()}/*" for folder in folders]
-        HfApi().upload_folder(repo_id=repository, folder_path=root, allow_patterns=patterns, commit_message="Add SAEs")
+    patterns = [f"{folder.relative_to(root).as_posix()}/*" for folder in folders]
+    with _open_hub(repository) as api:
+        api.upload_folder(repo_id=repository, folder_path=root, allow_patterns=patterns, commit_message="Add SAEs")
 
 
 @contextmanager
-def _upload_errors(repository: str) -> Iterator[None]:
-    from huggingface_hub import errors
+def _open_hub(repository: str) -> Iterator[Any]:
+    """The hub's API, for writing to a repository; what that fails with becomes an `ArgumentError`."""
+    from huggingface_hub import HfApi, errors
 
     from analogue.hub import hub_errors
 
     with hub_errors("repository", repository):
         try:
-            yield
+            yield HfApi()
         except errors.HFValidationError as error:
             problem = "is not the name of a repository; give OWNER/NAME"
             raise InvalidArgument("repository", repository, problem) from error
