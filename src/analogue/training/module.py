@@ -102,7 +102,8 @@ class SAETraining(L.LightningModule):
             losses.append(output.loss)
             self._losses[name] = output.loss.detach()
             n_fired = output.feature_acts.detach().count_nonzero(0)
-            each.count(self._summed(n_fired), len(resid) * self.trainer.world_size)
+            n_fired = self.trainer.strategy.reduce(n_fired, reduce_op="sum")
+            each.count(n_fired, len(resid) * self.trainer.world_size)
             if should_log:
                 measured |= {f"{name}/{key}": value for key, value in self._measured(each, output).items()}
         self._first_losses = self._first_losses or dict(self._losses)
@@ -174,9 +175,6 @@ class SAETraining(L.LightningModule):
         rising = (step + 1) / self.warm_up_steps if step < self.warm_up_steps else 1.0
         falling = (n_steps - step) / self.decay_steps if n_steps - step < self.decay_steps else 1.0
         return min(rising, falling, 1.0)
-
-    def _summed(self, n_fired: Tensor) -> Tensor:
-        return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")
 
     def _check_losses(self) -> None:
         """Stop where going on would only waste time."""
