@@ -39,6 +39,24 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
         raise UserError(str(error.full_key), "???", "has no value; give one on the command line") from error
 
 
+def instantiated(settings: Any, key: str, given: object = None) -> Any:
+    """The object that a section with `_target_` describes.
+
+    Args:
+        key: of the section, for errors.
+        given: the value that errors name; None for the section.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(settings)
+    except Exception as error:  # whatever a user's own class or function comes up with
+        raise UserError(key, given or settings, f"cannot be made ({first_line(error)})") from error
+
+
 def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
     """The dotted keys of a schema and of those within it."""
     for field in fields(schema):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.cli.composition import typed
+from analogue.cli.composition import instantiated, typed
 from analogue.cli.conf import TRAIN_SAE
 from analogue.cli.keys import UserError, naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import InvalidArgument, first_line
+from analogue.errors import InvalidArgument
 from analogue.settings import Text
 from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, TrainingPlan
 
@@ -244,30 +244,20 @@ def _made(kind: Callable[..., T], name: str, values: Mapping[str, Any]) -> T:
 
 
 def _optimiser_function(config: TrainSAEConfig) -> Any:
-    from hydra.utils import instantiate
-
     given = config.optimiser.function
-    try:
-        return instantiate({**given, "_partial_": True})
-    except Exception as error:  # whatever the import of a user's own function comes up with
-        raise UserError("optimiser.function", given, f"cannot be made ({first_line(error)})") from error
+    return instantiated({**given, "_partial_": True}, "optimiser.function", given)
 
 
 def _own_callbacks(cfg: DictConfig, output: Path) -> "list[L.Callback]":
     """The configured callbacks; `${output_dir}` in their settings is the directory of the SAEs."""
     import lightning as L
-    from hydra.utils import instantiate
 
     placed = OmegaConf.merge(cfg, {"output_dir": str(output)})
-    made = []
-    for name, settings in placed.callbacks.items():
-        try:
-            made.append(instantiate(settings))
-        except Exception as error:  # whatever Lightning or a user's own callback comes up with
-            raise UserError(f"callbacks.{name}", settings, f"cannot be made ({first_line(error)})") from error
-        if not isinstance(made[-1], L.Callback):
-            raise UserError(f"callbacks.{name}", settings, "is not a Lightning callback")
-    return made
+    callbacks = {name: instantiated(settings, f"callbacks.{name}") for name, settings in placed.callbacks.items()}
+    for name, callback in callbacks.items():
+        if not isinstance(callback, L.Callback):
+            raise UserError(f"callbacks.{name}", placed.callbacks[name], "is not a Lightning callback")
+    return [*callbacks.values()]
 
 
 def _cache_directory(config: TrainSAEConfig) -> Path | None:
