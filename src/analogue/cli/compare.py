@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from analogue.cli.composition import instantiated, typed
+from analogue.cli.composition import instantiated, plain, typed
 from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, UserError, naming_keys, section, with_keys
 from analogue.cli.run import run
@@ -167,7 +167,7 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
         matching=_matching(cfg, config),
         metrics=_metrics(config.metrics),
         trainer=open_trainer(config.trainer, logger=False),
-        config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
+        config=plain(cfg),
     )
     if comparison is None:
         return None

@@ -39,6 +39,11 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
         raise UserError(str(error.full_key), "???", "has no value; give one on the command line") from error
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as plain values, all references resolved."""
+    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[return-value]
+
+
 def instantiated(settings: Any, key: str, given: object = None) -> Any:
     """The object that a section with `_target_` describes.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.cli.composition import instantiated, typed
+from analogue.cli.composition import instantiated, plain, typed
 from analogue.cli.conf import TRAIN_SAE
 from analogue.cli.keys import UserError, naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
@@ -316,7 +316,7 @@ def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
     if not cfg.logger:
         return None
     abandon_run()  # of an earlier job of this process that has failed
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    settings = plain(cfg)
     del settings["logger"]
     # Lightning's CSV logger deletes the rows that it finds: a run that goes on has a folder of its own.
     place = {"version": f"from_{ckpt_path.stem}"} if ckpt_path and "version" in cfg.logger else {}
