@@ -42,7 +42,7 @@ ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY
 }
 CONDUCTORS = {
     "comparison": {"settings", "trainer", *ROOMS} - {"embedded"},
-    "training": {"corpus", "features", "models", "saes", "trainer"},
+    "training": {"corpus", "features", "models", "saes", "settings", "trainer"},
 }
 SHELL = {
     "cli": {"settings", "trainer", "features", "models", "saes", "similarity", "results", "reporting", *CONDUCTORS}

@@ -76,8 +76,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """The text that both models read, and how much of it.
+class Text:
+    """Texts, and where to find them.
 
     Attributes:
         path: texts, which are kept as a tuple; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or
@@ -86,12 +86,6 @@ class Corpus:
         split: of a data set.
         column: where the text stands in `.jsonl`, `.parquet` and data sets.
         shuffle_seed: of a data set; None for its own order. Files are read in order.
-        n_sequences: at most so many sequences are read.
-        seq_len: tokens per sequence, at most.
-        batch_size: sequences per forward pass.
-        packing: False for one document per sequence, as in the paper; True for documents strung together.
-        count_padding: let padding count as tokens, as in the published code.
-        exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
     """
 
     path: str | Path | Iterable[str]
@@ -99,12 +93,6 @@ class Corpus:
     split: str = "train"
     column: str = "text"
     shuffle_seed: int | None = 0
-    n_sequences: int = 100
-    seq_len: int = 300
-    batch_size: int = 10
-    packing: bool = False
-    count_padding: bool = False
-    exclude_bos: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.path, PathLike):
@@ -113,15 +101,39 @@ class Corpus:
             raise InvalidArgument("path", shown(self.path), "must be the path of a file, a name, or a list of texts")
         elif not isinstance(self.path, str):
             object.__setattr__(self, "path", tuple(self.path))  # a generator could be read only once
-        check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
-        check_minima({"batch_size": (self.batch_size, 1)})
-        for name in ("packing", "count_padding", "exclude_bos"):
-            check_flag(name, getattr(self, name))
 
     @property
     def name(self) -> str:
         """The path; for texts, how many there are."""
         return f"{len(self.path)} texts" if isinstance(self.path, tuple) else str(self.path)
+
+
+@dataclass(frozen=True)
+class Corpus(Text):
+    """The text that both models read, and how much of it; see `Text` for the first attributes.
+
+    Attributes:
+        n_sequences: at most so many sequences are read.
+        seq_len: tokens per sequence, at most.
+        batch_size: sequences per forward pass.
+        packing: False for one document per sequence, as in the paper; True for documents strung together.
+        count_padding: let padding count as tokens, as in the published code.
+        exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+    """
+
+    n_sequences: int = 100
+    seq_len: int = 300
+    batch_size: int = 10
+    packing: bool = False
+    count_padding: bool = False
+    exclude_bos: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
+        check_minima({"batch_size": (self.batch_size, 1)})
+        for name in ("packing", "count_padding", "exclude_bos"):
+            check_flag(name, getattr(self, name))
 
 
 STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)

@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 
 from analogue.cores import usable_cores
 from analogue.errors import InvalidArgument, first_line, renamed_arguments
@@ -16,27 +16,27 @@ DEVICES = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
-def trainer_on(device: str, progress: bool) -> L.Trainer:
-    """A trainer of one process for a pass over data, which keeps no files.
+def trainer_on(device: str, progress: bool, callbacks: Sequence[L.Callback] = (), **fixed: Any) -> L.Trainer:
+    """A trainer of one process, which keeps no files unless one of the callbacks does.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         progress: whether it shows a progress bar.
+        callbacks: further callbacks.
+        fixed: further arguments of `lightning.Trainer`.
 
     Raises:
         InvalidArgument: there is no such device, or it does not support float64.
     """
+    settings = {
+        "accelerator": accelerator_of(device),
+        "devices": 1,
+        "enable_progress_bar": progress,
+        "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
+        "enable_model_summary": False,
+    }
     with renamed_arguments(**{"trainer.accelerator": "device"}):
-        return open_trainer(
-            {
-                "accelerator": accelerator_of(device),
-                "devices": 1,
-                "enable_progress_bar": progress,
-                "enable_checkpointing": False,
-                "enable_model_summary": False,
-            },
-            logger=False,
-        )
+        return open_trainer(settings, callbacks, **{"logger": False} | fixed)
 
 
 def accelerator_of(device: str) -> str:

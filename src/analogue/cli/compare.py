@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from analogue.cli.composition import typed
+from analogue.cli.composition import instantiated, plain, typed
 from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, UserError, naming_keys, section, with_keys
 from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
-from analogue.errors import first_line
 from analogue.options import MetricName
 from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
 
@@ -142,29 +141,18 @@ def _metrics(entries: Sequence[Any]) -> list[Any]:
 
 
 def _own_metric(entry: Any) -> Any:
-    from hydra.utils import instantiate
-
     from analogue.similarity import Metric
 
-    try:
-        made = instantiate(entry)
-    except Exception as error:  # whatever a user's own function comes up with
-        raise UserError("metrics", entry, f"cannot be made ({first_line(error)})") from error
-    if not isinstance(made, Metric):
+    metric = instantiated(entry, "metrics")
+    if not isinstance(metric, Metric):
         raise UserError("metrics", entry, "makes no metric; use analogue.similarity.Metric.from_function")
-    return made
+    return metric
 
 
 def _matching(cfg: DictConfig, config: CompareConfig) -> Any:
-    from hydra.utils import instantiate
-
     from analogue.settings import Matching
 
-    try:
-        rule = instantiate(cfg.matching.function)
-    except Exception as error:  # whatever a user's own rule comes up with
-        given = cfg.matching.function.get("_target_")
-        raise UserError("matching.function", given, f"cannot be made ({first_line(error)})") from error
+    rule = instantiated(cfg.matching.function, "matching.function", given=cfg.matching.function.get("_target_"))
     if not isinstance(rule, partial):
         raise UserError("matching.function._partial_", "false", "must be true: the rule is called later")
     return Matching(rule.func, config.matching.direction, rule.keywords)
@@ -179,7 +167,7 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
         matching=_matching(cfg, config),
         metrics=_metrics(config.metrics),
         trainer=open_trainer(config.trainer, logger=False),
-        config=OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),  # type: ignore[arg-type]
+        config=plain(cfg),
     )
     if comparison is None:
         return None

@@ -43,6 +43,29 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
         ) from error
 
 
+def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """A configuration as plain values, with its references resolved or as they are spelled."""
+    return OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)  # type: ignore[return-value]
+
+
+def instantiated(settings: Any, key: str, given: object = None) -> Any:
+    """The object that a section with `_target_` describes.
+
+    Args:
+        key: of the section, for errors.
+        given: the value that errors name; None for the section.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(settings)
+    except Exception as error:  # whatever a user's own class or function comes up with
+        raise UserError(key, given or settings, f"cannot be made ({first_line(error)})") from error
+
+
 def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
     """The dotted keys of a schema and of those within it."""
     for field in fields(schema):

@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from analogue.atomic import atomic_write
+from analogue.cli.composition import plain
 from analogue.cli.keys import UserError
 from analogue.cli.run import in_multirun
 from analogue.results.jobs import clear, identity, read_jobs
@@ -19,8 +20,7 @@ def finished_before(cfg: DictConfig) -> bool:
     """Whether a multirun's job needs no work because its folder or the sweep that is resumed holds its record."""
     if not in_multirun():
         return False
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
-    return take_over(config, Path(cfg.output_dir), cfg.sweep.resume)
+    return take_over(plain(cfg), Path(cfg.output_dir), cfg.sweep.resume)
 
 
 def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) -> bool:
@@ -64,9 +64,5 @@ def _finished_under(root: str) -> dict[str, Path]:
 def _finished_in(directory: Path) -> dict[str, Path]:
     """Folders of complete records, by what they compare."""
     jobs = read_jobs([directory])
-    return {identity(job.result.config): job.directory for job in jobs if _complete(job.directory)}
-
-
-def _complete(directory: Path) -> bool:
-    """The record is written last, so it vouches for the pairs, unless somebody has removed them."""
-    return (directory / RESULT_FILE).is_file() and (directory / PAIRS_FILE).is_file()
+    # The record is written last, so it vouches for the pairs, unless somebody has removed them.
+    return {identity(job.result.config): job.directory for job in jobs if (job.directory / PAIRS_FILE).is_file()}

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from analogue.cli.composition import composition_error, listed_values
+from analogue.cli.composition import composition_error, listed_values, plain
 from analogue.cli.conf import Program
 from analogue.cli.keys import UserError
 from analogue.quiet import quiet_libraries
@@ -190,11 +190,8 @@ def _sentence(error: Exception) -> str:
 def _record(error: Exception, cfg: DictConfig) -> None:
     from analogue.results.jobs import Failure, write_failure
 
-    write_failure(Failure(_sentence(error), _plain(cfg)), traceback.format_exc(), cfg.output_dir)
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
     try:
-        return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[return-value]
-    except OmegaConfBaseException:  # what the failure is about
-        return OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)  # type: ignore[return-value]
+        config = plain(cfg)
+    except OmegaConfBaseException:  # a reference to nothing, which may be what the failure is about
+        config = plain(cfg, resolve=False)
+    write_failure(Failure(_sentence(error), config), traceback.format_exc(), cfg.output_dir)

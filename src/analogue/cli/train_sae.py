@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.cli.composition import typed
+from analogue.cli.composition import instantiated, plain, typed
 from analogue.cli.conf import TRAIN_SAE
 from analogue.cli.keys import UserError, naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import first_line
-from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, Text, TrainingPlan
+from analogue.errors import InvalidArgument
+from analogue.settings import Text
+from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, TrainingPlan
 
 if TYPE_CHECKING:
     import lightning as L
@@ -201,14 +202,13 @@ def _trained(
 
     from analogue.reporting.tracking import log_or_warn
     from analogue.trainer import open_trainer
-    from analogue.training.checkpoints import AtomicCheckpoints, Note, StopOnSignal, newest_checkpoints
+    from analogue.training.checkpoints import Note, StopOnSignal, newest_checkpoints
     from analogue.training.pipeline import check_trainer, finish, fit, prepare, quality_warnings, trainer_settings
 
     stop = StopOnSignal(Path(checkpoints.directory))
     note = Note(RECORDED, settings_of_weights(config))
     callbacks = [note, stop, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
-    settings = trainer_settings(plan)
-    trainer = open_trainer(config.trainer, callbacks, plugins=[AtomicCheckpoints()], logger=False, **settings)
+    trainer = open_trainer(config.trainer, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)
     language_model = open_language_model(config)
     module, data = prepare(plan, language_model, *texts_of(config))
@@ -244,30 +244,20 @@ def _made(kind: Callable[..., T], name: str, values: Mapping[str, Any]) -> T:
 
 
 def _optimiser_function(config: TrainSAEConfig) -> Any:
-    from hydra.utils import instantiate
-
     given = config.optimiser.function
-    try:
-        return instantiate({**given, "_partial_": True})
-    except Exception as error:  # whatever the import of a user's own function comes up with
-        raise UserError("optimiser.function", given, f"cannot be made ({first_line(error)})") from error
+    return instantiated({**given, "_partial_": True}, "optimiser.function", given)
 
 
 def _own_callbacks(cfg: DictConfig, output: Path) -> "list[L.Callback]":
     """The configured callbacks; `${output_dir}` in their settings is the directory of the SAEs."""
     import lightning as L
-    from hydra.utils import instantiate
 
     placed = OmegaConf.merge(cfg, {"output_dir": str(output)})
-    made = []
-    for name, settings in placed.callbacks.items():
-        try:
-            made.append(instantiate(settings))
-        except Exception as error:  # whatever Lightning or a user's own callback comes up with
-            raise UserError(f"callbacks.{name}", settings, f"cannot be made ({first_line(error)})") from error
-        if not isinstance(made[-1], L.Callback):
-            raise UserError(f"callbacks.{name}", settings, "is not a Lightning callback")
-    return made
+    callbacks = {name: instantiated(settings, f"callbacks.{name}") for name, settings in placed.callbacks.items()}
+    for name, callback in callbacks.items():
+        if not isinstance(callback, L.Callback):
+            raise UserError(f"callbacks.{name}", placed.callbacks[name], "is not a Lightning callback")
+    return [*callbacks.values()]
 
 
 def _cache_directory(config: TrainSAEConfig) -> Path | None:
@@ -326,7 +316,7 @@ def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
     if not cfg.logger:
         return None
     abandon_run()  # of an earlier job of this process that has failed
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    settings = plain(cfg)
     del settings["logger"]
     # Lightning's CSV logger deletes the rows that it finds: a run that goes on has a folder of its own.
     place = {"version": f"from_{ckpt_path.stem}"} if ckpt_path and "version" in cfg.logger else {}
@@ -357,12 +347,9 @@ def prepare_upload(repository: str) -> None:
     """Make the model repository unless it is there: a missing right shows before training, not after it.
 
     Raises:
-        UserError: no such account, no right to write there, or no network.
+        ArgumentError: no such account, no right to write there, or no network.
     """
-    from huggingface_hub import HfApi
-
-    with _upload_errors(repository):
-        api = HfApi()
+    with _open_hub(repository) as api:
         api.create_repo(repository, exist_ok=True)
         api.auth_check(repository, write=True)  # the repository of somebody else passes as one that is there
 
@@ -371,31 +358,28 @@ def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
     """Push SAE folders, under their names below `root`, to a model repository.
 
     Raises:
-        UserError: as for `prepare_upload`; the folders remain.
+        ArgumentError: as for `prepare_upload`; the folders remain.
     """
-    from huggingface_hub import HfApi
-
-    with _upload_errors(repository):
-        patterns = [f"{folder.relative_to(root).as_posix()}/*" for folder in folders]
-        HfApi().upload_folder(repo_id=repository, folder_path=root, allow_patterns=patterns, commit_message="Add SAEs")
+    patterns = [f"{folder.relative_to(root).as_posix()}/*" for folder in folders]
+    with _open_hub(repository) as api:
+        api.upload_folder(repo_id=repository, folder_path=root, allow_patterns=patterns, commit_message="Add SAEs")
 
 
 @contextmanager
-def _upload_errors(repository: str) -> Iterator[None]:
-    from huggingface_hub import errors
+def _open_hub(repository: str) -> Iterator[Any]:
+    """The hub's API, for writing to a repository; what that fails with becomes an `ArgumentError`."""
+    from huggingface_hub import HfApi, errors
 
-    from analogue.errors import ArgumentError
     from analogue.hub import hub_errors
 
-    key = KEYS["repository"]
-    try:
-        with hub_errors("repository", repository):
-            yield
-    except ArgumentError as error:
-        cause = error.__cause__
-        if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code in (401, 403):
+    with hub_errors("repository", repository):
+        try:
+            yield HfApi()
+        except errors.HFValidationError as error:
+            problem = "is not the name of a repository; give OWNER/NAME"
+            raise InvalidArgument("repository", repository, problem) from error
+        except errors.HfHubHTTPError as error:
+            if error.response.status_code not in (401, 403):
+                raise
             problem = "cannot be written to; log in with `hf auth login` (or set HF_TOKEN) as somebody who may"
-            raise UserError(key, repository, problem) from error
-        raise UserError(key, repository, error.problem) from error
-    except errors.HFValidationError as error:
-        raise UserError(key, repository, "is not the name of a repository; give OWNER/NAME") from error
+            raise InvalidArgument("repository", repository, problem) from error

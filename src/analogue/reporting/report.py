@@ -2,11 +2,11 @@
 
 import base64
 import gzip
-import html
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from analogue.results.grids import LayerGrid, pair, protocol
 from analogue.results.jobs import Failure, Job
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, write_text
 
-TITLE = "Feature spaces compared"
 N_PAIRS_SHOWN = 8
 N_BINS = 24
 PAIR_COLUMNS = ["feature_a", "feature_b", "correlation", "n_active_a", "n_active_b", "top_tokens_a", "top_tokens_b"]
@@ -43,21 +42,11 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
     folder = files("analogue.reporting") / "page"
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    write_text(_page(style, get_plotlyjs(), script, data), path)
-
-
-def _page(style: str, plotly: str, script: str, data: dict[str, Any]) -> str:
+    names = ("report.html", "report.css", "report.js")
+    page, style, script = ((folder / name).read_text(encoding="utf-8") for name in names)
     # Compressed, a thousand jobs stay within the megabytes that a page may have; browsers unpack it themselves.
     packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(TITLE)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n<h1>{html.escape(TITLE)}</h1>\n"
-        f'<main id="sweep"></main>\n<aside id="job" aria-live="polite" hidden></aside>\n'
-        f'<script id="data" type="application/octet-stream">{packed}</script>\n'
-        f"<script>{plotly}</script>\n<script>\n{script}</script>\n</body>\n</html>\n"
-    )
+    write_text(Template(page).substitute(style=style, data=packed, plotly=get_plotlyjs(), script=script), path)
 
 
 def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:

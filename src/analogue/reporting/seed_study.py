@@ -7,7 +7,8 @@ from rich.table import Table
 from analogue.reporting.panels import format_number
 from analogue.reporting.tables import compact_table
 from analogue.results import ComparisonResult
-from analogue.results.published import PublishedScore, published_scores
+from analogue.results.grids import scored
+from analogue.results.published import published_scores
 
 DIRECTIONS = {"a_to_b": "ManyA-to-1B", "b_to_a": "1A-to-ManyB"}
 # Ours and the paper's SAEs differ in width, and correspond in d_sae / d_model.
@@ -38,11 +39,9 @@ def seed_study_table(results: Sequence[ComparisonResult], metric: str) -> Table:
         before = min(group, key=lambda result: len(result.funnel))
         after = max(group, key=lambda result: len(result.funnel))
         row = [str(d_sae), rule, DIRECTIONS[direction], *_scored(before, metric), *_scored(after, metric)]
-        row += [format_number(_entry(after, metric, "null_mean")), format_number(_entry(after, metric, "p_value"))]
-        row += [
-            format_number(after.correlation["mean_kept"]),
-            format_number((after.decoder_cosine or {}).get("mean_kept")),
-        ]
+        numbers = [scored(after, metric, "null_mean"), scored(after, metric, "p_value")]
+        numbers += [after.correlation["mean_kept"], (after.decoder_cosine or {}).get("mean_kept")]
+        row += map(format_number, numbers)
         if metric == "svcca_pc1":
             row.append(_published(after, rule, direction))
         table.add_row(*row)
@@ -57,12 +56,7 @@ def _groups(results: Sequence[ComparisonResult]) -> dict[tuple[int, str, str], l
 
 
 def _scored(result: ComparisonResult, metric: str) -> tuple[str, str]:
-    return str(result.n_kept), format_number(_entry(result, metric, "score"))
-
-
-def _entry(result: ComparisonResult, metric: str, name: str) -> float | None:
-    entries = (each for each in result.similarity if (each["metric"], each["null"]) == (metric, "shuffle"))
-    return next((each[name] for each in entries), None)
+    return str(result.n_kept), format_number(scored(result, metric, "score"))
 
 
 def _published(result: ComparisonResult, rule: str, direction: str) -> str:
@@ -73,8 +67,5 @@ def _published(result: ComparisonResult, rule: str, direction: str) -> str:
         for each in published_scores("tinystories_seeds", 0, 0)
         if (each.d_sae, each.rule) == (width, rule) and each.direction in (None, direction) and each.filters is not None
     ]
-    return ", ".join(f"{_stage(each)} {each.value:g}" for each in printed)
-
-
-def _stage(score: PublishedScore) -> str:
-    return score.setting.rsplit(", ", 1)[1].removesuffix(" filter")
+    stages = [each.setting.rsplit(", ", 1)[1].removesuffix(" filter") for each in printed]
+    return ", ".join(f"{stage} {each.value:g}" for stage, each in zip(stages, printed, strict=True))

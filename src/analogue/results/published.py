@@ -1,10 +1,10 @@
 """The numbers that the paper prints, to be set beside ours."""
 
-import csv
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
+
+import pyarrow.csv
 
 from analogue.results.record import ComparisonResult, SideRecord
 
@@ -150,27 +150,15 @@ def _is_filtered_alike(result: ComparisonResult, printed: PublishedScore) -> boo
     return [name for name in used if name != FLOOR] == printed.filters
 
 
-_PARSERS: dict[str, Callable[[str], object]] = {
-    "d_sae": int,
-    "filters": lambda names: [name for name in names.split("+") if name != UNFILTERED],
-    "value": float,
-    "n_pairs": int,
-    "null_mean": float,
-    "p_value": float,
-}
-
-
 @cache
 def _table() -> dict[tuple[str, int, int], list[PublishedScore]]:
     table: dict[tuple[str, int, int], list[PublishedScore]] = {}
-    with files("analogue.results").joinpath("published.csv").open(encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
-            layers = int(row["layer_a"]), int(row["layer_b"])
-            table.setdefault((row["experiment"], *layers), []).append(_score(row))
+    empty_is_none = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
+    with files("analogue.results").joinpath("published.csv").open("rb") as file:
+        rows = pyarrow.csv.read_csv(file, convert_options=empty_is_none).to_pylist()
+    for row in rows:
+        place = row.pop("experiment"), row.pop("layer_a"), row.pop("layer_b")
+        if row["filters"] is not None:
+            row["filters"] = [name for name in row["filters"].split("+") if name != UNFILTERED]
+        table.setdefault(place, []).append(PublishedScore(**row | {"setting": row["setting"] or ""}))
     return table
-
-
-def _score(row: dict[str, str]) -> PublishedScore:
-    """A line of the table; empty cells are None, except that of `setting`."""
-    fields = {name: _PARSERS.get(name, str)(row[name]) if row[name] else None for name in PublishedScore._fields}
-    return PublishedScore(**fields | {"setting": row["setting"]})  # type: ignore[arg-type]

@@ -26,8 +26,7 @@ def results_table(grids: Sequence[LayerGrid]) -> pa.Table:
     """
     rows = [row for grid in grids for row in _rows(grid)]
     names = list(rows[0]) if rows else []
-    columns = {name: pa.array([row[name] for row in rows], _type(name)) for name in names}
-    return pa.table(columns)
+    return pa.Table.from_pylist(rows, pa.schema([(name, _type(name)) for name in names]))
 
 
 def save_results(table: pa.Table, directory: Path) -> None:

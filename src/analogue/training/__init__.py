@@ -11,16 +11,17 @@ pipeline.py     `train`: these steps one after the other
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from analogue.settings import Text
+from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser
+
 if TYPE_CHECKING:
     from analogue.training.pipeline import TrainedSAE, train
-    from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, Text
 
 __all__ = ["Buffer", "Checkpoints", "Evaluation", "Optimiser", "Text", "TrainedSAE", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and nothing before: the shell needs the settings alone."""
+    """Import Lightning and SAELens when they are asked for: the shell needs the settings alone."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    place = "pipeline" if name in ("TrainedSAE", "train") else "settings"
-    return getattr(import_module(f"{__name__}.{place}"), name)
+    return getattr(import_module("analogue.training.pipeline"), name)

@@ -1,6 +1,7 @@
 """Text to the activation streams of a training run, each rank's share of them."""
 
 import warnings
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
 from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
-from analogue.training.held_out import HeldOutText
-from analogue.training.settings import Text, TrainingPlan
+from analogue.settings import Text
+from analogue.training.settings import TrainingPlan
 from analogue.training.source import ActivationBatch, ModelSource, store_activations
 from analogue.training.stream import ActivationStream, MixingPlan
 
@@ -115,10 +116,10 @@ class ActivationDataModule(L.LightningDataModule):
         order = self._order(source, n_ranks, 0, 0)
         return ActivationStream(order, source, plan.layers, max(1, n_tokens // plan.batch_tokens))
 
-    def held_out_text(self) -> HeldOutText:
+    def held_out_text(self) -> ModelSource:
         """The sequences on which the language model's own loss is measured."""
         source, first = self._source(self.held_out, 0, 1), slice(0, self.plan.evaluation.n_sequences)
-        return HeldOutText(self.model, source.ids[first], source.mask[first], source.counted[first])
+        return replace(source, ids=source.ids[first], mask=source.mask[first], counted=source.counted[first])
 
     def _source(self, sequences: TokenSequences, rank: int, n_ranks: int) -> ModelSource:
         every = slice(rank, None, n_ranks)

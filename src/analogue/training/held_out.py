@@ -1,15 +1,15 @@
 """The cross-entropy on held-out text that is recovered when SAEs' reconstructions replace a block's output."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
-from analogue.models import ResidualStream, next_token_loss, recovered
+from analogue.models import next_token_loss, recovered
 from analogue.training.sae import SAEUnderTraining
+from analogue.training.source import ModelSource
 
 SEQUENCES_PER_PASS = 4
 Reconstruct = Callable[[Float[Tensor, "n_tokens d_model"]], Float[Tensor, "n_tokens d_model"]]
@@ -29,46 +29,36 @@ class HeldOutQuality(NamedTuple):
     cross_entropy_recovered: float
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOutText:
-    """A causal language model and the sequences on which its loss is measured.
+@torch.no_grad()
+def cross_entropy_recovered(text: ModelSource, saes: Mapping[str, SAEUnderTraining]) -> dict[str, float]:
+    """Cross-entropy recovered by each SAE, by its name; see `analogue.models.recovered`.
 
-    Attributes:
-        ids: (n_sequences, seq_len) token ids.
-        mask: False for padding.
-        counted: tokens whose activations the SAEs replace; the others pass as they are.
+    Args:
+        text: a causal language model and its sequences; SAEs replace the activations of the tokens that it counts.
     """
+    of_model = _loss(text)
+    of_zero = {layer: _loss(text, layer, torch.zeros_like) for layer in {each.layer for each in saes.values()}}
+    return {
+        name: recovered(of_model, _loss(text, each.layer, _reconstruction(each)), of_zero[each.layer])
+        for name, each in saes.items()
+    }
 
-    model: ResidualStream
-    ids: Int64[Tensor, "n_sequences seq_len"]
-    mask: Bool[Tensor, "n_sequences seq_len"]
-    counted: Bool[Tensor, "n_sequences seq_len"]
 
-    @torch.no_grad()
-    def recovered(self, saes: Mapping[str, SAEUnderTraining]) -> dict[str, float]:
-        """Cross-entropy recovered by each SAE, by its name; see `analogue.models.recovered`."""
-        of_model = self._loss()
-        of_zero = {layer: self._loss(layer, torch.zeros_like) for layer in {each.layer for each in saes.values()}}
-        return {
-            name: recovered(of_model, self._loss(each.layer, _reconstruction(each)), of_zero[each.layer])
-            for name, each in saes.items()
-        }
+def _loss(text: ModelSource, layer: int = 0, reconstruct: Reconstruct | None = None) -> float:
+    total = 0.0
+    device = next(text.model.parameters()).device
+    for some in torch.arange(len(text.ids)).split(SEQUENCES_PER_PASS):
+        ids, mask, counted = (part[some].to(device) for part in (text.ids, text.mask, text.counted))
 
-    def _loss(self, layer: int = 0, reconstruct: Reconstruct | None = None) -> float:
-        total = 0.0
-        device = next(self.model.parameters()).device
-        for some in torch.arange(len(self.ids)).split(SEQUENCES_PER_PASS):
-            ids, mask, counted = (part[some].to(device) for part in (self.ids, self.mask, self.counted))
+        def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
+            assert reconstruct is not None
+            replaced = resid.clone()
+            replaced[counted] = reconstruct(resid[counted]).to(resid.dtype)
+            return replaced
 
-            def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
-                assert reconstruct is not None
-                replaced = resid.clone()
-                replaced[counted] = reconstruct(resid[counted]).to(resid.dtype)
-                return replaced
-
-            block, hook = self.model.blocks[layer], replace if reconstruct else None
-            total += float(next_token_loss(self.model.model, block, ids, mask, hook))
-        return total
+        block, hook = text.model.blocks[layer], replace if reconstruct else None
+        total += float(next_token_loss(text.model.model, block, ids, mask, hook))
+    return total
 
 
 def _reconstruction(each: SAEUnderTraining) -> Reconstruct:

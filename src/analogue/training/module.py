@@ -13,10 +13,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from analogue.errors import InvalidArgument
 from analogue.saes import ReconstructionQuality
-from analogue.training.held_out import HeldOutQuality, HeldOutText
+from analogue.training.held_out import HeldOutQuality, cross_entropy_recovered
 from analogue.training.sae import SAEUnderTraining
 from analogue.training.settings import fused_adam
-from analogue.training.source import ActivationBatch
+from analogue.training.source import ActivationBatch, ModelSource
 
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
 EXPLODED = 1e3  # times the first loss
@@ -52,7 +52,7 @@ class SAETraining(L.LightningModule):
         decay_steps: int,
         optimiser: Callable[..., torch.optim.Optimizer] = fused_adam,
         sample: Callable[[], ActivationBatch] | None = None,
-        held_out_text: HeldOutText | None = None,
+        held_out_text: ModelSource | None = None,
     ) -> None:
         super().__init__()
         made = {
@@ -102,7 +102,8 @@ class SAETraining(L.LightningModule):
             losses.append(output.loss)
             self._losses[name] = output.loss.detach()
             n_fired = output.feature_acts.detach().count_nonzero(0)
-            each.count(self._summed(n_fired), len(resid) * self.trainer.world_size)
+            n_fired = self.trainer.strategy.reduce(n_fired, reduce_op="sum")
+            each.count(n_fired, len(resid) * self.trainer.world_size)
             if should_log:
                 measured |= {f"{name}/{key}": value for key, value in self._measured(each, output).items()}
         self._first_losses = self._first_losses or dict(self._losses)
@@ -147,7 +148,8 @@ class SAETraining(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._check_losses()
-        recovered = self.held_out_text.recovered(self.saes) if self.held_out_text else dict.fromkeys(self.saes, nan)
+        text = self.held_out_text
+        recovered = cross_entropy_recovered(text, self.saes) if text else dict.fromkeys(self.saes, nan)
         for name, metric in self.quality.items():
             self.held_out[name] = HeldOutQuality(*metric.compute(), recovered[name])
             metric.reset()
@@ -173,9 +175,6 @@ class SAETraining(L.LightningModule):
         rising = (step + 1) / self.warm_up_steps if step < self.warm_up_steps else 1.0
         falling = (n_steps - step) / self.decay_steps if n_steps - step < self.decay_steps else 1.0
         return min(rising, falling, 1.0)
-
-    def _summed(self, n_fired: Tensor) -> Tensor:
-        return n_fired if self.trainer.world_size == 1 else self.trainer.strategy.reduce(n_fired, reduce_op="sum")
 
     def _check_losses(self) -> None:
         """Stop where going on would only waste time."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint
 from sae_lens import SAE
 
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
@@ -15,7 +14,8 @@ from analogue.models import LanguageModel, open_model
 from analogue.options import Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
-from analogue.trainer import accelerator_of, open_trainer
+from analogue.settings import Text
+from analogue.trainer import trainer_on
 from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
@@ -27,7 +27,6 @@ from analogue.training.settings import (
     Evaluation,
     Optimiser,
     SAEPlan,
-    Text,
     TrainingPlan,
     default_settings,
 )
@@ -170,7 +169,8 @@ def train(
         cache_dir=cache_dir,
     )
     if trainer is None:
-        trainer = _open_trainer(plan, device, progress, callbacks, checkpoints)
+        callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
+        trainer = trainer_on(device, progress, callbacks, log_every_n_steps=20, **trainer_settings(plan))
     elif callbacks or checkpoints:
         raise InvalidArgument("callbacks", [*callbacks], "belong to the `trainer` that is given, as checkpoints do")
     check_trainer(trainer, plan)
@@ -188,9 +188,14 @@ def train(
 
 
 def trainer_settings(plan: TrainingPlan) -> dict[str, Any]:
-    """Arguments of `lightning.Trainer` that follow from the plan."""
-    every = min(plan.evaluation.every_steps, plan.n_steps)
-    return {"max_epochs": 1, "num_sanity_val_steps": 0, "val_check_interval": every}
+    """Arguments of `lightning.Trainer` that every training run needs."""
+    return {
+        "max_epochs": 1,
+        "num_sanity_val_steps": 0,
+        "val_check_interval": min(plan.evaluation.every_steps, plan.n_steps),
+        "plugins": [AtomicCheckpoints()],
+        "logger": False,
+    }
 
 
 def check_trainer(trainer: L.Trainer, plan: TrainingPlan) -> None:
@@ -298,26 +303,6 @@ def quality_warnings(trained: TrainedSAE, plan: TrainingPlan, language_model: La
         suspects="too few tokens (`n_tokens`), or a wrong `optimiser.learning_rate` or `settings`",
     )
     return [f"{trained.name} {problem}" for problem in problems]
-
-
-def _open_trainer(
-    plan: TrainingPlan,
-    device: str,
-    progress: bool,
-    callbacks: Sequence[L.Callback],
-    checkpoints: Checkpoints | None,
-) -> L.Trainer:
-    callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
-    settings = {
-        "accelerator": accelerator_of(device),
-        "devices": 1,
-        "enable_progress_bar": progress,
-        "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
-        "enable_model_summary": False,
-        "log_every_n_steps": 20,
-    }
-    with renamed_arguments(**{"trainer.accelerator": "device"}):
-        return open_trainer(settings, callbacks, plugins=[AtomicCheckpoints()], logger=False, **trainer_settings(plan))
 
 
 def _as_text(given: Text | str | Path | Sequence[str]) -> Text:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -33,31 +34,6 @@ def fused_adam(parameters: Iterable[Any], lr: float) -> Any:
     from torch.optim import Adam
 
     return Adam(parameters, lr=lr, fused=True)
-
-
-@dataclass(frozen=True)
-class Text:
-    """Texts, and where to find them.
-
-    Attributes:
-        path: a list of texts; a `.txt`, `.jsonl` or `.parquet` file; an `embedded:` name; or `OWNER/NAME` of a data set
-            of the hub.
-        subset: the data set's configuration, where it has several.
-        split: of a data set.
-        column: where the text stands in `.jsonl`, `.parquet` and data sets.
-        shuffle_seed: of a data set; None for its own order. Files are read in order.
-    """
-
-    path: str | Path | Sequence[str]
-    subset: str | None = None
-    split: str = "train"
-    column: str = "text"
-    shuffle_seed: int | None = 0
-
-    @property
-    def name(self) -> str:
-        """The path; for a list, how many texts it holds."""
-        return str(self.path) if isinstance(self.path, str | Path) else f"{len(self.path)} texts"
 
 
 @dataclass(frozen=True)
@@ -218,19 +194,12 @@ class TrainingPlan:
 
         Seeds and widths of a single value are left out of the names; the layer is always part of them.
         """
-        d_saes = [factor * d_model for factor in self.expansion_factor]
-        return [
-            SAEPlan(
-                "/".join(
-                    [f"layer_{layer}"]
-                    + [f"seed_{seed}"] * (len(self.seeds) > 1)
-                    + [f"d_sae_{d_sae}"] * (len(d_saes) > 1)
-                ),
-                layer,
-                seed,
-                d_sae,
-            )
-            for layer in self.layers
-            for seed in self.seeds
-            for d_sae in d_saes
-        ]
+        plans = []
+        for layer, seed, factor in product(self.layers, self.seeds, self.expansion_factor):
+            name, d_sae = f"layer_{layer}", factor * d_model
+            if len(self.seeds) > 1:
+                name += f"/seed_{seed}"
+            if len(self.expansion_factor) > 1:
+                name += f"/d_sae_{d_sae}"
+            plans.append(SAEPlan(name, layer, seed, d_sae))
+        return plans

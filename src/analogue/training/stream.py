@@ -1,7 +1,7 @@
 """A shuffled stream of residual-stream activations: the order in which tokens come, and their activations."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
@@ -26,33 +26,29 @@ class Refill:
     n_batches: int
 
 
+@dataclass(eq=False)
 class MixingPlan:
     """Everything about the stream except the activations: cheap to go through again, and so to resume from.
 
     The corpus is read over and over, each time in a new order, `sequences_per_pass` sequences per model pass. A refill
     adds passes until the buffer holds `buffer_tokens`, shuffles it, and serves half.
 
-    Args:
-        lengths: (n_sequences,) tokens that each sequence gives.
+    Attributes:
+        lengths: tokens that each sequence gives.
         batch_tokens: tokens per batch.
-        buffer_tokens: tokens in the buffer after a refill, at least two batches.
+        buffer_tokens: tokens in the buffer after a refill; two batches if that is more.
         sequences_per_pass: sequences that the model reads at once.
         seed: of all orders.
     """
 
-    def __init__(
-        self,
-        lengths: Int64[Tensor, " n_sequences"],
-        batch_tokens: int,
-        buffer_tokens: int,
-        sequences_per_pass: int,
-        seed: int,
-    ) -> None:
-        self.lengths = lengths
-        self.batch_tokens = batch_tokens
-        self.buffer_tokens = max(buffer_tokens, 2 * batch_tokens)
-        self.sequences_per_pass = sequences_per_pass
-        self.seed = seed
+    lengths: Int64[Tensor, " n_sequences"]
+    batch_tokens: int
+    buffer_tokens: int
+    sequences_per_pass: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.buffer_tokens = max(self.buffer_tokens, 2 * self.batch_tokens)
         self.passes: list[Int64[Tensor, " n"]] = []
 
     def refills(self, n_batches: int) -> Iterator[Refill]:
@@ -123,8 +119,7 @@ class ActivationStream(IterableDataset[ActivationBatch]):
 
     def sample(self, n_batches: int) -> ActivationBatch:
         """The first batches of a stream without a buffer, strung together; input scales are estimated on them."""
-        plan = MixingPlan(self.plan.lengths, self.plan.batch_tokens, 0, self.plan.sequences_per_pass, self.plan.seed)
-        batches = list(ActivationStream(plan, self.source, self.layers, n_batches))
+        batches = list(ActivationStream(replace(self.plan, buffer_tokens=0), self.source, self.layers, n_batches))
         return {layer: torch.cat([batch[layer] for batch in batches]) for layer in self.layers}
 
     def _refilled(self, left_over: ActivationBatch, refill: Refill) -> ActivationBatch:
