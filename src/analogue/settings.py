@@ -119,6 +119,10 @@ class Corpus(Text):
         packing: False for one document per sequence, as in the paper; True for documents strung together.
         count_padding: let padding count as tokens, as in the published code.
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+
+    Example:
+        >>> Corpus(["Once upon a time there was a fox.", "It lived in a wood."], n_sequences=2).name
+        '2 texts'
     """
 
     n_sequences: int = 100
@@ -149,6 +153,10 @@ class Matching:
             `analogue.matching.max_correlation`.
         direction: which side claims its partners, `a_to_b` or `b_to_a`.
         settings: further arguments of the rule, such as `{"k": 32}` of `greedy`.
+
+    Example:
+        >>> Matching("greedy", settings={"k": 8}).name
+        'greedy'
     """
 
     rule: str | Callable[..., Any] = PairingRuleName.max_correlation
@@ -181,6 +189,10 @@ class Filters:
         minimum_firing_count: tokens on which both features fire, at least.
         one_to_one: which of several claims on a feature stays: `best`, `first` or, for none of them, `strict`.
         minimum_correlation: of the activations.
+
+    Example:
+        >>> Filters(shared_token=False, minimum_firing_count=10).minimum_correlation
+        0.1
     """
 
     top_tokens: int = 5
@@ -212,6 +224,10 @@ class Null:
         n: draws of each null.
         kinds: `shuffle` (pairings of the same features), `random_pairs` (of both whole spaces), `rotated` (excess
             correlation over randomly rotated bases).
+
+    Example:
+        >>> Null(n=1000, kinds=["shuffle", "random_pairs"]).n
+        1000
     """
 
     n: int = 100
@@ -233,6 +249,10 @@ class Concepts:
     Attributes:
         keywords: of each concept, by its name.
         n: draws of each of the two tests.
+
+    Example:
+        >>> Concepts({"Weather": ["rain", "snow", "storm"]}).n
+        1000
     """
 
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -257,6 +277,10 @@ class Cache:
         max_gb: 10^9 bytes that the store may take; the least recently used activations go first.
         layers_a: other layers of A's model that its pass computes and stores too.
         layers_b: likewise of B's.
+
+    Example:
+        >>> Cache(max_gb=5).dir is None
+        True
     """
 
     dir: str | Path | None = None

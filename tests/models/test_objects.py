@@ -147,3 +147,14 @@ def test_unknown_options_list_the_known_ones(options):
     [(name, value)] = options.items()
     with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not an option; choose from (resid_post|weights)"):
         open_model("embedded:stories-6", **options)
+
+
+def test_a_model_with_hooks_is_like_no_other(model, tokenizer):
+    """Steering is no part of the weights: activations kept for one run must not serve another."""
+    plain = open_model(model, tokenizer).fingerprint
+    assert open_model(model, tokenizer).fingerprint == plain
+    handle = model.register_forward_hook(lambda module, inputs, output: output)
+    hooked = {open_model(model, tokenizer).fingerprint for _ in range(2)}
+    handle.remove()
+    assert len({*hooked, plain}) == 3
+    assert open_model(model, tokenizer).fingerprint == plain

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -63,7 +63,14 @@ def instantiated(settings: Any, key: str, given: object = None) -> Any:
     try:
         return instantiate(settings)
     except Exception as error:  # whatever a user's own class or function comes up with
-        raise UserError(key, given or settings, f"cannot be made ({first_line(error)})") from error
+        raise UserError(key, given or settings, f"cannot be made ({first_line(own_error(error))})") from error
+
+
+def own_error(error: BaseException) -> BaseException:
+    """What a class or function has raised, behind the exception that Hydra makes of it."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
@@ -76,8 +83,16 @@ def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
 
 def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     """Let `metrics=svcca` mean `metrics=[svcca]`, for every key whose value is a list; in a sweep, for each value."""
-    lists = {key for key in keys_of(schema) if get_origin(_type_of(schema, key)) is list}
-    return [_listed_value(argument) if argument.partition("=")[0] in lists else argument for argument in arguments]
+    types = {key: _type_of(schema, key) for key in keys_of(schema)}
+    of_lists = {key for key, kind in types.items() if kind == dict[str, list[str]]}  # concepts.keywords.Weather
+
+    def is_list(key: str) -> bool:
+        return get_origin(types.get(key)) is list or key.rpartition(".")[0] in of_lists
+
+    return [
+        _listed_value(argument) if is_list(argument.partition("=")[0].lstrip("+")) else argument
+        for argument in arguments
+    ]
 
 
 def composition_error(error: Exception, program: Program, overrides: Sequence[str]) -> str | None:

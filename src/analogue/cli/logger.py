@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig
 
+from analogue.cli.composition import own_error
 from analogue.reporting import tracking
 
 
@@ -20,10 +21,7 @@ def configured_logger(config: DictConfig, **places: Any) -> Logger:
     try:
         logger: Logger = instantiate(config, **places)
     except InstantiationException as error:
-        cause: BaseException = error
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-            cause = cause.__cause__
-        raise cause from None
+        raise own_error(error) from None
     return logger
 
 

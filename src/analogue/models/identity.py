@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,16 @@ def directory_fingerprint(directory: str | Path) -> str:
 
 
 def model_fingerprint(model: PreTrainedModel) -> str:
-    """SHA-256 of a model's configuration and weights; its device and its name do not count."""
+    """SHA-256 of a model's configuration and weights; its device and its name do not count.
+
+    A model with forward hooks computes something that these do not determine: its fingerprint is like no other's.
+    """
     config: dict[str, Any] = {"class": type(model).__name__} | model.config.to_dict()
     for name in ("_name_or_path", "transformers_version"):
         config.pop(name, None)
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        digest.update(uuid.uuid4().bytes)
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -48,6 +48,10 @@ def load(
         Unavailable: it cannot be downloaded, or its files are damaged or of a format that is not known.
         InvalidArgument: weights that are not finite, an SAE that reads something else than single tokens of a residual
             stream, or an object that is no SAE for inference.
+
+    Example:
+        >>> tuple(load(path="embedded:stories-6-saes/layer_{layer}", layer=3).W_dec.shape)
+        (768, 96)
     """
     if isinstance(path, nn.Module):
         name = type(path).__name__

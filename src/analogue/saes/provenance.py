@@ -14,9 +14,11 @@ RESID_POST = re.compile(r"(?:blocks\.(\d+)\.hook_resid_post|(?:\w+\.)*(?:layers|
 
 
 def sae_fingerprint(sae: Any) -> str:
-    """SHA-256 of an SAE's configuration and weights, wherever it was loaded from."""
+    """SHA-256 of an SAE's configuration and weights, wherever it was loaded from, and of its class if not SAELens's."""
     config = {name: value for name, value in sae.cfg.to_dict().items() if name not in ("metadata", "device")}
     config["activation_fn"] = type(sae.activation_fn).__name__
+    if not type(sae).__module__.startswith("sae_lens."):
+        config["class"] = f"{type(sae).__module__}.{type(sae).__qualname__}"
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(sae.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
