@@ -32,7 +32,8 @@ FIELDS = {
 
 OF_FUNCTIONS = {  # of functions within the library, or renamed on their way to the shell
     *("k", "regularisation", "relaxation"),  # matching.settings, by pair_features
-    "sample",  # of methods that no configuration calls
+    *("sample", "how", "engine", "n_slices", "n_threads"),  # of functions that no configuration calls with them
+    *("n_components", "agreement", "weights", "outer", "inner"),  # of metrics, whose names settle them
 }
 
 
