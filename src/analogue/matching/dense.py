@@ -193,7 +193,14 @@ def dense_chunk(side: Standardised, start: int, stop: int, device: torch.device)
     mean = side.mean_over_sd[side.labels] / sqrt(side.acts.shape[0])  # over the norm
     fill = fill_on_cpu if device.type == "cpu" else fill_on_device
     silent, shift = -mean.astype(np.float32), side.centre[side.labels] + mean * norm
-    return fill(device, *side.rows(slice(start, stop)), side.label_of, silent, shift, norm)
+    return fill(device, *_run(side, start, stop), silent, shift, norm)
+
+
+def _run(side: Standardised, start: int, stop: int) -> tuple[np.ndarray, ...]:
+    """The compressed rows of a run of tokens as they are, and the label of each column."""
+    indptr = side.acts.indptr[start : stop + 1].astype(np.int64)
+    entries = slice(int(indptr[0]), int(indptr[-1]))
+    return indptr - indptr[0], side.acts.indices[entries], side.acts.data[entries], side.label_of
 
 
 def fill_on_cpu(device: torch.device, *arrays: np.ndarray) -> Float32[Tensor, "n n_live"]:
@@ -239,14 +246,39 @@ def exact_correlations(
     bounds = np.linspace(0, len(label_a), n_shares + 1).astype(int).tolist()
     shares = [slice(*each) for each in pairwise(bounds)]
     for start in range(0, n_tokens, size):
-        run = slice(start, start + size)
-        columns_a, columns_b = pool.map(lambda side, run=run: Columns.of(side.operand(run)), (a, b))
+        columns_a, columns_b = pool.map(lambda side, start=start: _columns(side, start, start + size), (a, b))
 
         def add(share: slice, columns_a: Columns = columns_a, columns_b: Columns = columns_b) -> None:
             _add_products(columns_a, columns_b, label_a[share], label_b[share], np.zeros(size), totals[share])
 
         list(pool.map(add, shares))
     return as_correlations(totals - a.mean_over_sd[a.labels[label_a]] * b.mean_over_sd[b.labels[label_b]])
+
+
+def _columns(side: Standardised, start: int, stop: int) -> Columns:
+    """The columns of all labels on a run of tokens."""
+    arrays = (*_run(side, start, stop), side.centre[side.labels], side.norm[side.labels])
+    return Columns(*_transpose(*arrays))
+
+
+@njit(cache=True, nogil=True)
+def _transpose(indptr, indices, values, label_of, centre, norm):  # type: ignore[no-untyped-def]
+    starts = np.zeros(len(norm) + 1, dtype=np.int64)
+    for entry in range(len(indices)):
+        label = label_of[indices[entry]]
+        if label >= 0:
+            starts[label + 1] += 1
+    starts = np.cumsum(starts)
+    place = starts[:-1].copy()
+    tokens, standardised = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
+    for token in range(len(indptr) - 1):
+        for entry in range(indptr[token], indptr[token + 1]):
+            label = label_of[indices[entry]]
+            if label >= 0:
+                tokens[place[label]] = token
+                standardised[place[label]] = (np.float64(values[entry]) - centre[label]) / norm[label]
+                place[label] += 1
+    return starts, tokens, standardised
 
 
 @njit(cache=True, nogil=True)

@@ -157,17 +157,11 @@ class Standardised:
         label_of[self.labels] = np.arange(len(self.labels), dtype=np.int32)
         return label_of
 
-    def rows(self, tokens: slice) -> tuple[Int64[np.ndarray, " n+1"], Int32[np.ndarray, " nnz"], np.ndarray]:
-        """The compressed rows of a run of tokens, as they are: indptr, columns and values."""
-        indptr = self.acts.indptr[tokens.start : tokens.stop + 1].astype(np.int64)
-        entries = slice(int(indptr[0]), int(indptr[-1]))
-        return indptr - indptr[0], self.acts.indices[entries], self.acts.data[entries]
-
-    def operand(self, tokens: slice | None = None) -> Operand:
-        """The features that have variance, in the form that the walk takes; on a run of tokens, or on all."""
-        indptr, columns, values = self.rows(tokens or slice(0, self.acts.shape[0]))
-        labels, values = self.label_of[columns], self._values(columns, values)
-        if (self.norm[self.n_active > 0] == 0).any():  # constant features are active, and go
+    def operand(self) -> Operand:
+        """The features that have variance, in the form that the walk takes."""
+        indptr, labels = self.acts.indptr.astype(np.int64), self.label_of[self.acts.indices]
+        values = self._values(self.acts.indices, self.acts.data)
+        if self.n_active[self.labels].sum() < len(labels):  # constant features are active, and go
             entries = np.flatnonzero(labels >= 0)
             indptr, labels, values = np.searchsorted(entries, indptr), labels[entries], values[entries]
         return Operand(indptr, labels, values, self.features[self.labels], self.mean_over_sd[self.labels])
