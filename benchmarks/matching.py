@@ -109,14 +109,14 @@ def measure_sparse(case: Case, rows: Rows, seed: int, repeats: int) -> None:
 
 
 def measure_dense(case: Case, rows: Rows, seed: int, repeats: int, device: str) -> None:
-    """Rows of the dense engine on activations without zeros: related sides, and sides where nobody has a partner."""
+    """Rows of the dense engine on pre-activations, half of them zero after ReLU: related sides, and unrelated ones."""
     rng = np.random.default_rng(seed)
     dense = plain_dense_seconds(case, rng)
     add_row(rows, case, "plain dense", Measured(dense, None), dense)
     for related in (True, False):
         a, b = (side.to(device) for side in draw_dense(case, rng, related))
         gemm = measure(_bound(torch.matmul, a.T, b), repeats, device)
-        acts = [FeatureActivations.from_dense(side) for side in (a, b)]
+        acts = [FeatureActivations.from_dense(side.relu()) for side in (a, b)]
         del a, b
         if related:
             add_row(rows, case, f"{device}: float32 GEMM alone", gemm, dense)

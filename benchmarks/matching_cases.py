@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
 SPARSE = [Case(30_000, 32_768, 32), Case(30_000, 32_768, 80)]
 LARGE = Case(1_000_000, 131_072, 50)
-DENSE = Case(30_000, 4096, 4096)
+DENSE = Case(30_000, 4096, 2048)
 
 
 def draw_activations(case: Case, rng: np.random.Generator) -> FeatureActivations:
