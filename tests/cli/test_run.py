@@ -130,4 +130,4 @@ def test_help_shows_the_settings_and_an_example(run):
     ended = run("--help")
     assert ended.returncode == 0
     assert "layer_a: 3" in ended.stdout
-    assert "python compare.py -m layer_a=1,2,3 'layer_b=range(1,12)'" in ended.stdout
+    assert "analogue compare -m layer_a=1,2,3 'layer_b=range(1,12)'" in ended.stdout

@@ -61,6 +61,11 @@ def test_the_library_and_the_command_line_find_the_same(a, b, compare, tmp_path)
     assert found.record.concepts == recorded.concepts
     assert found.record.funnel == recorded.funnel
     found.save(tmp_path / "saved")
+    again = analogue.Comparison.load(tmp_path / "saved")
+    assert again.record == found.record
+    pd.testing.assert_frame_equal(again.pairs, found.pairs)
+    with pytest.raises(LookupError, match=r"directory=.*holds no result.json"):
+        analogue.Comparison.load(tmp_path)
     for name in ("pairs.parquet", "nulls.parquet"):
         assert pq.read_table(tmp_path / "saved" / name).equals(pq.read_table(tmp_path / "run" / name))
     record, other = (json.loads((tmp_path / each / "result.json").read_text()) for each in ("saved", "run"))
@@ -162,7 +167,7 @@ def test_a_comparison_shows_itself(a, b):
         ({"seq_len": 5000}, ValueError, "seq_len=5000: embedded:stories-6 .`a.model`. reads at most"),
         ({"alignment": "words"}, ValueError, "alignment=words: is not an option; choose from tokens, spans"),
         ({"matching": "cosine"}, ValueError, "matching.rule=cosine: compares decoder rows"),
-        ({"matching": "closest"}, ValueError, "rule=closest: is not an option; choose from max_correlation"),
+        ({"matching": "closest"}, ValueError, "matching=closest: is not an option; choose from max_correlation"),
         ({"matching": analogue.Matching("greedy", settings={"k": 0})}, ValueError, "matching.settings.k=0: "),
         ({"matching": analogue.Matching("greedy", settings={"q": 1})}, ValueError, "matching.settings.q=1: is not a"),
         ({"seed": -1}, ValueError, "seed=-1"),

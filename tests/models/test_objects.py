@@ -124,6 +124,11 @@ def test_an_object_needs_its_tokenizer(model):
         open_model(model)
 
 
+def test_the_name_of_a_tokenizer_is_no_tokenizer(model):
+    with pytest.raises(InvalidArgument, match=r"^tokenizer=gpt2: is not a tokenizer of transformers"):
+        open_model(model, "gpt2")
+
+
 def test_objects_that_cannot_be_compared_are_refused(tokenizer):
     sizes = T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=50)
     with pytest.raises(InvalidArgument, match="has an encoder and a decoder"):

@@ -7,6 +7,24 @@ pairing.py      steps 2 and 3: activations -> pairs -> filtered pairs
 scoring.py      steps 4 and 5: pairs -> scores and p-values; semantic subspaces
 result.py       what was found
 pipeline.py     `compare`: these steps one after the other
+
+>>> from analogue import Filters, Matching, Null, Side
+>>> from analogue.settings import STORIES
+>>> a = open_side(Side("embedded:stories-6", 3, "embedded:stories-6-saes/layer_3"), "a")
+>>> b = open_side(Side("embedded:stories-12", 6, "embedded:stories-12-saes/layer_6"), "b")
+>>> text = tokenise_corpus(STORIES, a, b)
+>>> collected = collect_activations([a, b], text)
+>>> acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
+>>> matching, filters = Matching(), Filters()
+>>> pairs = pair_features(acts_a, acts_b, chosen_rule(matching, a, b), matching)
+>>> space_a = describe_features(a, acts_a, text.units(a), filters.top_tokens)
+>>> space_b = describe_features(b, acts_b, text.units(a), filters.top_tokens)
+>>> pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(a, b))
+>>> pairing.funnel[-1]
+('minimum_correlation', 227)
+>>> [rsa] = score_pairs(pairing.pairs, space_a, space_b, ["rsa"], Null(n=19)).similarity
+>>> round(rsa.score, 4), rsa.p_value
+(0.1798, 0.05)
 """
 
 from analogue.comparison.activations import Collected, collect_activations

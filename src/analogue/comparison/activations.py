@@ -20,6 +20,7 @@ from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings
 from analogue.settings import Cache
+from analogue.trainer import trainer_on
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
@@ -44,7 +45,7 @@ class Collected:
 def collect_activations(
     sides: Sequence[OpenSide],
     corpus: TokenisedCorpus,
-    trainer: L.Trainer,
+    trainer: L.Trainer | None = None,
     cache: Cache | None = None,
     batch_size: int = 10,
 ) -> Collected:
@@ -53,7 +54,8 @@ def collect_activations(
     Args:
         sides: the opened sides.
         corpus: what they read.
-        trainer: each of its ranks gets all activations.
+        trainer: a Lightning trainer, each rank of which gets all activations; None for one process without a progress
+            bar, on a GPU where there is one.
         cache: None to compute everything and keep nothing on disk.
         batch_size: sequences per forward pass.
 
@@ -61,6 +63,7 @@ def collect_activations(
         ArgumentError: the model's weights cannot be read, its activations are not finite, or the store's directory
             cannot be written to.
     """
+    trainer = trainer or trainer_on("auto", progress=False)
     activations = ActivationCache(sides, corpus.fingerprints(), str(trainer.precision), cache)
     module = ActivationPass(activations)
     try:

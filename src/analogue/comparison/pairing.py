@@ -85,7 +85,14 @@ def pair_features(
 
 
 def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits, n_top_tokens: int) -> FeatureSpace:
-    """Activations, top tokens and decoder rows of a side."""
+    """Activations, top tokens and decoder rows of a side.
+
+    Args:
+        side: the opened side.
+        acts: its activations on the units of text, from `TokenisedCorpus.on_units`.
+        units: those units, from `TokenisedCorpus.units`.
+        n_top_tokens: per feature.
+    """
     return FeatureSpace(acts, top_tokens(acts, units.ids, units.strings, n_top_tokens), side.decoder)
 
 

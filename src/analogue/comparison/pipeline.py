@@ -89,7 +89,8 @@ def compare(
         1.0
     """
     corpus = _as_corpus(corpus, n_sequences, seq_len)
-    matching = Matching(rule=matching) if isinstance(matching, str) else Matching() if matching is None else matching
+    with renamed_arguments(rule="matching"):
+        matching = Matching(matching) if isinstance(matching, str) else Matching() if matching is None else matching
     filters, null = Filters() if filters is None else filters, Null() if null is None else null
     concepts = concepts if isinstance(concepts, Concepts) else Concepts({} if concepts is None else concepts)
     _check_kinds(a=(a, Side), b=(b, Side), matching=(matching, Matching), filters=(filters, Filters), null=(null, Null))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from analogue.comparison.activations import Collected
@@ -19,10 +20,11 @@ from analogue.comparison.scoring import Scores
 from analogue.comparison.sides import OpenSide
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
-from analogue.errors import Unavailable
+from analogue.errors import NotFound, Unavailable
 from analogue.matching import paired_cosines
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.published import published_for
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 from analogue.saes import misfit_warnings
 from analogue.settings import Corpus, Matching
 from analogue.significance import SimilarityResult
@@ -86,6 +88,20 @@ class Comparison:
         except OSError as error:
             problem = f"cannot be written to ({error.strerror or error}); nothing is left there"
             raise Unavailable("directory", directory, problem) from error
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Comparison":
+        """Read back what `save` or the command line has written.
+
+        Raises:
+            NotFound: there is no comparison in the directory.
+        """
+        directory = Path(directory)
+        record, pairs, nulls = (directory / name for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE))
+        if not (record.is_file() and pairs.is_file()):
+            raise NotFound("directory", directory, f"holds no {RESULT_FILE} and {PAIRS_FILE}; give the folder of a job")
+        draws = pq.read_table(nulls) if nulls.is_file() else pa.table({})
+        return cls(ComparisonResult.from_json(record.read_text(encoding="utf-8")), pq.read_table(pairs), draws)
 
     def __str__(self) -> str:
         """The tables that the command line prints."""

@@ -164,7 +164,8 @@ def open_model(
         name, config = model.config._name_or_path or type(model).__name__, model.config
         revision = device_map = None
         if tokenizer is None:
-            raise InvalidArgument("tokenizer", None, f"is needed where `model` is an object ({name})")
+            problem = f"is needed where `model` is an object ({name}): AutoTokenizer.from_pretrained reads it"
+            raise InvalidArgument("tokenizer", None, problem)
         if any(parameter.is_meta for parameter in model.parameters()):
             raise InvalidArgument("model", name, "has weights that are not in memory; load it without offloading")
     elif not isinstance(model, str | PathLike):
@@ -175,6 +176,9 @@ def open_model(
         with _loading_errors(name, place):
             config = AutoConfig.from_pretrained(place, revision=revision, **OWN_CODE)
             tokenizer = _tokenizer(name, place, revision) if tokenizer is None else tokenizer
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        problem = "is not a tokenizer of transformers; AutoTokenizer.from_pretrained reads one"
+        raise InvalidArgument("tokenizer", str(tokenizer), problem)
     if config.is_encoder_decoder:
         raise InvalidArgument("model", name, "has an encoder and a decoder; give a model of one stack of blocks")
     text_config = config.get_text_config()
