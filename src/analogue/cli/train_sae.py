@@ -278,7 +278,6 @@ def _writing_to(output: Path, checkpoints: Path) -> Iterator[None]:
     """
     from safetensors import SafetensorError
 
-    from analogue.errors import ArgumentError
     from analogue.training.checkpoints import newest_checkpoint
 
     try:
