@@ -66,6 +66,13 @@ class NullKind(StrEnum):
     rotated = "rotated"
 
 
+class DecoderRows(StrEnum):
+    """Decoder rows that metrics see: of unit norm, or as the SAE has them."""
+
+    unit = "unit"
+    raw = "raw"
+
+
 class PairingRuleName(StrEnum):
     """The pairing rules of `analogue.matching.RULES`."""
 

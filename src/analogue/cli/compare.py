@@ -68,6 +68,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         "b": _side("b", config),
         "alignment": config.alignment.name,
         "aggregation": config.alignment.aggregation,
+        "decoder_rows": config.decoder_rows,
         "seed": config.seed,
         "progress": config.trainer.get("enable_progress_bar", True),
     }

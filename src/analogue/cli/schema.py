@@ -7,7 +7,17 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analogue.options import Aggregation, Alignment, Direction, Hook, Keep, NullKind, PairingRuleName, Redrawn
+from analogue.options import (
+    Aggregation,
+    Alignment,
+    DecoderRows,
+    Direction,
+    Hook,
+    Keep,
+    NullKind,
+    PairingRuleName,
+    Redrawn,
+)
 
 
 @dataclass
@@ -131,6 +141,7 @@ class CompareConfig:
     matching: MatchingConfig = MISSING
     filters: FiltersConfig = MISSING
     metrics: list[Any] = MISSING  # names, or mappings with _target_
+    decoder_rows: DecoderRows = MISSING
     concepts: ConceptsConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING

@@ -24,6 +24,7 @@ from analogue.matching import (
     one_to_one,
     require_shared_token,
 )
+from analogue.options import DecoderRows
 from analogue.settings import Filters, Matching
 
 CPU = torch.device("cpu")
@@ -84,7 +85,13 @@ def pair_features(
     return pairs
 
 
-def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits, n_top_tokens: int) -> FeatureSpace:
+def describe_features(
+    side: OpenSide,
+    acts: FeatureActivations,
+    units: TextUnits,
+    n_top_tokens: int,
+    decoder_rows: str = DecoderRows.unit,
+) -> FeatureSpace:
     """Activations, top tokens and decoder rows of a side.
 
     Args:
@@ -92,8 +99,10 @@ def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits
         acts: its activations on the units of text, from `TokenisedCorpus.on_units`.
         units: those units, from `TokenisedCorpus.units`.
         n_top_tokens: per feature.
+        decoder_rows: `unit` for rows of unit norm, or `raw`.
     """
-    return FeatureSpace(acts, top_tokens(acts, units.ids, units.strings, n_top_tokens), side.decoder)
+    top = top_tokens(acts, units.ids, units.strings, n_top_tokens)
+    return FeatureSpace(acts, top, side.decoder_rows(decoder_rows))
 
 
 def filter_pairs(

@@ -19,7 +19,7 @@ from analogue.comparison.scoring import chosen_metrics, score_pairs, score_subsp
 from analogue.comparison.sides import open_side
 from analogue.concepts import TokenText
 from analogue.errors import check_kind, check_minima, check_option, renamed_arguments
-from analogue.options import Aggregation, Alignment, Keep
+from analogue.options import Aggregation, Alignment, DecoderRows, Keep
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
@@ -38,6 +38,7 @@ def compare(
     matching: Matching | str | None = None,
     filters: Filters | None = None,
     metrics: Sequence[str | Metric] = METRICS,
+    decoder_rows: str = DecoderRows.unit,
     null: Null | None = None,
     concepts: Concepts | Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
@@ -63,6 +64,8 @@ def compare(
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
+        decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
+            row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
         null: what scores are compared with; None for `Null()`: 100 shuffles.
         concepts: semantic subspaces: keywords by the name of the concept; None for none.
         seed: of everything that is drawn; the same seed gives the same comparison.
@@ -97,9 +100,12 @@ def compare(
     _check_kinds(cache=(cache, Cache | None), trainer=(trainer, L.Trainer | None))
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
+    check_option("decoder_rows", decoder_rows, DecoderRows)
     check_minima({"seed": (seed, 0)})
     chosen = chosen_metrics(metrics, seed)
-    config = config or described(a, b, corpus, alignment, aggregation, matching, filters, chosen, null, concepts, seed)
+    config = config or described(
+        a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
+    )
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
@@ -118,8 +124,8 @@ def compare(
         if not trainer.is_global_zero:
             return None
         units = text.units(side_a)
-        space_a = describe_features(side_a, acts_a, units, filters.top_tokens)
-        space_b = describe_features(side_b, acts_b, units, filters.top_tokens)
+        space_a = describe_features(side_a, acts_a, units, filters.top_tokens, decoder_rows)
+        space_b = describe_features(side_b, acts_b, units, filters.top_tokens, decoder_rows)
         pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b))
     stopwatch.lap("pairing")
 
@@ -139,6 +145,7 @@ def compare(
         text,
         collected,
         matching,
+        decoder_rows,
         pairing,
         (space_a, space_b),
         scores,
@@ -157,6 +164,7 @@ def described(
     matching: Matching,
     filters: Filters,
     metrics: Sequence[str | Metric],
+    decoder_rows: str,
     null: Null,
     concepts: Concepts,
     seed: int,
@@ -174,6 +182,7 @@ def described(
         "matching": {"rule": matching.name, "direction": matching.direction} | dict(matching.settings),
         "filters": asdict(filters) | {"non_concept_tokens": [*filters.non_concept_tokens]},
         "metrics": [each if isinstance(each, str) else each.name for each in metrics],
+        "decoder_rows": str(decoder_rows),
         "null": {"n": null.n, "kinds": [*null.kinds]},
         "concepts": {"n": concepts.n, "keywords": {name: [*words] for name, words in concepts.keywords.items()}},
         "seed": seed,

@@ -22,6 +22,7 @@ from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import NotFound, Unavailable
 from analogue.matching import paired_cosines
+from analogue.options import DecoderRows
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.published import published_for
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
@@ -32,6 +33,7 @@ from analogue.significance import SimilarityResult
 if TYPE_CHECKING:
     import pandas
 
+_EQUAL_NORMS = 1.01  # norms up to this ratio are equal to every metric's printed digits
 LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
 
 
@@ -139,6 +141,7 @@ def assemble(
     tokenised: TokenisedCorpus,
     collected: Collected,
     matching: Matching,
+    decoder_rows: str,
     pairing: Pairing,
     spaces: tuple[FeatureSpace, FeatureSpace],
     scores: Scores,
@@ -165,6 +168,7 @@ def assemble(
             "mean_kept": _mean(pairing.pairs.correlation[pairing.pairs.kept]),
         },
         decoder_cosine=_decoder_cosine(pairing, *spaces),
+        decoder_rows=str(decoder_rows),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
         n_model_passes=collected.n_model_passes,
@@ -174,6 +178,7 @@ def assemble(
         warnings=[
             *(warning for side in sides for warning in side.warnings),
             *_bos_warnings(corpus, sides),
+            *_norm_warnings(decoder_rows, side_records),
             *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
         ],
     )
@@ -236,7 +241,7 @@ def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
 
 def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
     stored = collected.activations[side.label]
-    explained = stored.facts["explained_variance"]
+    explained, n_active = stored.facts["explained_variance"], stored.activations.n_active()
     return SideRecord(
         model=side.model.name,
         revision=side.model.revision,
@@ -247,13 +252,21 @@ def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
         sae_architecture=side.sae.cfg.architecture(),
         d_model=side.model.d_model,
         d_sae=side.d_sae,
-        n_live_features=int((stored.activations.n_active() > 0).sum()),
+        n_live_features=int((n_active > 0).sum()),
         l0=stored.activations.l0(),
         explained_variance=explained if np.isfinite(explained) else None,
         activation_key=collected.keys[side.label],
         from_cache=side.label in collected.from_cache,
         sae_fingerprint=side.sae_fingerprint,
+        decoder_norms=_norms(side.decoder[n_active > 0]),
     )
+
+
+def _norms(rows: np.ndarray) -> dict[str, float] | None:
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    if not len(norms):
+        return None
+    return {"lowest": float(norms.min()), "median": float(np.median(norms)), "highest": float(norms.max())}
 
 
 def _warnings(
@@ -280,6 +293,17 @@ def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]
     fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
     trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
     return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
+
+
+def _norm_warnings(decoder_rows: str, records: list[SideRecord]) -> list[str]:
+    if decoder_rows == DecoderRows.unit:
+        return []
+    warnings = []
+    for side, norms in zip("ab", (record.decoder_norms for record in records), strict=True):
+        if norms is not None and norms["highest"] > _EQUAL_NORMS * norms["lowest"]:
+            spread = f"decoder rows of SAE {side} have norms from {norms['lowest']:.3g} to {norms['highest']:.3g}"
+            warnings.append(f"{spread}, which the scores depend on and the SAE's function does not")
+    return warnings
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

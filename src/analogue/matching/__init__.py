@@ -3,7 +3,7 @@
 Mathematics only. Compiled code is loaded when `best_partners` is first called, not on import.
 """
 
-from analogue.matching.cosine import cosine, paired_cosines
+from analogue.matching.cosine import cosine, paired_cosines, unit_rows
 from analogue.matching.filters import (
     apply_filters,
     drop_non_concept,
@@ -44,4 +44,5 @@ __all__ = [
     "optimal_transport",
     "paired_cosines",
     "require_shared_token",
+    "unit_rows",
 ]

@@ -30,6 +30,8 @@ class SideRecord:
         activation_key: name of the activations in the store.
         from_cache: True where no model pass was needed.
         sae_fingerprint: of the SAE's configuration and weights.
+        decoder_norms: `lowest`, `median` and `highest` norm of the decoder rows of live features, as the SAE has them;
+            None without live features, and in records of earlier versions.
     """
 
     model: str
@@ -47,6 +49,7 @@ class SideRecord:
     activation_key: str
     from_cache: bool
     sae_fingerprint: str
+    decoder_norms: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class ComparisonResult:
         funnel: `{filter, n_pairs}`: pairs left after each filter, beginning with all pairs.
         correlation: mean activation correlation of all pairs and of those kept.
         decoder_cosine: mean cosine of the paired decoder rows, likewise; None for models of different widths.
+        decoder_rows: what metrics saw of the decoders: rows of `unit` norm, or `raw`.
         rule: how features were paired, see `analogue.matching.RULES`.
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
@@ -117,6 +121,7 @@ class ComparisonResult:
     versions: dict[str, str]
     config: dict[str, Any]
     decoder_cosine: dict[str, float | None] | None = None
+    decoder_rows: str = "raw"  # of records that do not say
     concepts: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

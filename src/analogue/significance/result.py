@@ -68,7 +68,7 @@ def results_of(
     return [
         against_null(each.name, scores[each.name], draws[each.name], len(x), seed, null, each.warnings(x, y))
         if each.name in draws
-        else SimilarityResult(each.name, None, len(x), 0, seed, null, reason=_reason(each, len(x)))
+        else SimilarityResult(each.name, None, len(x), 0, seed, null, reason=_reason(each, x, y))
         for each in metrics
     ]
 
@@ -122,10 +122,10 @@ def _null_warnings(draws: np.ndarray, defined: np.ndarray, sd: float) -> list[st
     return warnings
 
 
-def _reason(metric: Metric, n_pairs: int) -> str:
-    if n_pairs < metric.minimum_pairs:
-        return f"{n_pairs} pairs are left, {metric.minimum_pairs} are needed"
-    return f"a side of the {n_pairs} pairs does not vary"
+def _reason(metric: Metric, x: Any, y: Any) -> str:
+    if len(x) < metric.minimum_pairs:
+        return f"{len(x)} pairs are left, {metric.minimum_pairs} are needed"
+    return metric.why_undefined(x, y) or f"a side of the {len(x)} pairs does not vary"
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,12 @@ from analogue.similarity.inputs import MINIMUM_PAIRS, as_pairs, identity
 from analogue.similarity.neighbours import neighbour_warnings, prepare_mutual_knn
 from analogue.similarity.procrustes import prepare_procrustes
 from analogue.similarity.pwcca import prepare_pwcca
-from analogue.similarity.rsa import prepare_rsa
+from analogue.similarity.rsa import prepare_rsa, undefined_distances
+
+
+def not_known(x: Any, y: Any) -> None:
+    """For metrics without a score of which nothing but the number of pairs and the variance can be the reason."""
+    return
 
 
 def no_warnings(x: Any, y: Any) -> list[str]:
@@ -45,6 +50,8 @@ class Metric:
             permutation, a NumPy array.
         warnings: what a reader of the score of (x, y) should know.
         minimum_pairs: fewer pairs than this have no score.
+        why_undefined: what of (x, y) leaves it without a score, besides too few pairs and a side that does not vary;
+            None if it is one of the two.
         takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
 
     Example:
@@ -60,6 +67,7 @@ class Metric:
     warnings: Callable[[Any, Any], list[str]] = no_warnings
     minimum_pairs: int = MINIMUM_PAIRS
     takes_seed: bool = False
+    why_undefined: Callable[[Any, Any], str | None] = not_known
 
     def __call__(self, x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
         """The score of x and y as they are paired."""
@@ -99,8 +107,14 @@ _ALL = (
     Metric("pwcca", prepare_pwcca, floor_warnings),
     Metric("pwcca_canonical", partial(prepare_pwcca, weights="canonical"), floor_warnings),
     Metric("rsa", prepare_rsa),
-    Metric("rsa_correlation", partial(prepare_rsa, inner="correlation")),
-    Metric("rsa_cosine", partial(prepare_rsa, inner="cosine")),
+    Metric(
+        "rsa_correlation",
+        partial(prepare_rsa, inner="correlation"),
+        why_undefined=partial(undefined_distances, inner="correlation"),
+    ),
+    Metric(
+        "rsa_cosine", partial(prepare_rsa, inner="cosine"), why_undefined=partial(undefined_distances, inner="cosine")
+    ),
     Metric("cka", prepare_cka),
     Metric("cka_debiased", prepare_cka_debiased, minimum_pairs=MINIMUM_DEBIASED_PAIRS),
     Metric("cka_rbf", prepare_cka_rbf),
