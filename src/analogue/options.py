@@ -59,7 +59,10 @@ class Aggregation(StrEnum):
 
 
 class NullKind(StrEnum):
-    """What a null draws: shuffled pairings, random pairs of both whole spaces, or randomly rotated bases."""
+    """What a null draws: shuffled pairings, random pairs of both whole spaces, or randomly rotated bases.
+
+    Rotated bases are a baseline to describe correlations by, and give no p-value.
+    """
 
     shuffle = "shuffle"
     random_pairs = "random_pairs"

@@ -223,7 +223,7 @@ class Null:
     Attributes:
         n: draws of each null.
         kinds: `shuffle` (pairings of the same features), `random_pairs` (of both whole spaces), `rotated` (excess
-            correlation over randomly rotated bases).
+            correlation over randomly rotated bases, which describes and is no test).
 
     Example:
         >>> Null(n=1000, kinds=["shuffle", "random_pairs"]).n

@@ -75,7 +75,8 @@ def compact_table(title: str, headings: Iterable[str], texts: Iterable[str]) -> 
 def _cell(result: ComparisonResult, metric: str) -> str:
     for entry in result.similarity:
         if label(entry) == metric and entry["score"] is not None:
-            return f"{entry['score']:.2f}" + ("*" if entry["p_value"] >= SIGNIFICANT else " ")
+            p_value = entry["p_value"]
+            return f"{entry['score']:.2f}" + ("*" if p_value is not None and p_value >= SIGNIFICANT else " ")
     return "- "
 
 

@@ -23,10 +23,10 @@ class SimilarityResult:
         seed: of the draws.
         null: which null: `shuffle`, `random_subset`, `random_pairs` or `rotated`.
         null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
-        z: (score - null mean) / null sd; None if the null does not vary.
+        z: (score - null mean) / null sd; None if the null does not vary, and for `rotated`, which is no test.
         z_exact: the same with the mean and sd over all permutations (Mantel's moments) instead of those of the draws;
             None except for RSA by Spearman's or Pearson's correlation against `shuffle`.
-        p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
+        p_value: (1 + c) / (1 + N), c the number of draws that reach the score; None for `rotated`.
         p_value_published: c / N.
         warnings: what a reader of the score should know.
         reason: why there is no score.

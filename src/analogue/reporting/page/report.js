@@ -78,7 +78,7 @@
     const low = Math.min(entry.score, around[0]), high = Math.max(entry.score, around[1]), space = 0.04 * (high - low) || 0.01;
     const leftmost = entry.score < (low + high) / 2;  // the line's name has room on its other side
     const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
-      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, p = ${entry.p_value.toPrecision(3)}`, x: 0.02, font: { size: 13 } },
+      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, ${entry.p_value === null ? "no test" : `p = ${entry.p_value.toPrecision(3)}`}`, x: 0.02, font: { size: 13 } },
       xaxis: { title: { text: `${entry.metric} score` }, range: [low - space, high + space] },
       yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
       shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
