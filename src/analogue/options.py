@@ -59,14 +59,16 @@ class Aggregation(StrEnum):
 
 
 class NullKind(StrEnum):
-    """What a null draws: shuffled pairings, random pairs of both whole spaces, or randomly rotated bases.
+    """What a null draws: shuffled pairings, random pairs of both whole spaces, permuted sequences, or rotated bases.
 
-    Rotated bases are a baseline to describe correlations by, and give no p-value.
+    The first two test scores, permuted sequences the pairs. Randomly rotated bases are a baseline to describe
+    correlations by, and give no p-value.
     """
 
     shuffle = "shuffle"
     random_pairs = "random_pairs"
     rotated = "rotated"
+    permuted_sequences = "permuted_sequences"
 
 
 class DecoderRows(StrEnum):

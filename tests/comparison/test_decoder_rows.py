@@ -48,7 +48,7 @@ def space(model: SAE, stream: torch.Tensor, decoder_rows: str) -> FeatureSpace:
 
 def scores(a: tuple[SAE, torch.Tensor], b: tuple[SAE, torch.Tensor], rows: str = "unit") -> tuple[dict, set]:
     space_a, space_b = space(*a, rows), space(*b, rows)
-    # Features that fire once, on one token, correlate equally with everything: which of them is a partner, the order says.
+    # Features that fire once, on one token, correlate equally with everything: the order decides among them.
     pairs = one_to_one(minimum_firing_count(max_correlation(space_a.acts, space_b.acts), 3))
     found = score_pairs(pairs, space_a, space_b, METRICS, analogue.Null(n=1))
     kept = pairs.kept_pairs()

@@ -72,6 +72,42 @@ def test_every_null_is_in_the_record_and_in_the_draws(compare, tmp_path):
     assert pairs["excess_correlation"].null_count == len(pairs) - result.n_kept
 
 
+def test_every_pair_is_tested_against_permuted_sequences(compare, tmp_path):
+    result = compare("null.kinds=[shuffle,permuted_sequences]", "metrics=[rsa]", "null.n=60")
+    pairs = pq.read_table(tmp_path / "run" / "pairs.parquet").to_pandas()
+    assert pairs.p_value.between(1e-6, 1).all()
+    assert (pairs.q_value >= pairs.p_value).all()
+    evidence = result.evidence
+    sides = [evidence[label] for label in "ab"]
+    assert [side["n_tested"] for side in sides] == [result.side_a.n_live_features, result.side_b.n_live_features]
+    assert sides[0]["n_beyond_chance"] == (pairs.q_value <= 0.05).sum()
+    assert 100 < sides[0]["n_beyond_chance"] < sides[0]["n_tested"]
+    assert evidence["n_kept_beyond_chance"] == (pairs[pairs.kept].q_value <= 0.05).sum() < evidence["n_kept"]
+    assert (evidence["n_null"], evidence["n_sequences"], evidence["pooled"]) == (60, 12, True)
+    filtered = compare("filters.maximum_q_value=0.05", "metrics=[rsa]", "null.n=60")
+    names = [step["filter"] for step in filtered.funnel]
+    assert names.index("maximum_q_value") == names.index("one_to_one") - 1
+    assert filtered.evidence["n_kept"] == filtered.evidence["n_kept_beyond_chance"] == filtered.n_kept
+    own = compare("null.kinds=[permuted_sequences]", "null.pooled=false", "null.n=60")
+    assert (own.evidence["pooled"], own.similarity) == (False, [])
+    assert pq.read_table(tmp_path / "run" / "pairs.parquet")["p_value"].to_numpy().min() >= 1 / 61
+
+
+@pytest.mark.parametrize("rule", ["mutual", "greedy", "hungarian", "optimal_transport"])
+def test_other_rules_are_tested_too(compare, rule):
+    result = compare("null.kinds=[permuted_sequences]", f"matching={rule}", "data.n_sequences=10", "data.seq_len=40")
+    assert result.evidence["a"]["n_beyond_chance"] > 20
+    assert result.evidence["a"]["n_tested"] == result.side_a.n_live_features
+
+
+def test_one_sequence_is_no_evidence(compare):
+    result = compare("null.kinds=[shuffle,permuted_sequences]", "data.n_sequences=1")
+    assert result.evidence["n_null"] == 0
+    assert any("one sequence of text cannot be permuted" in warning for warning in result.warnings)
+    with pytest.raises(UserError, match=r"filters.maximum_q_value=0.05: needs q-values"):
+        compare("filters.maximum_q_value=0.05", "data.n_sequences=1")
+
+
 def test_random_pairs_need_as_many_features_as_pairs(compare):
     entries = compare("null.kinds=[random_pairs]", "filters=none", "matching.direction=b_to_a").similarity
     assert all(entry["score"] is None and "filters.one_to_one" in entry["reason"] for entry in entries)

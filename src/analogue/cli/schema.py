@@ -88,14 +88,16 @@ class FiltersConfig:
     kept_claim: Keep = MISSING
     one_to_one: Keep | None = MISSING
     minimum_correlation: float | None = MISSING
+    maximum_q_value: float | None = MISSING
 
 
 @dataclass
 class NullConfig:
-    """The null distributions of the scores of the whole spaces: draws, and what is drawn."""
+    """The null distributions of the scores of the whole spaces, and of the pairs: draws, and what is drawn."""
 
     n: int = MISSING
     kinds: list[NullKind] = MISSING
+    pooled: bool = MISSING
 
 
 @dataclass

@@ -15,11 +15,11 @@ from analogue.comparison.activations import collect_activations
 from analogue.comparison.corpus import tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.result import Comparison, assemble
-from analogue.comparison.scoring import chosen_metrics, score_pairs, score_subspaces
+from analogue.comparison.scoring import chosen_metrics, evidence_for_pairs, score_pairs, score_subspaces
 from analogue.comparison.sides import open_side
 from analogue.concepts import TokenText
 from analogue.errors import check_kind, check_minima, check_option, renamed_arguments
-from analogue.options import Aggregation, Alignment, DecoderRows, Keep
+from analogue.options import Aggregation, Alignment, DecoderRows, Keep, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
@@ -123,11 +123,19 @@ def compare(
         pairs = pair_features(acts_a, acts_b, rule, matching)  # each rank does a share
         if not trainer.is_global_zero:
             return None
-        units = text.units(side_a)
+        stopwatch.lap("pairing")
+    units, evidence = text.units(side_a), None
+    if NullKind.permuted_sequences in null.kinds or filters.maximum_q_value is not None:
+        alone = chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
+        evidence = evidence_for_pairs(pairs, acts_a, acts_b, units.lengths, alone, matching, null, seed, progress)
+        stopwatch.lap("evidence")
+    with Console().status("filtering pairs") if progress else nullcontext():
         space_a = describe_features(side_a, acts_a, units, filters.top_tokens, decoder_rows)
         space_b = describe_features(side_b, acts_b, units, filters.top_tokens, decoder_rows)
-        pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b))
-    stopwatch.lap("pairing")
+        with renamed_arguments(maximum_q_value="filters.maximum_q_value"):
+            q_value = None if evidence is None else evidence.q_value
+            pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b), q_value)
+    stopwatch.lap("filters")
 
     scores = score_pairs(pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress)
     stopwatch.lap("scores")
@@ -148,6 +156,7 @@ def compare(
         decoder_rows,
         pairing,
         (space_a, space_b),
+        evidence,
         scores,
         subspaces,
         stopwatch.laps,
@@ -183,7 +192,7 @@ def described(
         "filters": asdict(filters) | {"non_concept_tokens": [*filters.non_concept_tokens]},
         "metrics": [each if isinstance(each, str) else each.name for each in metrics],
         "decoder_rows": str(decoder_rows),
-        "null": {"n": null.n, "kinds": [*null.kinds]},
+        "null": {"n": null.n, "kinds": [*null.kinds], "pooled": null.pooled},
         "concepts": {"n": concepts.n, "keywords": {name: [*words] for name, words in concepts.keywords.items()}},
         "seed": seed,
     }

@@ -22,18 +22,20 @@ from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import NotFound, Unavailable
 from analogue.matching import paired_cosines
-from analogue.options import DecoderRows
+from analogue.options import DecoderRows, NullKind
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.published import published_for
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 from analogue.saes import misfit_warnings
 from analogue.settings import Corpus, Matching
-from analogue.significance import SimilarityResult
+from analogue.significance import PairEvidence, SimilarityResult
 
 if TYPE_CHECKING:
     import pandas
 
 _EQUAL_NORMS = 1.01  # norms up to this ratio are equal to every metric's printed digits
+Q = 0.05  # the false discovery rate at which the record counts
+_FEW_SEQUENCES = 10
 LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
 
 
@@ -59,7 +61,8 @@ class Comparison:
     @property
     def pairs(self) -> "pandas.DataFrame":
         """A row per pair, dropped ones too: the features, their correlation and firing counts, why a pair was dropped
-        (`dropped_by`, empty for one that is kept), and the top tokens and a context of both features."""
+        (`dropped_by`, empty for one that is kept), the top tokens and a context of both features, and with the null
+        `permuted_sequences` its p-value and q-value."""
         return self.pairs_table.to_pandas()
 
     @property
@@ -144,6 +147,7 @@ def assemble(
     decoder_rows: str,
     pairing: Pairing,
     spaces: tuple[FeatureSpace, FeatureSpace],
+    evidence: PairEvidence | None,
     scores: Scores,
     concepts: list[ConceptResult],
     timings: dict[str, float],
@@ -169,6 +173,7 @@ def assemble(
         },
         decoder_cosine=_decoder_cosine(pairing, *spaces),
         decoder_rows=str(decoder_rows),
+        evidence=_evidence_record(evidence, pairing),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
         n_model_passes=collected.n_model_passes,
@@ -179,12 +184,14 @@ def assemble(
             *(warning for side in sides for warning in side.warnings),
             *_bos_warnings(corpus, sides),
             *_norm_warnings(decoder_rows, side_records),
+            *_evidence_warnings(evidence),
             *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
         ],
     )
     result = replace(result, published=[printed._asdict() for printed in published_for(result)])
     units = tokenised.units(sides[0])
-    return Comparison(result, pairs_table(pairing, *spaces, units, scores.excess_correlation), nulls_table(scores))
+    table = pairs_table(pairing, *spaces, units, scores.excess_correlation, evidence)
+    return Comparison(result, table, nulls_table(scores))
 
 
 def pairs_table(
@@ -193,6 +200,7 @@ def pairs_table(
     b: FeatureSpace,
     units: TextUnits,
     excess_correlation: Float64[np.ndarray, " n_kept"] | None = None,
+    evidence: PairEvidence | None = None,
 ) -> pa.Table:
     """One row per pair, dropped ones too: what it is, why it was dropped, and the top tokens of both features.
 
@@ -216,6 +224,9 @@ def pairs_table(
         excess = np.full(len(pairs), np.nan)
         excess[pairs.kept] = excess_correlation
         columns["excess_correlation"] = pa.array(excess, from_pandas=True)
+    if evidence is not None:
+        columns["p_value"] = pa.array(evidence.p_value, from_pandas=True)
+        columns["q_value"] = pa.array(evidence.q_value, from_pandas=True)
     return pa.table(columns)
 
 
@@ -303,6 +314,45 @@ def _norm_warnings(decoder_rows: str, records: list[SideRecord]) -> list[str]:
         if norms is not None and norms["highest"] > _EQUAL_NORMS * norms["lowest"]:
             spread = f"decoder rows of SAE {side} have norms from {norms['lowest']:.3g} to {norms['highest']:.3g}"
             warnings.append(f"{spread}, which the scores depend on and the SAE's function does not")
+    return warnings
+
+
+def _evidence_record(evidence: PairEvidence | None, pairing: Pairing) -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    sides = {
+        label: {"n_tested": side.n_tested, "n_beyond_chance": side.n_beyond(Q), "n_positional": side.n_positional}
+        for label, side in (("a", evidence.a), ("b", evidence.b))
+    }
+    kept = evidence.q_value[pairing.pairs.kept]
+    return {
+        "null": NullKind.permuted_sequences.value,
+        "n_null": evidence.n_null,
+        "n_sequences": evidence.n_sequences,
+        "seed": evidence.seed,
+        "pooled": evidence.pooled,
+        "q": Q,
+        **sides,
+        "n_kept": len(kept),
+        "n_kept_beyond_chance": int((kept <= Q).sum()),
+    }
+
+
+def _evidence_warnings(evidence: PairEvidence | None) -> list[str]:
+    if evidence is None:
+        return []
+    if evidence.n_null == 0:
+        return ["one sequence of text cannot be permuted, so that no pair has a p-value; compare several"]
+    warnings = []
+    if evidence.n_sequences < _FEW_SEQUENCES:
+        few = f"{evidence.n_sequences} sequences have few permutations"
+        warnings.append(f"{few}: a pair found on them has weak evidence at best, and draws are not pooled")
+    if evidence.a.n_positional or evidence.b.n_positional:
+        positional = f"{evidence.a.n_positional} features of A and {evidence.b.n_positional} of B"
+        warnings.append(
+            f"{positional} follow the position in the sequence, which permuted sequences keep: "
+            "they cannot tell what such features share"
+        )
     return warnings
 
 

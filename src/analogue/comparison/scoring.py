@@ -8,17 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from rich.progress import Progress
 
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
 from analogue.errors import InvalidArgument, shown
-from analogue.matching import FeaturePairs, Standardised
+from analogue.features import FeatureActivations
+from analogue.matching import RULES, FeaturePairs, PairingRule, Standardised, best_partners
 from analogue.options import Direction, Keep, NullKind
-from analogue.settings import Concepts, Null
+from analogue.settings import Concepts, Matching, Null
 from analogue.significance import (
+    PairEvidence,
     SimilarityResult,
     correlations_against_rotations,
+    highest_by_partners,
+    highest_by_rule,
+    highest_by_walk,
+    is_worth_walking,
+    pair_evidence,
     random_pairs,
     score_against_draws,
     score_against_null,
@@ -106,6 +113,46 @@ def score_pairs(
             rotated, excess = _against_rotations(a, b, kept, direction, null.n, seed, advance)
             similarity.append(rotated)
     return Scores(similarity, excess)
+
+
+def evidence_for_pairs(
+    pairs: FeaturePairs,
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    lengths: Int64[np.ndarray, " n_sequences"],
+    rule: PairingRule,
+    matching: Matching | None = None,
+    null: Null | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> PairEvidence:
+    """Test every pair, and every feature of both sides, against permuted sequences; see `pair_evidence`.
+
+    Args:
+        pairs: as the rule made them.
+        acts_a: activations of A.
+        acts_b: activations of B on the same units of text.
+        lengths: (n_sequences,) units in each sequence.
+        rule: the rule with its settings, which this process calls alone: `chosen_rule(..., on_ranks=False)`.
+        matching: which rule it is, and which side claims; None for `Matching()`.
+        null: draws, and whether features share them; None for `Null()`.
+        seed: of the draws.
+        progress: whether to show a progress bar.
+    """
+    matching, null = matching or Matching(), null or Null()
+    named = RULES[matching.rule] if isinstance(matching.rule, str) else matching.rule
+    walks = named is RULES["max_correlation"] and is_worth_walking(acts_a, acts_b)
+    if walks:
+        highest = highest_by_walk(acts_a, acts_b)
+    elif named is RULES["max_correlation"]:
+        find = rule.keywords["find"] if isinstance(rule, partial) else best_partners
+        highest = highest_by_partners(acts_a, acts_b, find)
+    else:
+        highest = highest_by_rule(acts_a, acts_b, rule, matching.direction)
+    with _progress(progress, f"{len(pairs)} pairs against permuted sequences", null.n) as advance:
+        return pair_evidence(
+            pairs, acts_a, acts_b, lengths, highest, null.n, seed, matching.direction, null.pooled, walks, advance
+        )
 
 
 def score_subspaces(

@@ -7,6 +7,7 @@ from analogue.matching.cosine import cosine, paired_cosines, unit_rows
 from analogue.matching.filters import (
     apply_filters,
     drop_non_concept,
+    maximum_q_value,
     minimum_correlation,
     minimum_firing_count,
     one_to_one,
@@ -37,6 +38,7 @@ __all__ = [
     "greedy",
     "hungarian",
     "max_correlation",
+    "maximum_q_value",
     "minimum_correlation",
     "minimum_firing_count",
     "mutual",

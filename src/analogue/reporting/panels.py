@@ -82,7 +82,15 @@ def pair_panels(grid: LayerGrid) -> list[Panel]:
     before, after = (grid.values(lambda result, name=name: result.correlation[name]) for name in ("mean", "mean_kept"))
     all_pairs, kept = grid.values(lambda result: result.funnel[0]["n_pairs"]), grid.values(lambda result: result.n_kept)
     limits = _ends(np.stack([before, after]))
+    found = grid.values(lambda result: result.evidence and result.evidence["a"]["n_beyond_chance"])
+    other = grid.values(lambda result: result.evidence and result.evidence["b"]["n_beyond_chance"])
+    evidence = [
+        Panel(f"features of {side} with a partner beyond chance", values, 0, (0.0, _ends(values)[1]))
+        for side, values in (("A", found), ("B", other))
+        if np.isfinite(values).any()
+    ]
     return [
+        *evidence,
         Panel("mean correlation, all pairs", before, 2, limits),
         Panel("mean correlation, pairs kept", after, 2, limits),
         Panel("pairs before filtering", all_pairs, 0, (0.0, _ends(all_pairs)[1])),

@@ -22,7 +22,9 @@ def comparison_tables(result: ComparisonResult) -> Group:
     reasons = {entry["reason"]: None for entry in result.similarity if entry["score"] is None}
     notes = [*(f"no score: {reason}" for reason in reasons), *result.warnings, *concept_notes(result)]
     warnings = [Text(f"! {note}", style="yellow") for note in notes]
-    tables = _sides_table(result), _funnel_table(result), _scores_table(result), *concept_tables(result)
+    evidence = [_evidence_table(result.evidence)] if result.evidence else []
+    scores = [_scores_table(result)] if result.similarity else []
+    tables = _sides_table(result), _funnel_table(result), *evidence, *scores, *concept_tables(result)
     return Group(*tables, *warnings)
 
 
@@ -102,6 +104,18 @@ def _funnel_table(result: ComparisonResult) -> Table:
     for step in result.funnel:
         printed = [published.get(step["filter"], "")] if published else []
         table.add_row(step["filter"], str(step["n_pairs"]), *printed)
+    return table
+
+
+def _evidence_table(evidence: Mapping[str, Any]) -> Table:
+    draws = f"{evidence['n_null']} draws of permuted sequences{', pooled' if evidence['pooled'] else ''}"
+    title = f"A partner beyond chance at q <= {evidence['q']:g} ({draws})"
+    table = Table(title=title, title_justify="left", min_width=len(title))
+    for heading in ("", "tested", "beyond chance"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, side in (("A", evidence["a"]), ("B", evidence["b"])):
+        table.add_row(f"features of {name}", str(side["n_tested"]), str(side["n_beyond_chance"]))
+    table.add_row("pairs kept", str(evidence["n_kept"]), str(evidence["n_kept_beyond_chance"]))
     return table
 
 

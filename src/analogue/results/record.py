@@ -98,6 +98,10 @@ class ComparisonResult:
         decoder_cosine: mean cosine of the paired decoder rows, likewise; None for models of different widths.
         decoder_rows: what metrics saw of the decoders: rows of `unit` norm, or `raw`.
         rule: how features were paired, see `analogue.matching.RULES`.
+        evidence: of the pairs, against permuted sequences; None if they were not drawn. `n_null` draws of `n_sequences`
+            sequences, `pooled` over features of like firing counts or not; for `a` and `b` how many features were
+            tested, have a partner beyond chance at a false discovery rate of `q`, and follow the position in the
+            sequence (about those this null can tell nothing); of the `n_kept` pairs, how many are beyond chance.
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
@@ -122,6 +126,7 @@ class ComparisonResult:
     config: dict[str, Any]
     decoder_cosine: dict[str, float | None] | None = None
     decoder_rows: str = "raw"  # of records that do not say
+    evidence: dict[str, Any] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -121,11 +121,21 @@
       const [before, token, after] = visible(text ?? "").split(/«|»/);
       return [element("div", { className: "context" }, before ?? "", element("b", {}, token ?? ""), after ?? "")];
     };
-    const cells = rows.map(([a, b, r, nA, nB, topA, topB, inA, inB]) =>
-      [a, b, r.toFixed(3), nA, nB, [...tokens(topA, topB), ...context(inA)], [...tokens(topB, topA), ...context(inB)]]
+    const tested = rows.some(row => (row[9] ?? null) !== null), digits = value => value === null ? "–" : value.toPrecision(2);
+    const cells = rows.map(([a, b, r, nA, nB, topA, topB, inA, inB, p, q]) =>
+      [a, b, r.toFixed(3), ...(tested ? [digits(p), digits(q)] : []), nA, nB, [...tokens(topA, topB), ...context(inA)], [...tokens(topB, topA), ...context(inB)]]
         .map(value => Array.isArray(value) ? value : String(value)));
     return element("div", { className: "wide pairs" }, table(
-      ["feature A", "feature B", "correlation", "fires A", "fires B", "top tokens A", "top tokens B"], cells, [0, 1, 2, 3, 4]));
+      ["feature A", "feature B", "correlation", ...(tested ? ["p", "q"] : []), "fires A", "fires B", "top tokens A", "top tokens B"],
+      cells, tested ? [0, 1, 2, 3, 4, 5, 6] : [0, 1, 2, 3, 4]));
+  }
+
+  function evidenceTable(evidence) {
+    const about = `${evidence.n_null} draws of permuted sequences${evidence.pooled ? ", pooled" : ""}`;
+    return element("div", {}, element("h3", {}, `A partner beyond chance at q ≤ ${evidence.q} (${about})`),
+      table(["", "tested", "beyond chance"], [["features of A", evidence.a.n_tested, evidence.a.n_beyond_chance],
+        ["features of B", evidence.b.n_tested, evidence.b.n_beyond_chance],
+        ["pairs kept", evidence.n_kept, evidence.n_kept_beyond_chance]].map(row => row.map(String)), [1, 2]));
   }
 
   function conceptsTable(concepts) {
@@ -149,6 +159,7 @@
       element("div", { className: "columns" },
         element("div", {}, table(["", "A", "B"], names.map((name, i) => [name, job.sides[0][i], job.sides[1][i]]))),
         funnelPlot(job.funnel)),
+      ...(job.evidence ? [evidenceTable(job.evidence)] : []),
       element("h3", {}, "Scores against their null"),
       element("div", { className: "columns" }, ...scored.map(nullPlot)),
       ...(job.concepts.length ? [element("h3", {}, "Semantic subspaces"), conceptsTable(job.concepts)] : []),
