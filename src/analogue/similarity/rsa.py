@@ -37,7 +37,9 @@ def rsa(
         x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         inner: distance of two rows: `euclidean` (the paper's text), `correlation` (the published code) or `cosine`.
-        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, always computed on the CPU).
+        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, always computed on the CPU). For
+            ranks, distances that are equal but for rounding tie: in ascending order, two neighbours that differ by no
+            more than 1e-12 of the largest distance (`correlation`, `cosine`: 1e-12).
 
     Returns:
         A score in [-1, 1]; NaN where all distances of a side are equal or one is undefined.
@@ -76,7 +78,7 @@ def _compared(matrix: Float64[Array, "n d"], inner: str, outer: str) -> Array | 
     if not distances.max() - distances.min() > _ROUNDING * scale:
         return None
     if outer != "pearson":
-        return backend.centred_ranks(distances)
+        return backend.centred_ranks(distances, float(_ROUNDING * scale))
     deviations = distances - distances.mean()
     return deviations / namespace(deviations).linalg.norm(deviations)
 
