@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer of everything, and nothing is written")
     quick = parser.parse_args().quick
-    n_replicates, n_seeds = (20, 2) if quick else (500, 20)
+    n_replicates, n_seeds = (20, 2) if quick else (500, 60)
     start = time.perf_counter()
     cells = [(u, noise, seed) for u in SHARES for noise in NOISES for seed in range(n_seeds)]
     alone = [(kind, seed) for kind in KINDS for seed in range(n_replicates)]

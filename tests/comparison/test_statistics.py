@@ -150,3 +150,16 @@ def test_semantic_subspaces_get_both_tests(compare, tmp_path):
         assert {entry["n_pairs"] for entry in concept["similarity"]} == {concept["n_pairs"]}
     family = result.concepts[0]
     assert set(family["keyword_counts_a"]) & set(family["keyword_counts_b"])
+
+
+def test_dictionaries_of_one_stream_are_compared(compare):
+    same = ("model_b=stories_6", "sae_b=stories_6", "layer_b=3", "metrics=[rsa]")
+    found = compare(*same, "consistency_threshold=0.7").consistency
+    assert (found["pw_mcc"], found["assigned_share"]) == pytest.approx((1, 1))
+    assert found["floor"]["pw_mcc"] == pytest.approx(0.33, abs=0.05)
+    assert found["floor"]["best_share_a"] == 0
+    assert compare(*same).consistency is None
+    with pytest.raises(
+        UserError, match=r"consistency_threshold=0.7: compares decoder rows of one residual stream, but"
+    ):
+        compare(*SAME_MODEL, "consistency_threshold=0.7")

@@ -69,6 +69,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         "alignment": config.alignment.name,
         "aggregation": config.alignment.aggregation,
         "decoder_rows": config.decoder_rows,
+        "consistency_threshold": config.consistency_threshold,
         "seed": config.seed,
         "progress": config.trainer.get("enable_progress_bar", True),
     }

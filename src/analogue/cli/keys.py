@@ -29,6 +29,7 @@ COMPARE_KEYS: dict[str, str] = {
             "alignment",
             "cache",
             "cache.dir",
+            "consistency_threshold",
             "filters.one_to_one",
             "filters.maximum_q_value",
             "metrics",

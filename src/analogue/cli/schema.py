@@ -144,6 +144,7 @@ class CompareConfig:
     filters: FiltersConfig = MISSING
     metrics: list[Any] = MISSING  # names, or mappings with _target_
     decoder_rows: DecoderRows = MISSING
+    consistency_threshold: float | None = MISSING
     concepts: ConceptsConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING

@@ -39,7 +39,7 @@ from analogue.comparison.pairing import (
 )
 from analogue.comparison.pipeline import compare
 from analogue.comparison.result import Comparison, assemble
-from analogue.comparison.scoring import Scores, evidence_for_pairs, score_pairs, score_subspaces
+from analogue.comparison.scoring import Scores, evidence_for_pairs, score_dictionaries, score_pairs, score_subspaces
 from analogue.comparison.sides import OpenSide, open_side
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "filter_pairs",
     "open_side",
     "pair_features",
+    "score_dictionaries",
     "score_pairs",
     "score_subspaces",
     "special_tokens_of",

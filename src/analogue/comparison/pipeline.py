@@ -15,10 +15,17 @@ from analogue.comparison.activations import collect_activations
 from analogue.comparison.corpus import tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.result import Comparison, assemble
-from analogue.comparison.scoring import chosen_metrics, evidence_for_pairs, score_pairs, score_subspaces
+from analogue.comparison.scoring import (
+    check_one_stream,
+    chosen_metrics,
+    evidence_for_pairs,
+    score_dictionaries,
+    score_pairs,
+    score_subspaces,
+)
 from analogue.comparison.sides import open_side
 from analogue.concepts import TokenText
-from analogue.errors import check_kind, check_minima, check_option, renamed_arguments
+from analogue.errors import check_between, check_kind, check_minima, check_option, renamed_arguments
 from analogue.options import Aggregation, Alignment, DecoderRows, Keep, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
@@ -39,6 +46,7 @@ def compare(
     filters: Filters | None = None,
     metrics: Sequence[str | Metric] = METRICS,
     decoder_rows: str = DecoderRows.unit,
+    consistency_threshold: float | None = None,
     null: Null | None = None,
     concepts: Concepts | Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
@@ -66,6 +74,8 @@ def compare(
         metrics: names from `analogue.similarity.METRICS`, or metrics.
         decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
             row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
+        consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
+            shares of features whose cosine exceeds this, such as 0.7); None for none.
         null: what scores are compared with; None for `Null()`: 100 shuffles.
         concepts: semantic subspaces: keywords by the name of the concept; None for none.
         seed: of everything that is drawn; the same seed gives the same comparison.
@@ -101,14 +111,17 @@ def compare(
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
     check_option("decoder_rows", decoder_rows, DecoderRows)
+    if consistency_threshold is not None:
+        check_between("consistency_threshold", consistency_threshold, -1, 1)
     check_minima({"seed": (seed, 0)})
     chosen = chosen_metrics(metrics, seed)
     config = config or described(
         a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
-    )
+    ) | {"consistency_threshold": consistency_threshold}
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
+    check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
     stopwatch.lap("open")
 
@@ -140,6 +153,11 @@ def compare(
     scores = score_pairs(pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress)
     stopwatch.lap("scores")
 
+    consistency = None
+    if consistency_threshold is not None:
+        consistency = score_dictionaries(side_a, side_b, consistency_threshold, seed)
+        stopwatch.lap("consistency")
+
     subspaces = []
     if concepts.keywords:
         keep = filters.one_to_one or Keep.best
@@ -158,6 +176,7 @@ def compare(
         (space_a, space_b),
         evidence,
         scores,
+        consistency,
         subspaces,
         stopwatch.laps,
         config,

@@ -29,6 +29,7 @@ from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 from analogue.saes import misfit_warnings
 from analogue.settings import Corpus, Matching
 from analogue.significance import PairEvidence, SimilarityResult
+from analogue.similarity import DictionaryConsistency
 
 if TYPE_CHECKING:
     import pandas
@@ -149,6 +150,7 @@ def assemble(
     spaces: tuple[FeatureSpace, FeatureSpace],
     evidence: PairEvidence | None,
     scores: Scores,
+    consistency: DictionaryConsistency | None,
     concepts: list[ConceptResult],
     timings: dict[str, float],
     config: Mapping[str, Any],
@@ -174,6 +176,7 @@ def assemble(
         decoder_cosine=_decoder_cosine(pairing, *spaces),
         decoder_rows=str(decoder_rows),
         evidence=_evidence_record(evidence, pairing),
+        consistency=None if consistency is None else consistency.to_dict(),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
         n_model_passes=collected.n_model_passes,

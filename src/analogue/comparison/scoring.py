@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 from rich.progress import Progress
 
+from analogue.comparison.sides import OpenSide
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
 from analogue.errors import InvalidArgument, shown
 from analogue.features import FeatureActivations
@@ -30,7 +31,7 @@ from analogue.significance import (
     score_against_draws,
     score_against_null,
 )
-from analogue.similarity import METRICS, Metric, metric
+from analogue.similarity import METRICS, DictionaryConsistency, Metric, dictionary_consistency, metric
 
 Advance = Callable[[int], None]
 CPU = torch.device("cpu")
@@ -153,6 +154,24 @@ def evidence_for_pairs(
         return pair_evidence(
             pairs, acts_a, acts_b, lengths, highest, null.n, seed, matching.direction, null.pooled, walks, advance
         )
+
+
+def score_dictionaries(a: OpenSide, b: OpenSide, threshold: float, seed: int = 0) -> DictionaryConsistency:
+    """How alike the dictionaries of two SAEs of one residual stream are; see `dictionary_consistency`."""
+    return dictionary_consistency(a.decoder, b.decoder, a.encoder, b.encoder, threshold, seed)
+
+
+def check_one_stream(a: OpenSide, b: OpenSide, threshold: float | None) -> None:
+    """Raise where dictionaries are to be compared that do not belong to one residual stream.
+
+    Raises:
+        InvalidArgument: the SAEs read different models, layers or hooks.
+    """
+    if threshold is not None and (a.model_identity, a.layer) != (b.model_identity, b.layer):
+        places = " and ".join(f"layer {side.layer} of {side.model.name}" for side in (a, b))
+        problem = f"compares decoder rows of one residual stream, but these are of {places}"
+        fix = "choose two SAEs of one model, layer and hook, or None"
+        raise InvalidArgument("consistency_threshold", threshold, f"{problem}; {fix}")
 
 
 def score_subspaces(

@@ -68,6 +68,11 @@ class OpenSide:
         return rows if how == DecoderRows.raw else unit_rows(rows).astype(rows.dtype)
 
     @property
+    def encoder(self) -> Float[np.ndarray, "d_sae d_model"]:
+        """The direction that each feature reads."""
+        return self.sae.W_enc.detach().cpu().float().numpy().T
+
+    @property
     def model_identity(self) -> str:
         """Sides with the same one can share a model pass."""
         return f"{self.model.fingerprint} {self.settings.dtype} {self.model.hook}"

@@ -24,6 +24,7 @@ def comparison_tables(result: ComparisonResult) -> Group:
     warnings = [Text(f"! {note}", style="yellow") for note in notes]
     evidence = [_evidence_table(result.evidence)] if result.evidence else []
     scores = [_scores_table(result)] if result.similarity else []
+    scores += [_consistency_table(result.consistency)] if result.consistency else []
     tables = _sides_table(result), _funnel_table(result), *evidence, *scores, *concept_tables(result)
     return Group(*tables, *warnings)
 
@@ -116,6 +117,21 @@ def _evidence_table(evidence: Mapping[str, Any]) -> Table:
     for name, side in (("A", evidence["a"]), ("B", evidence["b"])):
         table.add_row(f"features of {name}", str(side["n_tested"]), str(side["n_beyond_chance"]))
     table.add_row("pairs kept", str(evidence["n_kept"]), str(evidence["n_kept_beyond_chance"]))
+    return table
+
+
+def _consistency_table(consistency: Mapping[str, Any]) -> Table:
+    above = f"cosine > {consistency['threshold']:g}"
+    title = f"Dictionaries of {consistency['n_a']} and {consistency['n_b']} rows, beside random rows"
+    table = compact_table(title, ("", "score", "random"), texts=("",))
+    names = {
+        "pw_mcc": "PW-MCC",
+        "best_share_a": f"features of A, best {above}",
+        "best_share_b": f"features of B, best {above}",
+        "assigned_share": f"assigned, both encoder and decoder {above}",
+    }
+    for name, text in names.items():
+        table.add_row(text, format_number(consistency[name]), format_number(consistency["floor"][name]))
     return table
 
 

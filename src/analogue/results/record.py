@@ -102,6 +102,7 @@ class ComparisonResult:
             sequences, `pooled` over features of like firing counts or not; for `a` and `b` how many features were
             tested, have a partner beyond chance at a false discovery rate of `q`, and follow the position in the
             sequence (about those this null can tell nothing); of the `n_kept` pairs, how many are beyond chance.
+        consistency: of the two dictionaries, see `analogue.similarity.DictionaryConsistency`; None if not asked for.
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
@@ -127,6 +128,7 @@ class ComparisonResult:
     decoder_cosine: dict[str, float | None] | None = None
     decoder_rows: str = "raw"  # of records that do not say
     evidence: dict[str, Any] | None = None
+    consistency: dict[str, Any] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

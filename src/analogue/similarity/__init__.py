@@ -3,6 +3,7 @@
 from analogue.similarity.backend import Permutation, Scorer, namespace
 from analogue.similarity.cca import cca, svcca, svcca_cross_validated, svcca_pc1
 from analogue.similarity.cka import cka, cka_debiased, cka_rbf
+from analogue.similarity.dictionaries import DictionaryConsistency, dictionary_consistency
 from analogue.similarity.inputs import MINIMUM_PAIRS, stays_in_place
 from analogue.similarity.metric import METRICS, Metric, metric
 from analogue.similarity.neighbours import mutual_knn
@@ -13,6 +14,7 @@ from analogue.similarity.rsa import MatrixCorrelation, dissimilarities, rsa
 __all__ = [
     "METRICS",
     "MINIMUM_PAIRS",
+    "DictionaryConsistency",
     "MatrixCorrelation",
     "Metric",
     "Permutation",
@@ -21,6 +23,7 @@ __all__ = [
     "cka",
     "cka_debiased",
     "cka_rbf",
+    "dictionary_consistency",
     "dissimilarities",
     "metric",
     "mutual_knn",
