@@ -258,6 +258,7 @@ class Concepts:
     Attributes:
         keywords: of each concept, by its name.
         n: draws of each of the two tests.
+        fragments: count features of tokens that are but a part of a keyword.
 
     Example:
         >>> Concepts({"Weather": ["rain", "snow", "storm"]}).n
@@ -266,9 +267,11 @@ class Concepts:
 
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
     n: int = 1000
+    fragments: bool = False
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
+        check_flag("fragments", self.fragments)
         if not isinstance(self.keywords, Mapping):
             raise InvalidArgument("keywords", shown(self.keywords), "must map the name of each concept to its keywords")
         for name, keywords in self.keywords.items():

@@ -144,6 +144,12 @@ def test_semantic_subspaces_get_both_tests(compare, tmp_path):
     record = json.loads((tmp_path / "run" / "result.json").read_text())
     assert record["concepts"] == result.concepts
     assert [concept["name"] for concept in result.concepts] == ["Family", "Sea"]
+    assert record["concept_pairing"] == {
+        "rule": "max_correlation",
+        "one_to_one": "best",
+        "filters": [],
+        "fragments": False,
+    }
     for concept in result.concepts:
         assert 0 < concept["n_pairs"] <= min(concept["n_features_a"], concept["n_features_b"])
         assert [entry["null"] for entry in concept["similarity"]] == ["shuffle", "random_subset"]

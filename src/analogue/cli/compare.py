@@ -82,7 +82,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
     with section("null"):
         arguments["null"] = Null(**vars(config.null))
     with section("concepts"):
-        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n)
+        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n, config.concepts.fragments)
     with section("cache"):
         arguments["cache"] = _cache(config)
     _check_names(config.metrics)

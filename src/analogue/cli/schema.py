@@ -106,6 +106,7 @@ class ConceptsConfig:
 
     name: str = MISSING
     n: int = MISSING
+    fragments: bool = MISSING
     keywords: dict[str, list[str]] = MISSING
 
 

@@ -24,7 +24,7 @@ from analogue.comparison.scoring import (
     score_subspaces,
 )
 from analogue.comparison.sides import open_side
-from analogue.concepts import TokenText
+from analogue.concepts import ConceptResult, TokenText
 from analogue.errors import check_between, check_kind, check_minima, check_option, renamed_arguments
 from analogue.options import Aggregation, Alignment, DecoderRows, Keep, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
@@ -158,11 +158,14 @@ def compare(
         consistency = score_dictionaries(side_a, side_b, consistency_threshold, seed)
         stopwatch.lap("consistency")
 
-    subspaces = []
+    subspaces: list[ConceptResult] = []
+    concept_pairing: dict[str, Any] | None = None
     if concepts.keywords:
         keep = filters.one_to_one or Keep.best
         words = TokenText(*units)
         subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
+        concept_pairing = {"rule": "max_correlation", "one_to_one": str(keep), "filters": []}
+        concept_pairing["fragments"] = concepts.fragments
         stopwatch.lap("concepts")
 
     return assemble(
@@ -178,6 +181,7 @@ def compare(
         scores,
         consistency,
         subspaces,
+        concept_pairing,
         stopwatch.laps,
         config,
     )
@@ -212,7 +216,11 @@ def described(
         "metrics": [each if isinstance(each, str) else each.name for each in metrics],
         "decoder_rows": str(decoder_rows),
         "null": {"n": null.n, "kinds": [*null.kinds], "pooled": null.pooled},
-        "concepts": {"n": concepts.n, "keywords": {name: [*words] for name, words in concepts.keywords.items()}},
+        "concepts": {
+            "n": concepts.n,
+            "fragments": concepts.fragments,
+            "keywords": {name: [*words] for name, words in concepts.keywords.items()},
+        },
         "seed": seed,
     }
 

@@ -152,6 +152,7 @@ def assemble(
     scores: Scores,
     consistency: DictionaryConsistency | None,
     concepts: list[ConceptResult],
+    concept_pairing: dict[str, Any] | None,
     timings: dict[str, float],
     config: Mapping[str, Any],
 ) -> Comparison:
@@ -179,6 +180,7 @@ def assemble(
         consistency=None if consistency is None else consistency.to_dict(),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
+        concept_pairing=concept_pairing,
         n_model_passes=collected.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},

@@ -190,7 +190,17 @@ def score_subspaces(
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("semantic subspaces", total=len(concepts.keywords))
         return score_concepts(
-            concepts.keywords, a, b, text, chosen, concepts.n, seed, direction, keep, lambda name: bar.advance(task)
+            concepts.keywords,
+            a,
+            b,
+            text,
+            chosen,
+            concepts.n,
+            seed,
+            direction,
+            keep,
+            lambda name: bar.advance(task),
+            concepts.fragments,
         )
 
 

@@ -156,9 +156,8 @@ def _scores_table(result: ComparisonResult) -> Table:
 def _concept_scores_table(result: ComparisonResult, metric: str) -> Table:
     n_draws = max(entry["n_null"] for concept in result.concepts for entry in concept["similarity"])
     title = f"Semantic subspaces: {metric} (Test 1: shuffled pairs, Test 2: random subsets, {n_draws} draws)"
-    table = Table(title=title, title_justify="left")
-    for heading in ("concept", "in A", "in B", "pairs", "score", "null 1", "p 1", "null 2", "p 2"):
-        table.add_column(heading, justify="left" if heading == "concept" else "right", no_wrap=True)
+    headings = ("concept", "in A", "in B", "pairs", "score", "null 1", "p 1", "null 2", "p 2")
+    table = compact_table(title, headings, texts=("concept",))
     published = {concept["name"]: published_values(result, concept["name"]) for concept in result.concepts}
     is_published = any(metric in printed for printed in published.values())
     if is_published:

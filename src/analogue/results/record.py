@@ -105,6 +105,8 @@ class ComparisonResult:
         consistency: of the two dictionaries, see `analogue.similarity.DictionaryConsistency`; None if not asked for.
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
+        concept_pairing: how the features of subspaces were paired, within them: `rule`, `one_to_one`, `filters` (none),
+            and whether `fragments` of keywords counted; None without concepts.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds per stage.
@@ -130,6 +132,7 @@ class ComparisonResult:
     evidence: dict[str, Any] | None = None
     consistency: dict[str, Any] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
+    concept_pairing: dict[str, Any] | None = None
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
