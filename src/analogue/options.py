@@ -71,6 +71,13 @@ class NullKind(StrEnum):
     permuted_sequences = "permuted_sequences"
 
 
+class MetricsOn(StrEnum):
+    """What metrics score of the paired features: their decoder rows, or their activations."""
+
+    decoder = "decoder"
+    activations = "activations"
+
+
 class DecoderRows(StrEnum):
     """Decoder rows that metrics see: of unit norm, or as the SAE has them."""
 

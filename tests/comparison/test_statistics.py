@@ -169,3 +169,18 @@ def test_dictionaries_of_one_stream_are_compared(compare):
         UserError, match=r"consistency_threshold=0.7: compares decoder rows of one residual stream, but"
     ):
         compare(*SAME_MODEL, "consistency_threshold=0.7")
+
+
+def test_metrics_on_activations_are_named_so(compare, tmp_path):
+    result = compare("metrics_on=[decoder,activations]", "metrics=[svcca,cka]")
+    tested = [(entry["metric"], entry["on"], entry["null"]) for entry in result.similarity]
+    assert tested[:2] == [("svcca", "decoder", "shuffle"), ("cka", "decoder", "shuffle")]
+    assert tested[2:] == [(name, "activations", "permuted_sequences") for name in ("svcca", "cka")]
+    assert all(entry["p_value"] == 0.05 for entry in result.similarity[2:])
+    names = pq.read_table(tmp_path / "run" / "nulls.parquet").column_names
+    assert names == ["svcca", "cka", "svcca_on_activations", "cka_on_activations"]
+    alone = compare("metrics_on=[activations]", "metrics=[cka]")
+    assert [entry["on"] for entry in alone.similarity] == ["activations"]
+    assert alone.similarity[0]["score"] == pytest.approx(result.similarity[3]["score"])
+    with pytest.raises(UserError, match="metrics_on"):
+        compare("metrics_on=[]")

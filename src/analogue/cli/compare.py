@@ -68,6 +68,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         "b": _side("b", config),
         "alignment": config.alignment.name,
         "aggregation": config.alignment.aggregation,
+        "metrics_on": config.metrics_on,
         "decoder_rows": config.decoder_rows,
         "consistency_threshold": config.consistency_threshold,
         "seed": config.seed,

@@ -33,6 +33,7 @@ COMPARE_KEYS: dict[str, str] = {
             "filters.one_to_one",
             "filters.maximum_q_value",
             "metrics",
+            "metrics_on",
             "seed",
         )
     },

@@ -14,6 +14,7 @@ from analogue.options import (
     Direction,
     Hook,
     Keep,
+    MetricsOn,
     NullKind,
     PairingRuleName,
     Redrawn,
@@ -144,6 +145,7 @@ class CompareConfig:
     matching: MatchingConfig = MISSING
     filters: FiltersConfig = MISSING
     metrics: list[Any] = MISSING  # names, or mappings with _target_
+    metrics_on: list[MetricsOn] = MISSING
     decoder_rows: DecoderRows = MISSING
     consistency_threshold: float | None = MISSING
     concepts: ConceptsConfig = MISSING

@@ -39,7 +39,14 @@ from analogue.comparison.pairing import (
 )
 from analogue.comparison.pipeline import compare
 from analogue.comparison.result import Comparison, assemble
-from analogue.comparison.scoring import Scores, evidence_for_pairs, score_dictionaries, score_pairs, score_subspaces
+from analogue.comparison.scoring import (
+    Scores,
+    evidence_for_pairs,
+    score_activations,
+    score_dictionaries,
+    score_pairs,
+    score_subspaces,
+)
 from analogue.comparison.sides import OpenSide, open_side
 
 __all__ = [
@@ -58,6 +65,7 @@ __all__ = [
     "filter_pairs",
     "open_side",
     "pair_features",
+    "score_activations",
     "score_dictionaries",
     "score_pairs",
     "score_subspaces",

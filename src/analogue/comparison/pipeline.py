@@ -16,17 +16,27 @@ from analogue.comparison.corpus import tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import (
+    Scores,
     check_one_stream,
     chosen_metrics,
     evidence_for_pairs,
+    score_activations,
     score_dictionaries,
     score_pairs,
     score_subspaces,
 )
 from analogue.comparison.sides import open_side
 from analogue.concepts import ConceptResult, TokenText
-from analogue.errors import check_between, check_kind, check_minima, check_option, renamed_arguments
-from analogue.options import Aggregation, Alignment, DecoderRows, Keep, NullKind
+from analogue.errors import (
+    InvalidArgument,
+    check_between,
+    check_kind,
+    check_minima,
+    check_option,
+    check_strings,
+    renamed_arguments,
+)
+from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
@@ -45,6 +55,7 @@ def compare(
     matching: Matching | str | None = None,
     filters: Filters | None = None,
     metrics: Sequence[str | Metric] = METRICS,
+    metrics_on: Sequence[str] = (MetricsOn.decoder,),
     decoder_rows: str = DecoderRows.unit,
     consistency_threshold: float | None = None,
     null: Null | None = None,
@@ -72,6 +83,8 @@ def compare(
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
+        metrics_on: what they score of the paired features: `decoder` rows, `activations` (tokens as rows, against
+            permuted sequences), or both.
         decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
             row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
         consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
@@ -111,13 +124,18 @@ def compare(
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
     check_option("decoder_rows", decoder_rows, DecoderRows)
+    check_strings("metrics_on", metrics_on)
+    if not metrics_on:
+        raise InvalidArgument("metrics_on", [], f"names nothing to score; choose from {', '.join(MetricsOn)}")
+    for each in metrics_on:
+        check_option("metrics_on", each, MetricsOn)
     if consistency_threshold is not None:
         check_between("consistency_threshold", consistency_threshold, -1, 1)
     check_minima({"seed": (seed, 0)})
     chosen = chosen_metrics(metrics, seed)
     config = config or described(
         a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
-    ) | {"consistency_threshold": consistency_threshold}
+    ) | {"consistency_threshold": consistency_threshold, "metrics_on": [str(each) for each in metrics_on]}
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
@@ -150,7 +168,14 @@ def compare(
             pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b), q_value)
     stopwatch.lap("filters")
 
-    scores = score_pairs(pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress)
+    scores = Scores([])
+    if MetricsOn.decoder in metrics_on:
+        scores = score_pairs(
+            pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress
+        )
+    if MetricsOn.activations in metrics_on:
+        found = score_activations(pairing.pairs, acts_a, acts_b, units.lengths, chosen, null, seed, progress)
+        scores = replace(scores, similarity=[*scores.similarity, *found])
     stopwatch.lap("scores")
 
     consistency = None

@@ -292,7 +292,7 @@ def _warnings(
     records: list[SideRecord],
     similarity: list[SimilarityResult],
 ) -> list[str]:
-    of_scores = (f"{entry.metric}: {warning}" for entry in similarity for warning in entry.warnings)
+    of_scores = (f"{entry.metric}{_on(entry)}: {warning}" for entry in similarity for warning in entry.warnings)
     warnings = list(dict.fromkeys(of_scores))
     n_sequences = tokenised.sequences["a"].n_sequences
     if n_sequences < corpus.n_sequences:
@@ -303,6 +303,10 @@ def _warnings(
         misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
         warnings += [f"SAE {side.label} {warning}" for warning in misfits]
     return warnings
+
+
+def _on(entry: SimilarityResult) -> str:
+    return "" if entry.on == "decoder" else f" on {entry.on}"
 
 
 def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:

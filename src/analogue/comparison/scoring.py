@@ -30,6 +30,7 @@ from analogue.significance import (
     random_pairs,
     score_against_draws,
     score_against_null,
+    score_on_tokens,
 )
 from analogue.similarity import METRICS, DictionaryConsistency, Metric, dictionary_consistency, metric
 
@@ -114,6 +115,23 @@ def score_pairs(
             rotated, excess = _against_rotations(a, b, kept, direction, null.n, seed, advance)
             similarity.append(rotated)
     return Scores(similarity, excess)
+
+
+def score_activations(
+    pairs: FeaturePairs,
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    lengths: Int64[np.ndarray, " n_sequences"],
+    metrics: Sequence[str | Metric] = ("svcca", "rsa"),
+    null: Null | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> list[SimilarityResult]:
+    """Score the kept pairs' activations with every metric, tokens as rows; see `score_on_tokens`."""
+    null, kept = null or Null(), pairs.kept_pairs()
+    chosen = chosen_metrics(metrics, seed)
+    with _progress(progress, f"activations of {len(kept)} pairs against permuted sequences", null.n) as advance:
+        return score_on_tokens(acts_a, acts_b, kept.feature_a, kept.feature_b, chosen, lengths, null.n, seed, advance)
 
 
 def evidence_for_pairs(

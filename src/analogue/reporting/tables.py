@@ -23,7 +23,8 @@ def comparison_tables(result: ComparisonResult) -> Group:
     notes = [*(f"no score: {reason}" for reason in reasons), *result.warnings, *concept_notes(result)]
     warnings = [Text(f"! {note}", style="yellow") for note in notes]
     evidence = [_evidence_table(result.evidence)] if result.evidence else []
-    scores = [_scores_table(result)] if result.similarity else []
+    scored_on = dict.fromkeys(entry.get("on", "decoder") for entry in result.similarity)
+    scores = [_scores_table(result, on) for on in scored_on]
     scores += [_consistency_table(result.consistency)] if result.consistency else []
     tables = _sides_table(result), _funnel_table(result), *evidence, *scores, *concept_tables(result)
     return Group(*tables, *warnings)
@@ -135,15 +136,16 @@ def _consistency_table(consistency: Mapping[str, Any]) -> Table:
     return table
 
 
-def _scores_table(result: ComparisonResult) -> Table:
-    draws = sorted({entry["n_null"] for entry in result.similarity if entry["n_null"]})
-    title = f"Similarity of the paired decoder rows, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
+def _scores_table(result: ComparisonResult, on: str) -> Table:
+    entries = [entry for entry in result.similarity if entry.get("on", "decoder") == on]
+    draws = sorted({entry["n_null"] for entry in entries if entry["n_null"]})
+    title = f"Similarity of the paired {'decoder rows' if on == 'decoder' else f'features, {on}'}, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
     headings = ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs")
     table = compact_table(title, headings, texts=("metric", "null"))
-    published = published_values(result, concept=None)
+    published = published_values(result, concept=None) if on == "decoder" else {}
     if published:
         table.add_column("published", overflow="fold")
-    for entry in result.similarity:
+    for entry in entries:
         if entry["score"] is None:
             table.add_row(entry["metric"], "-", entry["null"])
             continue

@@ -164,8 +164,13 @@ class ComparisonResult:
 
 
 def label(entry: Mapping[str, Any]) -> str:
-    """What tables and figures call an entry of `similarity`: its metric, and its null unless that is the shuffle."""
+    """What tables and figures call an entry of `similarity`: its metric, and its null unless that is the shuffle.
+
+    What is scored on something else than decoder rows says on what.
+    """
     metric, null = entry["metric"], entry["null"]
+    if entry.get("on", "decoder") != "decoder":
+        return f"{metric}_on_{entry['on']}"
     return str(metric) if null == "shuffle" else f"{metric}_vs_{null}"
 
 

@@ -15,6 +15,7 @@ from analogue.significance.resampling import draw_scores, random_pairs, random_s
 from analogue.significance.result import SimilarityResult, against_null
 from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations
 from analogue.significance.shuffle import MantelMoments, draw_shuffles, mantel_moments, score_against_null
+from analogue.significance.tokens import score_on_tokens
 
 __all__ = [
     "MantelMoments",
@@ -40,4 +41,5 @@ __all__ = [
     "random_subset",
     "score_against_draws",
     "score_against_null",
+    "score_on_tokens",
 ]

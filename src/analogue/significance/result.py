@@ -30,6 +30,7 @@ class SimilarityResult:
         p_value_published: c / N.
         warnings: what a reader of the score should know.
         reason: why there is no score.
+        on: what was scored of the paired features: their `decoder` rows, or their `activations`.
         draws: (n_null,) scores of the null; too many for the record, which leaves them out.
     """
 
@@ -48,6 +49,7 @@ class SimilarityResult:
     p_value_published: float | None = None
     warnings: list[str] = field(default_factory=list)
     reason: str | None = None
+    on: str = "decoder"
     draws: Float64[np.ndarray, " n_null"] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

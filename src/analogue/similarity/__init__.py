@@ -6,6 +6,7 @@ from analogue.similarity.cka import cka, cka_debiased, cka_rbf
 from analogue.similarity.dictionaries import DictionaryConsistency, dictionary_consistency
 from analogue.similarity.inputs import MINIMUM_PAIRS, stays_in_place
 from analogue.similarity.metric import METRICS, Metric, metric
+from analogue.similarity.moments import rows_of_moments
 from analogue.similarity.neighbours import mutual_knn
 from analogue.similarity.procrustes import procrustes
 from analogue.similarity.pwcca import pwcca
@@ -30,6 +31,7 @@ __all__ = [
     "namespace",
     "procrustes",
     "pwcca",
+    "rows_of_moments",
     "rsa",
     "stays_in_place",
     "svcca",

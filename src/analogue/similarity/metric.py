@@ -52,6 +52,8 @@ class Metric:
         minimum_pairs: fewer pairs than this have no score.
         why_undefined: what of (x, y) leaves it without a score, besides too few pairs and a side that does not vary;
             None if it is one of the two.
+        from_moments: whether the score depends on the inner products of the centred columns of x and y alone, so that
+            `rows_of_moments` may stand for matrices of many rows.
         takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
 
     Example:
@@ -68,6 +70,7 @@ class Metric:
     minimum_pairs: int = MINIMUM_PAIRS
     takes_seed: bool = False
     why_undefined: Callable[[Any, Any], str | None] = not_known
+    from_moments: bool = False
 
     def __call__(self, x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
         """The score of x and y as they are paired."""
@@ -94,8 +97,8 @@ class Metric:
 
 
 _ALL = (
-    Metric("svcca", prepare_svcca, partial(floor_warnings, variance=VARIANCE)),
-    Metric("svcca_pc1", partial(prepare_svcca, n_components=1)),
+    Metric("svcca", prepare_svcca, partial(floor_warnings, variance=VARIANCE), from_moments=True),
+    Metric("svcca_pc1", partial(prepare_svcca, n_components=1), from_moments=True),
     Metric(
         "svcca_cross_validated",
         partial(prepare_svcca_cross_validated, seed=0),  # `with_seed` replaces it
@@ -115,10 +118,10 @@ _ALL = (
     Metric(
         "rsa_cosine", partial(prepare_rsa, inner="cosine"), why_undefined=partial(undefined_distances, inner="cosine")
     ),
-    Metric("cka", prepare_cka),
+    Metric("cka", prepare_cka, from_moments=True),
     Metric("cka_debiased", prepare_cka_debiased, minimum_pairs=MINIMUM_DEBIASED_PAIRS),
     Metric("cka_rbf", prepare_cka_rbf),
-    Metric("procrustes", prepare_procrustes),
+    Metric("procrustes", prepare_procrustes, from_moments=True),
     Metric("mutual_knn", prepare_mutual_knn, neighbour_warnings),
     Metric("mutual_knn_jaccard", partial(prepare_mutual_knn, agreement="jaccard"), neighbour_warnings),
 )
