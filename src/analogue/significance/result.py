@@ -21,7 +21,7 @@ class SimilarityResult:
         n_pairs: pairs scored.
         n_null: draws.
         seed: of the draws.
-        null: which null: `shuffle`, `random_subset`, `random_pairs` or `rotated`.
+        null: which null: `shuffle`, `random_subset`, `random_pairs`, `rotated`, or of activations `permuted_sequences`.
         null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
         z: (score - null mean) / null sd; None if the null does not vary, and for `rotated`, which is no test.
         z_exact: the same with the mean and sd over all permutations (Mantel's moments) instead of those of the draws;
