@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("saes", type=Path, help="the SAEs that train_sae.py has trained on it, layer_0 to layer_5")
     arguments = parser.parse_args()
     retokenised = Side(model=arguments.retokenised, layer=3, sae=arguments.saes / "layer_3")
-    print(f"| A | compared on | pairs through the filters | {' | '.join(f'{name} (null, p)' for name in METRICS)} |")
+    names = [f"{name} (rotated)" if name == "mean r" else f"{name} (null, p)" for name in METRICS]
+    print(f"| A | compared on | pairs through the filters | {' | '.join(names)} |")
     print(f"|{' --- |' * (3 + len(METRICS))}")
     for direction in ("a_to_b", "b_to_a"):
         matching = Matching(direction=direction)
@@ -84,8 +85,12 @@ def print_row(model: str, compared_on: str, funnel: list[int], similarity: list[
     """A line of the table."""
     found = {each["metric"]: each for each in similarity}
     scores = (found[metric] for metric in METRICS.values())
-    cells = [f"{each['score']:.3f} ({each['null_mean']:.3f}, {each['p_value']:.2g})" for each in scores]
+    cells = [f"{each['score']:.3f} ({each['null_mean']:.3f}{_p(each)})" for each in scores]
     print("|", " | ".join([model, compared_on, " > ".join(map(str, funnel)), *cells]), "|", flush=True)
+
+
+def _p(score: Score) -> str:
+    return "" if score["p_value"] is None else f", {score['p_value']:.2g}"
 
 
 if __name__ == "__main__":

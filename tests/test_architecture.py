@@ -156,7 +156,14 @@ def test_a_library_is_known_where_it_belongs(library):
 def test_only_the_shell_knows_configuration_keys():
     """Below it, no key stands in a string, such as `data.path`, unless an argument of the library has that name."""
     keys = {key for program in (COMPARE, TRAIN_SAE) for key in keys_of(program.schema) if "." in key}
-    arguments = {"cache.dir", "filters.one_to_one", "matching.rule", "optimiser.function", "optimiser.learning_rate"}
+    arguments = {
+        "cache.dir",
+        "filters.one_to_one",
+        "filters.maximum_q_value",
+        "matching.rule",
+        "optimiser.function",
+        "optimiser.learning_rate",
+    }
     spelled = re.compile("|".join(rf"(?<![\\w.]){re.escape(key)}(?![\\w.])" for key in sorted(keys - arguments)))
     for path in MODULES:
         if room(path) != "cli":

@@ -59,11 +59,30 @@ class Aggregation(StrEnum):
 
 
 class NullKind(StrEnum):
-    """What a null draws: shuffled pairings, random pairs of both whole spaces, or randomly rotated bases."""
+    """What a null draws: shuffled pairings, random pairs of both whole spaces, permuted sequences, or rotated bases.
+
+    The first two test scores, permuted sequences the pairs. Randomly rotated bases are a baseline to describe
+    correlations by, and give no p-value.
+    """
 
     shuffle = "shuffle"
     random_pairs = "random_pairs"
     rotated = "rotated"
+    permuted_sequences = "permuted_sequences"
+
+
+class MetricsOn(StrEnum):
+    """What metrics score of the paired features: their decoder rows, or their activations."""
+
+    decoder = "decoder"
+    activations = "activations"
+
+
+class DecoderRows(StrEnum):
+    """Decoder rows that metrics see: of unit norm, or as the SAE has them."""
+
+    unit = "unit"
+    raw = "raw"
 
 
 class PairingRuleName(StrEnum):

@@ -189,6 +189,7 @@ class Filters:
         minimum_firing_count: tokens on which both features fire, at least.
         one_to_one: which of several claims on a feature stays: `best`, `first` or, for none of them, `strict`.
         minimum_correlation: of the activations.
+        maximum_q_value: of the test against permuted sequences, which is made for it.
 
     Example:
         >>> Filters(shared_token=False, minimum_firing_count=10).minimum_correlation
@@ -202,6 +203,7 @@ class Filters:
     minimum_firing_count: int | None = None
     one_to_one: str | None = Keep.best
     minimum_correlation: float | None = 0.1
+    maximum_q_value: float | None = None
 
     def __post_init__(self) -> None:
         check_minima({"top_tokens": (self.top_tokens, 1)})
@@ -214,16 +216,21 @@ class Filters:
             check_option("one_to_one", self.one_to_one, Keep)
         if self.minimum_correlation is not None:
             check_between("minimum_correlation", self.minimum_correlation, -1, 1)
+        if self.maximum_q_value is not None:
+            check_between("maximum_q_value", self.maximum_q_value, 0, 1)
 
 
 @dataclass(frozen=True)
 class Null:
-    """What the scores of whole spaces are compared with.
+    """What the scores of whole spaces, and the pairs, are compared with.
 
     Attributes:
         n: draws of each null.
         kinds: `shuffle` (pairings of the same features), `random_pairs` (of both whole spaces), `rotated` (excess
-            correlation over randomly rotated bases).
+            correlation over randomly rotated bases, which describes and is no test), `permuted_sequences` (those of B
+            against A's, for a p-value of every pair).
+        pooled: with `permuted_sequences`, let features of like firing counts share their draws, so that p-values are
+            not bounded by 1 / (n + 1).
 
     Example:
         >>> Null(n=1000, kinds=["shuffle", "random_pairs"]).n
@@ -232,10 +239,12 @@ class Null:
 
     n: int = 100
     kinds: Sequence[str] = (NullKind.shuffle,)
+    pooled: bool = True
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
         check_strings("kinds", self.kinds)
+        check_flag("pooled", self.pooled)
         if not self.kinds:
             raise InvalidArgument("kinds", "[]", f"names no null; choose from {', '.join(NullKind)}")
         for kind in self.kinds:
@@ -249,6 +258,7 @@ class Concepts:
     Attributes:
         keywords: of each concept, by its name.
         n: draws of each of the two tests.
+        fragments: count features of tokens that are but a part of a keyword.
 
     Example:
         >>> Concepts({"Weather": ["rain", "snow", "storm"]}).n
@@ -257,9 +267,11 @@ class Concepts:
 
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
     n: int = 1000
+    fragments: bool = False
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
+        check_flag("fragments", self.fragments)
         if not isinstance(self.keywords, Mapping):
             raise InvalidArgument("keywords", shown(self.keywords), "must map the name of each concept to its keywords")
         for name, keywords in self.keywords.items():

@@ -20,14 +20,16 @@ def tops(k: int = 2):
 
 
 def test_features_match_by_whole_words_among_their_top_tokens_alone():
-    matches = keyword_matches(tops(), TEXT, ["king", "queen", "seeking", "kingdom", "Caesar"])
-    assert matches.tolist() == [
+    keywords = ["king", "queen", "seeking", "kingdom", "Caesar"]
+    expected = [
         [True, False, False, False, False],
         [True, False, False, False, False],
         [False, True, False, False, False],
         [False, False, True, False, False],
         [False] * 5,
     ]
+    assert keyword_matches(tops(), TEXT, keywords, fragments=True).tolist() == expected
+    assert keyword_matches(tops(), TEXT, keywords).tolist() == [*expected[:2], *[[False] * 5] * 3]
     assert keyword_matches(tops(k=3), TEXT, ["king"]).tolist() == [[True, False, False, True, False]]
     assert keyword_matches(tops(), TEXT, []).shape == (0, 5)
 

@@ -6,13 +6,13 @@ import pytest
 from analogue.concepts import TokenText
 
 
-def tokens_of(keyword: str, *sequences: list[str]) -> list[str]:
-    """The tokens that count as the keyword, each as sequence.token."""
+def tokens_of(keyword: str, *sequences: list[str], fragments: bool = True) -> list[str]:
+    """The tokens that count as the keyword, or as a part of it, each as sequence.token."""
     stream = [piece for sequence in sequences for piece in sequence]
     vocabulary = sorted(set(stream))
     text = TokenText([vocabulary.index(piece) for piece in stream], vocabulary, [len(each) for each in sequences])
     places = [f"{s}.{t}" for s, sequence in enumerate(sequences) for t in range(len(sequence))]
-    return [place for place, counts in zip(places, text.tokens_of(keyword), strict=True) if counts]
+    return [place for place, counts in zip(places, text.tokens_of(keyword, fragments), strict=True) if counts]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,29 @@ def tokens_of(keyword: str, *sequences: list[str]) -> list[str]:
 )
 def test_the_neighbouring_text_decides(keyword: str, tokens: list[str], expected: list[str]) -> None:
     assert tokens_of(keyword, tokens) == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "tokens", "expected"),
+    [
+        ("king", [" the", " King", " sat"], ["0.1"]),
+        ("antigen", [" ant", "ig", "en"], []),
+        ("king", [" kin", "g", "."], []),
+        ("king", [" see", "king"], []),
+        ("king", [" king", "dom"], []),
+        ("king", ["“king”,", " he"], ["0.0"]),
+        ("king", [" the king", "s"], []),
+        ("new york", [" New", " York", " is", " new"], ["0.0", "0.1"]),
+        ("new york", [" New", " Yo", "rk"], ["0.0"]),
+        ("new york", [" in New York", " now"], ["0.0"]),
+        ("t-shirt", [" t", "-", "shirt", "."], ["0.0", "0.2"]),
+        ("c++", [" c", "++", " code"], ["0.0"]),
+        ("++", [" c", "++", " code"], []),
+        ("++", [" ", "++", " code"], ["0.1"]),
+    ],
+)
+def test_a_token_counts_if_it_holds_a_whole_word(keyword: str, tokens: list[str], expected: list[str]) -> None:
+    assert tokens_of(keyword, tokens, fragments=False) == expected
 
 
 def test_a_word_ends_with_its_sequence() -> None:

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analogue.reporting.report import save_report
@@ -120,6 +122,31 @@ def test_a_job_without_score_or_without_draws_is_shown_too(opened, tmp_path):
     page.evaluate("location.hash = '#job-2'")
     page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 2')")
     assert page.locator("#job .errorbars").count() > 0  # mean and sd stand for the draws
+
+
+def test_the_evidence_of_pairs_is_shown(opened, tmp_path):
+    for layer, pairs in enumerate((sample_pairs(), sample_pairs(seed=1))):
+        result = sample_result(0, layer)
+        if layer:
+            evidence = {"n_null": 100, "pooled": True, "q": 0.05, "n_kept": 20, "n_kept_beyond_chance": 17}
+            sides = [{"n_tested": 700, "n_beyond_chance": n, "n_positional": 0} for n in (611, 598)]
+            result = replace(result, evidence=evidence | {"a": sides[0], "b": sides[1]})
+            pairs = pairs.append_column("p_value", [np.linspace(0.001, 0.5, 40)])
+            pairs = pairs.append_column("q_value", [[None, *np.linspace(0.002, 1, 39)]])
+        write_result(result, pairs, tmp_path / str(layer), sample_nulls())
+    save_report(layer_grids(read_jobs([tmp_path])), {}, tmp_path / "report.html")
+    page = opened(tmp_path / "report.html")
+    page.evaluate("location.hash = '#job-1'")
+    page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 1')")
+    shown = page.locator("#job").inner_text()
+    assert "A partner beyond chance at q ≤ 0.05 (100 draws of permuted sequences, pooled)" in shown
+    assert "features of A\t700\t611" in shown
+    cells = page.locator("#job .pairs tbody tr").first.locator("td").all_text_contents()
+    assert cells[2:5] == ["0.950", "0.0010", "\u2013"]
+    page.evaluate("location.hash = '#job-0'")
+    page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 0')")
+    assert "beyond chance" not in page.locator("#job").inner_text()
+    assert page.locator("#job .pairs thead th").count() == 14
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(opened, tmp_path):

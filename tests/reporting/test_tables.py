@@ -5,7 +5,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from analogue.reporting.tables import comparison_tables, concept_notes, sweep_table
+from analogue.reporting.tables import comparison_tables, concept_notes, concept_tables, sweep_table
 from tests.results.samples import sample_result
 
 
@@ -62,3 +62,25 @@ def test_a_sweep_is_laid_out_layer_by_layer():
 def test_a_job_that_is_missing_leaves_its_cell_empty():
     shown = rows(text(sweep_table([sample_result(1, 2), sample_result(3, 4)], "rsa")))
     assert shown[3:] == [["1", "0.25"], ["3", "0.25"]]
+
+
+def test_subspaces_fit_eighty_columns_with_negative_scores_and_published_numbers():
+    def entry(null, null_mean, p_value):
+        known = {"score": -0.123, "null_mean": null_mean, "p_value": p_value, "n_null": 1000}
+        return known | {"metric": "svcca_cross_validated", "null": null, "warnings": [], "reason": None}
+
+    tests = [entry("shuffle", -0.456, 0.789), entry("random_subset", -0.321, 0.654)]
+    counts = {"n_features_a": 12345, "n_features_b": 23456, "n_pairs": 1234}
+    concept = {"name": "People/Roles", "similarity": tests, "keyword_counts_a": {}, "keyword_counts_b": {}} | counts
+    printed = {"quantity": "svcca_cross_validated", "value": 0.73, "concept": "People/Roles", "source": "Table 1"}
+    published = [printed | {"setting": "", "filters": None}]
+    for result in (
+        replace(sample_result(), concepts=[concept]),
+        replace(sample_result(), concepts=[concept], published=published),
+    ):
+        shown = text(concept_tables(result)[0], width=80)
+        for number in ("12345", "23456", "1234", "-0.123", "-0.456", "0.789", "-0.321", "0.654"):
+            assert number in shown
+        assert max(map(len, shown.splitlines())) <= 80
+        if result.published:
+            assert "".join(shown.split()).endswith("0.6540.73(Table1)")

@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from analogue.cli.composition import plain
 from analogue.cli.conf import COMPARE
 from analogue.reporting.tables import comparison_tables
 from analogue.results.published import SETUPS, published_for, published_scores
@@ -69,6 +70,7 @@ def of_preset(
         config.layer_b,
         filters=dict(config.filters),
         data={"packing": config.data.packing, "exclude_bos": config.data.exclude_bos},
+        concepts=plain(COMPARE.compose("concepts=paper").concepts),
         model_a={"randomize": None},
         model_b={"randomize": None},
     )
@@ -126,6 +128,17 @@ def test_another_configuration_has_no_published_numbers(key, change):
     changed = result.config | {key: result.config[key] | change}
     assert published_for(result)
     assert published_for(replace(result, config=changed)) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"fragments": True}, {"keywords": {"Time": ["day"]}}, {"keywords": {}}], ids=["parts", "other", "none"]
+)
+def test_other_concepts_have_no_published_numbers(change):
+    result = of_preset(PYTHIA)
+    changed = result.config | {"concepts": result.config["concepts"] | change}
+    printed = published_for(replace(result, config=changed))
+    assert printed == [row for row in published_for(result) if row.concept is None]
+    assert 0 < len(printed) < len(published_for(result))
 
 
 def test_another_corpus_has_no_published_numbers():

@@ -75,8 +75,9 @@ def distances(matrix: np.ndarray, inner: str) -> np.ndarray:
 
 
 def rsa(x: np.ndarray, y: np.ndarray, inner: str = "euclidean", outer: str = "spearman") -> float:
+    """Distances tie that are equal to 10 decimals: those of duplicates and of rows that a side repeats."""
     correlate = {"spearman": spearmanr, "pearson": pearsonr, "kendall": kendalltau}[outer]
-    return float(correlate(distances(x, inner), distances(y, inner)).statistic)
+    return float(correlate(*(np.round(distances(side, inner), 10) for side in (x, y))).statistic)
 
 
 def cka(x: np.ndarray, y: np.ndarray) -> float:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import rankdata
 
-from analogue.similarity import METRICS, metric
+from analogue.similarity import METRICS, metric, rsa
+from analogue.similarity.backend import centred_ranks
 from tests.similarity.planted import awkward_pair, planted_pair, random_pair, rotation
 
 PWCCA = {"pwcca", "pwcca_canonical"}
@@ -122,3 +124,26 @@ def test_unrelated_spaces_score_about_zero_where_bias_is_removed():
 
 def test_related_spaces_score_on_pairs_held_out():
     assert metric("svcca_cross_validated")(*planted_pair()) > 0.4
+
+
+@pytest.mark.parametrize("outer", ["spearman", "kendall"])
+def test_distances_that_are_equal_but_for_rounding_tie(outer):
+    """Two lengths of orthogonal rows, and rows that are collinear in groups, have a handful of different distances."""
+    r = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(r.standard_normal((80, 80)))
+    x = np.eye(60, 80) * np.where(np.arange(60) < 57, 1.0, 3.0)[:, None]
+    patterns = np.repeat(r.standard_normal((4, 40)), 15, axis=0)
+    a, b = (patterns * r.uniform(0.5, 2.0, (60, 1)) for _ in range(2))
+    assert rsa(x, x @ turn, outer=outer) == pytest.approx(1.0, abs=1e-9)
+    assert rsa(7.0 * x, x @ turn, outer=outer) == pytest.approx(1.0, abs=1e-9)
+    for inner in ("cosine", "correlation"):
+        assert rsa(a, b, inner=inner, outer=outer) == pytest.approx(1.0, abs=1e-9)
+        assert rsa(torch.as_tensor(a), torch.as_tensor(b), inner=inner, outer=outer) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_ranks_of_values_and_of_tensors_tie_alike():
+    values = np.array([0.3, 0.1, 0.3 + 4e-13, 0.2, 0.3 + 2e-12, 0.1])
+    expected = rankdata([3, 1, 3, 2, 4, 1])
+    for of in (np.asarray, torch.as_tensor):
+        np.testing.assert_array_equal((np.asarray(centred_ranks(of(values), 1e-12)) + 7) / 2, expected)
+        np.testing.assert_array_equal((np.asarray(centred_ranks(of(values))) + 7) / 2, rankdata(values))

@@ -68,6 +68,9 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         "b": _side("b", config),
         "alignment": config.alignment.name,
         "aggregation": config.alignment.aggregation,
+        "metrics_on": config.metrics_on,
+        "decoder_rows": config.decoder_rows,
+        "consistency_threshold": config.consistency_threshold,
         "seed": config.seed,
         "progress": config.trainer.get("enable_progress_bar", True),
     }
@@ -80,7 +83,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
     with section("null"):
         arguments["null"] = Null(**vars(config.null))
     with section("concepts"):
-        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n)
+        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n, config.concepts.fragments)
     with section("cache"):
         arguments["cache"] = _cache(config)
     _check_names(config.metrics)

@@ -23,7 +23,20 @@ COMPARE_KEYS: dict[str, str] = {
     "aggregation": "alignment.aggregation",
     "matching.settings": "matching.function",
     "directory": "output_dir",
-    **{name: name for name in ("alignment", "cache", "cache.dir", "filters.one_to_one", "metrics", "seed")},
+    **{
+        name: name
+        for name in (
+            "alignment",
+            "cache",
+            "cache.dir",
+            "consistency_threshold",
+            "filters.one_to_one",
+            "filters.maximum_q_value",
+            "metrics",
+            "metrics_on",
+            "seed",
+        )
+    },
 }
 """By the names of the arguments of `analogue.compare`."""
 

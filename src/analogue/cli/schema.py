@@ -7,7 +7,18 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analogue.options import Aggregation, Alignment, Direction, Hook, Keep, NullKind, PairingRuleName, Redrawn
+from analogue.options import (
+    Aggregation,
+    Alignment,
+    DecoderRows,
+    Direction,
+    Hook,
+    Keep,
+    MetricsOn,
+    NullKind,
+    PairingRuleName,
+    Redrawn,
+)
 
 
 @dataclass
@@ -78,14 +89,16 @@ class FiltersConfig:
     kept_claim: Keep = MISSING
     one_to_one: Keep | None = MISSING
     minimum_correlation: float | None = MISSING
+    maximum_q_value: float | None = MISSING
 
 
 @dataclass
 class NullConfig:
-    """The null distributions of the scores of the whole spaces: draws, and what is drawn."""
+    """The null distributions of the scores of the whole spaces, and of the pairs: draws, and what is drawn."""
 
     n: int = MISSING
     kinds: list[NullKind] = MISSING
+    pooled: bool = MISSING
 
 
 @dataclass
@@ -94,6 +107,7 @@ class ConceptsConfig:
 
     name: str = MISSING
     n: int = MISSING
+    fragments: bool = MISSING
     keywords: dict[str, list[str]] = MISSING
 
 
@@ -131,6 +145,9 @@ class CompareConfig:
     matching: MatchingConfig = MISSING
     filters: FiltersConfig = MISSING
     metrics: list[Any] = MISSING  # names, or mappings with _target_
+    metrics_on: list[MetricsOn] = MISSING
+    decoder_rows: DecoderRows = MISSING
+    consistency_threshold: float | None = MISSING
     concepts: ConceptsConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING

@@ -4,7 +4,7 @@ sides.py        the two models and SAEs
 corpus.py       text -> the tokens of both sides
 activations.py  step 1: tokens -> feature activations, in one Lightning pass; cache.py, ranks.py
 pairing.py      steps 2 and 3: activations -> pairs -> filtered pairs
-scoring.py      steps 4 and 5: pairs -> scores and p-values; semantic subspaces
+scoring.py      steps 4 and 5: pairs -> scores and p-values of scores and of pairs; semantic subspaces
 result.py       what was found
 pipeline.py     `compare`: these steps one after the other
 
@@ -39,7 +39,14 @@ from analogue.comparison.pairing import (
 )
 from analogue.comparison.pipeline import compare
 from analogue.comparison.result import Comparison, assemble
-from analogue.comparison.scoring import Scores, score_pairs, score_subspaces
+from analogue.comparison.scoring import (
+    Scores,
+    evidence_for_pairs,
+    score_activations,
+    score_dictionaries,
+    score_pairs,
+    score_subspaces,
+)
 from analogue.comparison.sides import OpenSide, open_side
 
 __all__ = [
@@ -54,9 +61,12 @@ __all__ = [
     "collect_activations",
     "compare",
     "describe_features",
+    "evidence_for_pairs",
     "filter_pairs",
     "open_side",
     "pair_features",
+    "score_activations",
+    "score_dictionaries",
     "score_pairs",
     "score_subspaces",
     "special_tokens_of",

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, signature
 
+import numpy as np
 import torch
+from jaxtyping import Float64
 
 from analogue.comparison.ranks import best_partners_on_ranks
 from analogue.comparison.sides import OpenSide
@@ -18,12 +20,15 @@ from analogue.matching import (
     FeaturePairs,
     PairingRule,
     apply_filters,
+    best_partners,
     drop_non_concept,
+    maximum_q_value,
     minimum_correlation,
     minimum_firing_count,
     one_to_one,
     require_shared_token,
 )
+from analogue.options import DecoderRows
 from analogue.settings import Filters, Matching
 
 CPU = torch.device("cpu")
@@ -37,8 +42,17 @@ class Pairing:
     funnel: list[tuple[str, int]]
 
 
-def chosen_rule(matching: Matching, a: OpenSide, b: OpenSide, device: torch.device = CPU) -> PairingRule:
+def chosen_rule(
+    matching: Matching, a: OpenSide, b: OpenSide, device: torch.device = CPU, on_ranks: bool = True
+) -> PairingRule:
     """The pairing rule with its settings; ranks share its work, which a GPU may take.
+
+    Args:
+        matching: the rule and its settings.
+        a: opened side.
+        b: opened side.
+        device: a GPU takes the work of dense activations.
+        on_ranks: whether all ranks call the rule; False for one that a single rank calls alone.
 
     Raises:
         InvalidArgument: a setting that the rule does not have, or decoder rows without a common basis.
@@ -55,7 +69,7 @@ def chosen_rule(matching: Matching, a: OpenSide, b: OpenSide, device: torch.devi
         if "find" not in parameters and not takes_any:  # one of the caller's own that finds partners in its own way
             return rule
         where = str(device) if device.type == "cuda" else "cpu"
-        return partial(rule, find=partial(best_partners_on_ranks, device=where))
+        return partial(rule, find=partial(best_partners_on_ranks if on_ranks else best_partners, device=where))
     if a.model.d_model != b.model.d_model:
         problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
         raise InvalidArgument("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")
@@ -84,7 +98,13 @@ def pair_features(
     return pairs
 
 
-def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits, n_top_tokens: int) -> FeatureSpace:
+def describe_features(
+    side: OpenSide,
+    acts: FeatureActivations,
+    units: TextUnits,
+    n_top_tokens: int,
+    decoder_rows: str = DecoderRows.unit,
+) -> FeatureSpace:
     """Activations, top tokens and decoder rows of a side.
 
     Args:
@@ -92,12 +112,19 @@ def describe_features(side: OpenSide, acts: FeatureActivations, units: TextUnits
         acts: its activations on the units of text, from `TokenisedCorpus.on_units`.
         units: those units, from `TokenisedCorpus.units`.
         n_top_tokens: per feature.
+        decoder_rows: `unit` for rows of unit norm, or `raw`.
     """
-    return FeatureSpace(acts, top_tokens(acts, units.ids, units.strings, n_top_tokens), side.decoder)
+    top = top_tokens(acts, units.ids, units.strings, n_top_tokens)
+    return FeatureSpace(acts, top, side.decoder_rows(decoder_rows))
 
 
 def filter_pairs(
-    pairs: FeaturePairs, a: FeatureSpace, b: FeatureSpace, filters: Filters, special_tokens: list[str]
+    pairs: FeaturePairs,
+    a: FeatureSpace,
+    b: FeatureSpace,
+    filters: Filters,
+    special_tokens: list[str],
+    q_value: Float64[np.ndarray, " n_pairs"] | None = None,
 ) -> Pairing:
     """Mark the pairs that a filter drops, in the order of the paper, and count what each leaves.
 
@@ -107,7 +134,15 @@ def filter_pairs(
         b: with those of B's.
         filters: which filters are on.
         special_tokens: of both tokenizers; non-concept tokens like those of `filters`.
+        q_value: of every pair, for the filter that has a maximum of it.
+
+    Raises:
+        InvalidArgument: a maximum of q-values, and no q-value.
     """
+    q_value = np.full(len(pairs), np.nan) if q_value is None else q_value
+    if filters.maximum_q_value is not None and len(pairs) and np.isnan(q_value).all():
+        problem = "needs q-values; compare at least two sequences, whose permutations give them"
+        raise InvalidArgument("maximum_q_value", filters.maximum_q_value, problem)
     non_concept = {*filters.non_concept_tokens, *special_tokens}
     steps: list[tuple[str, bool, Callable[[FeaturePairs], FeaturePairs]]] = [
         (
@@ -120,6 +155,11 @@ def filter_pairs(
             "minimum_firing_count",
             filters.minimum_firing_count is not None,
             partial(minimum_firing_count, n=filters.minimum_firing_count or 0),
+        ),
+        (
+            "maximum_q_value",
+            filters.maximum_q_value is not None,
+            partial(maximum_q_value, q_value=q_value, threshold=filters.maximum_q_value or 0.0),
         ),
         ("one_to_one", filters.one_to_one is not None, partial(one_to_one, keep=filters.one_to_one or "best")),
         (

@@ -15,11 +15,28 @@ from analogue.comparison.activations import collect_activations
 from analogue.comparison.corpus import tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.result import Comparison, assemble
-from analogue.comparison.scoring import chosen_metrics, score_pairs, score_subspaces
+from analogue.comparison.scoring import (
+    Scores,
+    check_one_stream,
+    chosen_metrics,
+    evidence_for_pairs,
+    score_activations,
+    score_dictionaries,
+    score_pairs,
+    score_subspaces,
+)
 from analogue.comparison.sides import open_side
-from analogue.concepts import TokenText
-from analogue.errors import check_kind, check_minima, check_option, renamed_arguments
-from analogue.options import Aggregation, Alignment, Keep
+from analogue.concepts import ConceptResult, TokenText
+from analogue.errors import (
+    InvalidArgument,
+    check_between,
+    check_kind,
+    check_minima,
+    check_option,
+    check_strings,
+    renamed_arguments,
+)
+from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
@@ -38,6 +55,9 @@ def compare(
     matching: Matching | str | None = None,
     filters: Filters | None = None,
     metrics: Sequence[str | Metric] = METRICS,
+    metrics_on: Sequence[str] = (MetricsOn.decoder,),
+    decoder_rows: str = DecoderRows.unit,
+    consistency_threshold: float | None = None,
     null: Null | None = None,
     concepts: Concepts | Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
@@ -63,6 +83,12 @@ def compare(
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
+        metrics_on: what they score of the paired features: `decoder` rows, `activations` (tokens as rows, against
+            permuted sequences), or both.
+        decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
+            row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
+        consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
+            shares of features whose cosine exceeds this, such as 0.7); None for none.
         null: what scores are compared with; None for `Null()`: 100 shuffles.
         concepts: semantic subspaces: keywords by the name of the concept; None for none.
         seed: of everything that is drawn; the same seed gives the same comparison.
@@ -97,12 +123,23 @@ def compare(
     _check_kinds(cache=(cache, Cache | None), trainer=(trainer, L.Trainer | None))
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
+    check_option("decoder_rows", decoder_rows, DecoderRows)
+    check_strings("metrics_on", metrics_on)
+    if not metrics_on:
+        raise InvalidArgument("metrics_on", [], f"names nothing to score; choose from {', '.join(MetricsOn)}")
+    for each in metrics_on:
+        check_option("metrics_on", each, MetricsOn)
+    if consistency_threshold is not None:
+        check_between("consistency_threshold", consistency_threshold, -1, 1)
     check_minima({"seed": (seed, 0)})
     chosen = chosen_metrics(metrics, seed)
-    config = config or described(a, b, corpus, alignment, aggregation, matching, filters, chosen, null, concepts, seed)
+    config = config or described(
+        a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
+    ) | {"consistency_threshold": consistency_threshold, "metrics_on": [str(each) for each in metrics_on]}
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
+    check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
     stopwatch.lap("open")
 
@@ -117,20 +154,43 @@ def compare(
         pairs = pair_features(acts_a, acts_b, rule, matching)  # each rank does a share
         if not trainer.is_global_zero:
             return None
-        units = text.units(side_a)
-        space_a = describe_features(side_a, acts_a, units, filters.top_tokens)
-        space_b = describe_features(side_b, acts_b, units, filters.top_tokens)
-        pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b))
-    stopwatch.lap("pairing")
+        stopwatch.lap("pairing")
+    units, evidence = text.units(side_a), None
+    if NullKind.permuted_sequences in null.kinds or filters.maximum_q_value is not None:
+        alone = chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
+        evidence = evidence_for_pairs(pairs, acts_a, acts_b, units.lengths, alone, matching, null, seed, progress)
+        stopwatch.lap("evidence")
+    with Console().status("filtering pairs") if progress else nullcontext():
+        space_a = describe_features(side_a, acts_a, units, filters.top_tokens, decoder_rows)
+        space_b = describe_features(side_b, acts_b, units, filters.top_tokens, decoder_rows)
+        with renamed_arguments(maximum_q_value="filters.maximum_q_value"):
+            q_value = None if evidence is None else evidence.q_value
+            pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b), q_value)
+    stopwatch.lap("filters")
 
-    scores = score_pairs(pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress)
+    scores = Scores([])
+    if MetricsOn.decoder in metrics_on:
+        scores = score_pairs(
+            pairing.pairs, space_a, space_b, chosen, null, seed, matching.direction, computed_on, progress
+        )
+    if MetricsOn.activations in metrics_on:
+        found = score_activations(pairing.pairs, acts_a, acts_b, units.lengths, chosen, null, seed, progress)
+        scores = replace(scores, similarity=[*scores.similarity, *found])
     stopwatch.lap("scores")
 
-    subspaces = []
+    consistency = None
+    if consistency_threshold is not None:
+        consistency = score_dictionaries(side_a, side_b, consistency_threshold, seed)
+        stopwatch.lap("consistency")
+
+    subspaces: list[ConceptResult] = []
+    concept_pairing: dict[str, Any] | None = None
     if concepts.keywords:
         keep = filters.one_to_one or Keep.best
         words = TokenText(*units)
         subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
+        concept_pairing = {"rule": "max_correlation", "one_to_one": str(keep), "filters": []}
+        concept_pairing["fragments"] = concepts.fragments
         stopwatch.lap("concepts")
 
     return assemble(
@@ -139,10 +199,14 @@ def compare(
         text,
         collected,
         matching,
+        decoder_rows,
         pairing,
         (space_a, space_b),
+        evidence,
         scores,
+        consistency,
         subspaces,
+        concept_pairing,
         stopwatch.laps,
         config,
     )
@@ -157,6 +221,7 @@ def described(
     matching: Matching,
     filters: Filters,
     metrics: Sequence[str | Metric],
+    decoder_rows: str,
     null: Null,
     concepts: Concepts,
     seed: int,
@@ -174,8 +239,13 @@ def described(
         "matching": {"rule": matching.name, "direction": matching.direction} | dict(matching.settings),
         "filters": asdict(filters) | {"non_concept_tokens": [*filters.non_concept_tokens]},
         "metrics": [each if isinstance(each, str) else each.name for each in metrics],
-        "null": {"n": null.n, "kinds": [*null.kinds]},
-        "concepts": {"n": concepts.n, "keywords": {name: [*words] for name, words in concepts.keywords.items()}},
+        "decoder_rows": str(decoder_rows),
+        "null": {"n": null.n, "kinds": [*null.kinds], "pooled": null.pooled},
+        "concepts": {
+            "n": concepts.n,
+            "fragments": concepts.fragments,
+            "keywords": {name: [*words] for name, words in concepts.keywords.items()},
+        },
         "seed": seed,
     }
 

@@ -23,16 +23,21 @@ from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import NotFound, Unavailable
 from analogue.matching import paired_cosines
+from analogue.options import DecoderRows, NullKind
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.published import published_for
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 from analogue.saes import misfit_warnings
 from analogue.settings import Corpus, Matching
-from analogue.significance import SimilarityResult
+from analogue.significance import PairEvidence, SimilarityResult
+from analogue.similarity import DictionaryConsistency
 
 if TYPE_CHECKING:
     import pandas
 
+_EQUAL_NORMS = 1.01  # norms up to this ratio are equal to every metric's printed digits
+Q = 0.05  # the false discovery rate at which the record counts
+_FEW_SEQUENCES = 10
 LIBRARIES = ("lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
 
 
@@ -58,7 +63,8 @@ class Comparison:
     @property
     def pairs(self) -> "pandas.DataFrame":
         """A row per pair, dropped ones too: the features, their correlation and firing counts, why a pair was dropped
-        (`dropped_by`, empty for one that is kept), and the top tokens and a context of both features."""
+        (`dropped_by`, empty for one that is kept), the top tokens and a context of both features, and with the null
+        `permuted_sequences` its p-value and q-value."""
         return self.pairs_table.to_pandas()
 
     @property
@@ -140,10 +146,14 @@ def assemble(
     tokenised: TokenisedCorpus,
     collected: Collected,
     matching: Matching,
+    decoder_rows: str,
     pairing: Pairing,
     spaces: tuple[FeatureSpace, FeatureSpace],
+    evidence: PairEvidence | None,
     scores: Scores,
+    consistency: DictionaryConsistency | None,
     concepts: list[ConceptResult],
+    concept_pairing: dict[str, Any] | None,
     timings: dict[str, float],
     config: Mapping[str, Any],
 ) -> Comparison:
@@ -166,8 +176,12 @@ def assemble(
             "mean_kept": _mean(pairing.pairs.correlation[pairing.pairs.kept]),
         },
         decoder_cosine=_decoder_cosine(pairing, *spaces),
+        decoder_rows=str(decoder_rows),
+        evidence=_evidence_record(evidence, pairing),
+        consistency=None if consistency is None else consistency.to_dict(),
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
+        concept_pairing=concept_pairing,
         n_model_passes=collected.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version(), "analogue": __version__}
@@ -176,12 +190,15 @@ def assemble(
         warnings=[
             *(warning for side in sides for warning in side.warnings),
             *_bos_warnings(corpus, sides),
+            *_norm_warnings(decoder_rows, side_records),
+            *_evidence_warnings(evidence),
             *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
         ],
     )
     result = replace(result, published=[printed._asdict() for printed in published_for(result)])
     units = tokenised.units(sides[0])
-    return Comparison(result, pairs_table(pairing, *spaces, units, scores.excess_correlation), nulls_table(scores))
+    table = pairs_table(pairing, *spaces, units, scores.excess_correlation, evidence)
+    return Comparison(result, table, nulls_table(scores))
 
 
 def pairs_table(
@@ -190,6 +207,7 @@ def pairs_table(
     b: FeatureSpace,
     units: TextUnits,
     excess_correlation: Float64[np.ndarray, " n_kept"] | None = None,
+    evidence: PairEvidence | None = None,
 ) -> pa.Table:
     """One row per pair, dropped ones too: what it is, why it was dropped, and the top tokens of both features.
 
@@ -213,6 +231,9 @@ def pairs_table(
         excess = np.full(len(pairs), np.nan)
         excess[pairs.kept] = excess_correlation
         columns["excess_correlation"] = pa.array(excess, from_pandas=True)
+    if evidence is not None:
+        columns["p_value"] = pa.array(evidence.p_value, from_pandas=True)
+        columns["q_value"] = pa.array(evidence.q_value, from_pandas=True)
     return pa.table(columns)
 
 
@@ -238,7 +259,7 @@ def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
 
 def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
     stored = collected.activations[side.label]
-    explained = stored.facts["explained_variance"]
+    explained, n_active = stored.facts["explained_variance"], stored.activations.n_active()
     return SideRecord(
         model=side.model.name,
         revision=side.model.revision,
@@ -249,13 +270,21 @@ def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
         sae_architecture=side.sae.cfg.architecture(),
         d_model=side.model.d_model,
         d_sae=side.d_sae,
-        n_live_features=int((stored.activations.n_active() > 0).sum()),
+        n_live_features=int((n_active > 0).sum()),
         l0=stored.activations.l0(),
         explained_variance=explained if np.isfinite(explained) else None,
         activation_key=collected.keys[side.label],
         from_cache=side.label in collected.from_cache,
         sae_fingerprint=side.sae_fingerprint,
+        decoder_norms=_norms(side.decoder[n_active > 0]),
     )
+
+
+def _norms(rows: np.ndarray) -> dict[str, float] | None:
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    if not len(norms):
+        return None
+    return {"lowest": float(norms.min()), "median": float(np.median(norms)), "highest": float(norms.max())}
 
 
 def _warnings(
@@ -265,7 +294,7 @@ def _warnings(
     records: list[SideRecord],
     similarity: list[SimilarityResult],
 ) -> list[str]:
-    of_scores = (f"{entry.metric}: {warning}" for entry in similarity for warning in entry.warnings)
+    of_scores = (f"{entry.metric}{_on(entry)}: {warning}" for entry in similarity for warning in entry.warnings)
     warnings = list(dict.fromkeys(of_scores))
     n_sequences = tokenised.sequences["a"].n_sequences
     if n_sequences < corpus.n_sequences:
@@ -278,10 +307,64 @@ def _warnings(
     return warnings
 
 
+def _on(entry: SimilarityResult) -> str:
+    return "" if entry.on == "decoder" else f" on {entry.on}"
+
+
 def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
     fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
     trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
     return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
+
+
+def _norm_warnings(decoder_rows: str, records: list[SideRecord]) -> list[str]:
+    if decoder_rows == DecoderRows.unit:
+        return []
+    warnings = []
+    for side, norms in zip("ab", (record.decoder_norms for record in records), strict=True):
+        if norms is not None and norms["highest"] > _EQUAL_NORMS * norms["lowest"]:
+            spread = f"decoder rows of SAE {side} have norms from {norms['lowest']:.3g} to {norms['highest']:.3g}"
+            warnings.append(f"{spread}, which the scores depend on and the SAE's function does not")
+    return warnings
+
+
+def _evidence_record(evidence: PairEvidence | None, pairing: Pairing) -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    sides = {
+        label: {"n_tested": side.n_tested, "n_beyond_chance": side.n_beyond(Q), "n_positional": side.n_positional}
+        for label, side in (("a", evidence.a), ("b", evidence.b))
+    }
+    kept = evidence.q_value[pairing.pairs.kept]
+    return {
+        "null": NullKind.permuted_sequences.value,
+        "n_null": evidence.n_null,
+        "n_sequences": evidence.n_sequences,
+        "seed": evidence.seed,
+        "pooled": evidence.pooled,
+        "q": Q,
+        **sides,
+        "n_kept": len(kept),
+        "n_kept_beyond_chance": int((kept <= Q).sum()),
+    }
+
+
+def _evidence_warnings(evidence: PairEvidence | None) -> list[str]:
+    if evidence is None:
+        return []
+    if evidence.n_null == 0:
+        return ["one sequence of text cannot be permuted, so that no pair has a p-value; compare several"]
+    warnings = []
+    if evidence.n_sequences < _FEW_SEQUENCES:
+        few = f"{evidence.n_sequences} sequences have few permutations"
+        warnings.append(f"{few}: a pair found on them has weak evidence at best, and draws are not pooled")
+    if evidence.a.n_positional or evidence.b.n_positional:
+        positional = f"{evidence.a.n_positional} features of A and {evidence.b.n_positional} of B"
+        warnings.append(
+            f"{positional} follow the position in the sequence, which permuted sequences keep: "
+            "they cannot tell what such features share"
+        )
+    return warnings
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

@@ -8,22 +8,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from rich.progress import Progress
 
+from analogue.comparison.sides import OpenSide
 from analogue.concepts import ConceptResult, FeatureSpace, TokenText, score_concepts
 from analogue.errors import InvalidArgument, shown
-from analogue.matching import FeaturePairs, Standardised
+from analogue.features import FeatureActivations
+from analogue.matching import RULES, FeaturePairs, PairingRule, Standardised, best_partners
 from analogue.options import Direction, Keep, NullKind
-from analogue.settings import Concepts, Null
+from analogue.settings import Concepts, Matching, Null
 from analogue.significance import (
+    PairEvidence,
     SimilarityResult,
     correlations_against_rotations,
+    highest_by_partners,
+    highest_by_rule,
+    highest_by_walk,
+    is_worth_walking,
+    pair_evidence,
     random_pairs,
     score_against_draws,
     score_against_null,
+    score_on_tokens,
 )
-from analogue.similarity import METRICS, Metric, metric
+from analogue.similarity import METRICS, DictionaryConsistency, Metric, dictionary_consistency, metric
 
 Advance = Callable[[int], None]
 CPU = torch.device("cpu")
@@ -108,6 +117,81 @@ def score_pairs(
     return Scores(similarity, excess)
 
 
+def score_activations(
+    pairs: FeaturePairs,
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    lengths: Int64[np.ndarray, " n_sequences"],
+    metrics: Sequence[str | Metric] = ("svcca", "rsa"),
+    null: Null | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> list[SimilarityResult]:
+    """Score the kept pairs' activations with every metric, tokens as rows; see `score_on_tokens`."""
+    null, kept = null or Null(), pairs.kept_pairs()
+    chosen = chosen_metrics(metrics, seed)
+    with _progress(progress, f"activations of {len(kept)} pairs against permuted sequences", null.n) as advance:
+        return score_on_tokens(acts_a, acts_b, kept.feature_a, kept.feature_b, chosen, lengths, null.n, seed, advance)
+
+
+def evidence_for_pairs(
+    pairs: FeaturePairs,
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    lengths: Int64[np.ndarray, " n_sequences"],
+    rule: PairingRule,
+    matching: Matching | None = None,
+    null: Null | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> PairEvidence:
+    """Test every pair, and every feature of both sides, against permuted sequences; see `pair_evidence`.
+
+    Args:
+        pairs: as the rule made them.
+        acts_a: activations of A.
+        acts_b: activations of B on the same units of text.
+        lengths: (n_sequences,) units in each sequence.
+        rule: the rule with its settings, which this process calls alone: `chosen_rule(..., on_ranks=False)`.
+        matching: which rule it is, and which side claims; None for `Matching()`.
+        null: draws, and whether features share them; None for `Null()`.
+        seed: of the draws.
+        progress: whether to show a progress bar.
+    """
+    matching, null = matching or Matching(), null or Null()
+    named = RULES[matching.rule] if isinstance(matching.rule, str) else matching.rule
+    walks = named is RULES["max_correlation"] and is_worth_walking(acts_a, acts_b)
+    if walks:
+        highest = highest_by_walk(acts_a, acts_b)
+    elif named is RULES["max_correlation"]:
+        find = rule.keywords["find"] if isinstance(rule, partial) else best_partners
+        highest = highest_by_partners(acts_a, acts_b, find)
+    else:
+        highest = highest_by_rule(acts_a, acts_b, rule, matching.direction)
+    with _progress(progress, f"{len(pairs)} pairs against permuted sequences", null.n) as advance:
+        return pair_evidence(
+            pairs, acts_a, acts_b, lengths, highest, null.n, seed, matching.direction, null.pooled, walks, advance
+        )
+
+
+def score_dictionaries(a: OpenSide, b: OpenSide, threshold: float, seed: int = 0) -> DictionaryConsistency:
+    """How alike the dictionaries of two SAEs of one residual stream are; see `dictionary_consistency`."""
+    return dictionary_consistency(a.decoder, b.decoder, a.encoder, b.encoder, threshold, seed)
+
+
+def check_one_stream(a: OpenSide, b: OpenSide, threshold: float | None) -> None:
+    """Raise where dictionaries are to be compared that do not belong to one residual stream.
+
+    Raises:
+        InvalidArgument: the SAEs read different models, layers or hooks.
+    """
+    if threshold is not None and (a.model_identity, a.layer) != (b.model_identity, b.layer):
+        places = " and ".join(f"layer {side.layer} of {side.model.name}" for side in (a, b))
+        problem = f"compares decoder rows of one residual stream, but these are of {places}"
+        fix = "choose two SAEs of one model, layer and hook, or None"
+        raise InvalidArgument("consistency_threshold", threshold, f"{problem}; {fix}")
+
+
 def score_subspaces(
     concepts: Concepts,
     a: FeatureSpace,
@@ -124,7 +208,17 @@ def score_subspaces(
     with Progress(disable=not progress, transient=True) as bar:
         task = bar.add_task("semantic subspaces", total=len(concepts.keywords))
         return score_concepts(
-            concepts.keywords, a, b, text, chosen, concepts.n, seed, direction, keep, lambda name: bar.advance(task)
+            concepts.keywords,
+            a,
+            b,
+            text,
+            chosen,
+            concepts.n,
+            seed,
+            direction,
+            keep,
+            lambda name: bar.advance(task),
+            concepts.fragments,
         )
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from analogue.errors import ArgumentError, InvalidArgument, renamed_arguments
+from analogue.errors import ArgumentError, InvalidArgument, check_option, renamed_arguments
 from analogue.features import content_key
+from analogue.matching import unit_rows
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
+from analogue.options import DecoderRows
 from analogue.saes import load, sae_fingerprint, sae_warnings
 from analogue.settings import Side
 
@@ -51,9 +53,24 @@ class OpenSide:
 
     @property
     def decoder(self) -> Float[np.ndarray, "d_sae d_model"]:
-        """Decoder rows in the SAE's precision, half precisions in float32."""
+        """Decoder rows as the SAE has them, in its precision, half precisions in float32."""
         rows = self.sae.W_dec.detach().cpu()
         return (rows.float() if rows.itemsize < 4 else rows).numpy()
+
+    def decoder_rows(self, how: str = DecoderRows.unit) -> Float[np.ndarray, "d_sae d_model"]:
+        """Decoder rows of unit norm, or `raw`: as the SAE has them; a row of zeros stays one.
+
+        An SAE whose decoder row of a feature is c times as long, and its encoder 1/c times, computes the same
+        function. Rows of unit norm make both score alike.
+        """
+        check_option("decoder_rows", how, DecoderRows)
+        rows = self.decoder
+        return rows if how == DecoderRows.raw else unit_rows(rows).astype(rows.dtype)
+
+    @property
+    def encoder(self) -> Float[np.ndarray, "d_sae d_model"]:
+        """The direction that each feature reads."""
+        return self.sae.W_enc.detach().cpu().float().numpy().T
 
     @property
     def model_identity(self) -> str:

@@ -86,8 +86,12 @@ def score_concepts(
     direction: str = Direction.a_to_b,
     keep: str = Keep.best,
     progress: Callable[[str], None] | None = None,
+    fragments: bool = False,
 ) -> list[ConceptResult]:
     """Find each concept's features on both sides, pair them among themselves, and score and test their geometry.
+
+    Within the two subspaces every feature of the claiming side takes its most correlated partner, one-to-one, as in
+    the paper, whatever rule and filters the whole spaces are paired by.
 
     Args:
         concepts: keywords of each concept, by its name.
@@ -100,6 +104,7 @@ def score_concepts(
         direction: which side claims its most correlated partner within the other's subspace.
         keep: which of several claims on one feature stays, see `one_to_one`.
         progress: called with the name of each concept that is done.
+        fragments: whether a token that is but a part of a keyword counts, see `TokenText.tokens_of`.
 
     Returns:
         One result per concept. Concepts with fewer than 3 pairs have no score, and their results say why.
@@ -116,7 +121,7 @@ def score_concepts(
 
     results = []
     for name, keywords in concepts.items():
-        matches_a, matches_b = (keyword_matches(side.top, text, keywords) for side in (a, b))
+        matches_a, matches_b = (keyword_matches(side.top, text, keywords, fragments) for side in (a, b))
         features_a = np.intersect1d(np.flatnonzero(matches_a.any(axis=0)), correlations.live_a)
         features_b = np.intersect1d(np.flatnonzero(matches_b.any(axis=0)), correlations.live_b)
         paired_a, paired_b = pair(features_a, features_b)

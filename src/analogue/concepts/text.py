@@ -31,6 +31,8 @@ class TokenText:
         >>> text.tokens_of("king").tolist()
         [False, False, False, True]
         >>> text.tokens_of("seeking").tolist()
+        [False, False, False, False]
+        >>> text.tokens_of("seeking", fragments=True).tolist()
         [True, True, False, False]
     """
 
@@ -58,11 +60,16 @@ class TokenText:
         """Number of tokens."""
         return len(self._ends)
 
-    def tokens_of(self, keyword: str) -> Bool[np.ndarray, " n_tokens"]:
-        """Which tokens are an occurrence of the keyword as a whole word, or a part of one, whatever its case.
+    def tokens_of(self, keyword: str, fragments: bool = False) -> Bool[np.ndarray, " n_tokens"]:
+        """Which tokens hold the keyword as a whole word, whatever its case.
 
-        A letter, digit or underscore next to it makes it part of a longer word, which does not count. The keyword may
-        consist of several words.
+        A letter, digit or underscore next to it makes it part of a longer word, which does not count. A token counts if
+        it holds the whole word; of a keyword of several words, such as "new york", one of them.
+
+        Args:
+            keyword: one or several words.
+            fragments: count tokens that hold but a part of the word too: " ant", "ig" and "en" of "antigen". Such a
+                token stands in many other words, and a feature of it is seldom one of the keyword.
 
         Raises:
             ValueError: if the keyword is empty.
@@ -73,20 +80,35 @@ class TokenText:
         # A pattern that begins with letters is found much faster than one that begins with a look-behind.
         found = (match.span() for match in re.finditer(re.escape(keyword) + r"(?!\w)", self._text))
         spans = [span for span in found if not re.match(r"\w", self._text[max(span[0] - 1, 0) : span[0]])]
+        if not fragments:
+            return self._holding(keyword, [start for start, _ in spans])
         starts, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T
         change = np.zeros(len(self) + 1, dtype=np.int64)
         np.add.at(change, np.searchsorted(self._ends, starts, side="right"), 1)
         np.add.at(change, np.searchsorted(self._starts, ends, side="left"), -1)
         return np.cumsum(change[:-1]) > 0
 
+    def _holding(self, keyword: str, starts: Sequence[int]) -> Bool[np.ndarray, " n_tokens"]:
+        """Which tokens hold a whole word of the keyword, where it occurs."""
+        holds = np.zeros(len(self), dtype=bool)
+        words = [word.span() for word in re.finditer(r"\w+", keyword)] or [(0, len(keyword))]
+        for first, last in words:
+            begins = np.array(starts, dtype=np.int64) + first
+            token = np.searchsorted(self._ends, begins, side="right")
+            holds[token[self._ends[token] >= begins + (last - first)]] = True
+        return holds
 
-def keyword_matches(top: TopTokens, text: TokenText, keywords: Sequence[str]) -> Bool[np.ndarray, "n_keywords d_sae"]:
+
+def keyword_matches(
+    top: TopTokens, text: TokenText, keywords: Sequence[str], fragments: bool = False
+) -> Bool[np.ndarray, "n_keywords d_sae"]:
     """Which features have which keyword, as a whole word, among their top tokens.
 
     Args:
         top: top tokens of all features of one side (the paper: 5 per feature).
         text: the text that the positions of `top` refer to.
         keywords: see `TokenText.tokens_of`.
+        fragments: whether a part of a keyword counts, see there.
 
     Raises:
         ValueError: if a position is not in the text, or a keyword is empty.
@@ -96,7 +118,7 @@ def keyword_matches(top: TopTokens, text: TokenText, keywords: Sequence[str]) ->
     if top.positions.max(initial=-1) >= len(text):
         raise ValueError(f"expected positions in a text of {len(text)} tokens, got {top.positions.max()}")
     exists = top.positions >= 0
-    matches = [(text.tokens_of(keyword)[top.positions] & exists).any(axis=1) for keyword in keywords]
+    matches = [(text.tokens_of(keyword, fragments)[top.positions] & exists).any(axis=1) for keyword in keywords]
     return np.array(matches, dtype=bool).reshape(len(keywords), len(top))
 
 

@@ -3,10 +3,11 @@
 Mathematics only. Compiled code is loaded when `best_partners` is first called, not on import.
 """
 
-from analogue.matching.cosine import cosine, paired_cosines
+from analogue.matching.cosine import cosine, paired_cosines, unit_rows
 from analogue.matching.filters import (
     apply_filters,
     drop_non_concept,
+    maximum_q_value,
     minimum_correlation,
     minimum_firing_count,
     one_to_one,
@@ -37,6 +38,7 @@ __all__ = [
     "greedy",
     "hungarian",
     "max_correlation",
+    "maximum_q_value",
     "minimum_correlation",
     "minimum_firing_count",
     "mutual",
@@ -44,4 +46,5 @@ __all__ = [
     "optimal_transport",
     "paired_cosines",
     "require_shared_token",
+    "unit_rows",
 ]

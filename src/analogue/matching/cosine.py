@@ -69,7 +69,7 @@ def paired_cosines(
         x: (n_pairs, d_model) NumPy array or torch tensor.
         y: (n_pairs, d_model).
     """
-    return np.clip(np.einsum("ij,ij->i", _unit_rows(x), _unit_rows(y)), -1.0, 1.0)
+    return np.clip(np.einsum("ij,ij->i", unit_rows(x), unit_rows(y)), -1.0, 1.0)
 
 
 def _nearest(
@@ -89,11 +89,15 @@ def _directions(decoder: Any, acts: FeatureActivations, name: str) -> Float64[np
     """Checked rows of unit norm."""
     if decoder.ndim != 2 or len(decoder) != acts.d_sae:
         raise ValueError(f"expected {name} of shape ({acts.d_sae}, d_model), got {tuple(decoder.shape)}")
-    return _unit_rows(decoder)
+    return unit_rows(decoder)
 
 
-def _unit_rows(matrix: Any) -> Float64[np.ndarray, "n d"]:
-    """Rows of unit norm; a row of zeros stays one."""
+def unit_rows(matrix: Float[Any, "n d"]) -> Float64[np.ndarray, "n d"]:
+    """Rows of unit norm; a row of zeros stays one.
+
+    Args:
+        matrix: (n, d) NumPy array or torch tensor.
+    """
     if hasattr(matrix, "detach"):
         matrix = matrix.detach().double().cpu().numpy()
     rows = np.asarray(matrix, dtype=np.float64)

@@ -6,6 +6,7 @@ Each considers only pairs that are still kept, and never brings one back.
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+from jaxtyping import Float64
 
 from analogue.errors import check_option
 from analogue.features import TopTokens
@@ -81,6 +82,11 @@ def minimum_firing_count(pairs: FeaturePairs, n: int) -> FeaturePairs:
     Two features that fire once, on one token, correlate at 1.
     """
     return pairs.drop(np.minimum(pairs.n_active_a, pairs.n_active_b) < n, "minimum_firing_count")
+
+
+def maximum_q_value(pairs: FeaturePairs, q_value: Float64[np.ndarray, " n_pairs"], threshold: float) -> FeaturePairs:
+    """Drop pairs whose q-value is above `threshold`, or that have none."""
+    return pairs.drop(~(q_value <= threshold), "maximum_q_value")
 
 
 def apply_filters(

@@ -31,7 +31,7 @@ def walk(
     forward, reverse = _walk(_rarest_first(a), a, b, k, n_threads, both)
     if not both:
         return _in_full_numbering(forward, a, own.d_sae), None
-    unsettled = np.flatnonzero(~(reverse.lowest > _highest_silent(b, a) + ROUNDING))
+    unsettled = np.flatnonzero(~(reverse.lowest > highest_silent(b, a) + ROUNDING))
     if len(unsettled):
         again, _ = _walk(unsettled, b, a, k, n_threads, both=False)
         for settled, walked in zip(reverse, again, strict=True):
@@ -90,7 +90,7 @@ def _silent_orders(rows: Operand) -> Int32[np.ndarray, "3 n_live"]:
     return np.stack(orders).astype(np.int32)
 
 
-def _highest_silent(own: Operand, rows: Operand) -> np.ndarray:
+def highest_silent(own: Operand, rows: Operand) -> np.ndarray:
     """Upper bound, for each feature of `own`, of its correlation with one of `rows` that never fires with it."""
     if rows.n_live == 0:
         return np.full(own.n_live, -np.inf)

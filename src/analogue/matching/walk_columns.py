@@ -197,3 +197,39 @@ def walk_columns(
             _sum_all(label, columns, rows, scratch.sums)
             _all_of_rank(label, own, rows, scratch, forward, reverse)
             scratch.sums[:] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def highest_of_columns(
+    own: Operand, columns: Columns, rows: Operand, scratch: Scratch, highest: np.ndarray, highest_reverse: np.ndarray
+) -> None:
+    """Raise `highest` (own.n_live,) and `highest_reverse` (rows.n_live,) to the highest correlation of each feature.
+
+    `columns` is the transpose of `own`, its tokens numbered as those of `rows`. Features that never fire together are
+    left out: both arrays come with an upper bound for them.
+    """
+    sums, met = scratch
+    ratios = rows.mean_over_sd
+    for label in range(len(own.features)):
+        n_products = 0
+        for entry in range(columns.indptr[label], columns.indptr[label + 1]):
+            token = columns.tokens[entry]
+            n_products += rows.indptr[token + 1] - rows.indptr[token]
+        ratio, top = own.mean_over_sd[label], highest[label]
+        if n_products < len(ratios):
+            n_met = _sum_listing(label, columns, rows, sums, met)
+            for position in range(n_met):
+                partner = np.uint32(met[position])
+                correlation = sums[partner] - ratio * ratios[partner]
+                top = max(top, correlation)
+                highest_reverse[partner] = max(highest_reverse[partner], correlation)
+            for position in range(n_met):
+                sums[np.uint32(met[position])] = 0.0
+        else:
+            _sum_all(label, columns, rows, sums)
+            for other in range(len(ratios)):
+                correlation = sums[other] - ratio * ratios[other]
+                top = max(top, correlation)
+                highest_reverse[other] = max(highest_reverse[other], correlation)
+            sums[:] = 0.0
+        highest[label] = top

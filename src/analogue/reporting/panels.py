@@ -49,13 +49,18 @@ def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
 
 
 def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
-    """Paired score, null mean, p-value, and p-value corrected for the number of cells."""
+    """Paired score, null mean and, of a test, p-value, and p-value corrected for the number of cells."""
     score, null_mean, p = (grid.scores(metric, name) for name in ("score", "null_mean", "p_value"))
     adjusted = grid.adjusted_p_values(metric)
     limits = _ends(np.stack([score, null_mean]))  # one scale, so that the two can be compared by eye
-    return [
+    described = [
         Panel(f"{metric}, paired score", score, 2, limits, marked=p >= SIGNIFICANT),
         Panel(f"{metric}, mean of the null", null_mean, 2, limits),
+    ]
+    if np.isfinite(score).any() and not np.isfinite(p).any():  # a baseline that is no test
+        return described
+    return [
+        *described,
         Panel(f"{metric}, p-value", p, 3, (0.0, 1.0), descending=True),
         Panel(f"{metric}, p-value, Benjamini-Hochberg", adjusted, 3, (0.0, 1.0), descending=True),
     ]
@@ -77,7 +82,15 @@ def pair_panels(grid: LayerGrid) -> list[Panel]:
     before, after = (grid.values(lambda result, name=name: result.correlation[name]) for name in ("mean", "mean_kept"))
     all_pairs, kept = grid.values(lambda result: result.funnel[0]["n_pairs"]), grid.values(lambda result: result.n_kept)
     limits = _ends(np.stack([before, after]))
+    found = grid.values(lambda result: result.evidence and result.evidence["a"]["n_beyond_chance"])
+    other = grid.values(lambda result: result.evidence and result.evidence["b"]["n_beyond_chance"])
+    evidence = [
+        Panel(f"features of {side} with a partner beyond chance", values, 0, (0.0, _ends(values)[1]))
+        for side, values in (("A", found), ("B", other))
+        if np.isfinite(values).any()
+    ]
     return [
+        *evidence,
         Panel("mean correlation, all pairs", before, 2, limits),
         Panel("mean correlation, pairs kept", after, 2, limits),
         Panel("pairs before filtering", all_pairs, 0, (0.0, _ends(all_pairs)[1])),

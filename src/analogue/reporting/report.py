@@ -25,6 +25,7 @@ N_PAIRS_SHOWN = 8
 N_BINS = 24
 PAIR_COLUMNS = ["feature_a", "feature_b", "correlation", "n_active_a", "n_active_b", "top_tokens_a", "top_tokens_b"]
 CONTEXTS = ["context_a", "context_b"]
+EVIDENCE = ["p_value", "q_value"]
 _NO_PAIRS = pa.table({name: pa.array([], pa.int64()) for name in (*PAIR_COLUMNS, *CONTEXTS)})
 
 
@@ -85,6 +86,7 @@ def job_details(job: Job) -> dict[str, Any]:
         "protocol": protocol(result),
         "sides": [side_texts(result.side_a), side_texts(result.side_b)],
         "funnel": [[step["filter"], step["n_pairs"]] for step in result.funnel],
+        "evidence": result.evidence,
         "similarity": [_score(entry, draws.get(label(entry))) for entry in result.similarity],
         "concepts": [_concept(concept) for concept in result.concepts],
         "published": [
@@ -102,7 +104,8 @@ def _tables(job: Job) -> tuple[pa.Table, dict[str, np.ndarray], list[str]]:
     """Kept pairs, draws by label, and a warning per damaged file: the rest of the job can be shown without it."""
     kept, draws, damage = _NO_PAIRS, {}, []
     try:
-        kept = pq.read_table(job.directory / PAIRS_FILE, columns=[*PAIR_COLUMNS, *CONTEXTS], filters=pc.field("kept"))
+        columns = [*PAIR_COLUMNS, *CONTEXTS, *(EVIDENCE if job.result.evidence else [])]
+        kept = pq.read_table(job.directory / PAIRS_FILE, columns=columns, filters=pc.field("kept"))
     except (OSError, pa.ArrowException):
         damage.append(f"{PAIRS_FILE} is not readable; no pair is shown")
     try:
@@ -144,5 +147,6 @@ def _firing_counts(kept: pa.Table) -> dict[str, list[int]]:
 def _rows(pairs: pa.Table) -> list[list[Any]]:
     return [
         [row[name] if name != "correlation" else round(row[name], 4) for name in (*PAIR_COLUMNS, *CONTEXTS)]
+        + [row.get(name) for name in EVIDENCE]
         for row in pairs.to_pylist()
     ]

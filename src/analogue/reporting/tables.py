@@ -22,7 +22,11 @@ def comparison_tables(result: ComparisonResult) -> Group:
     reasons = {entry["reason"]: None for entry in result.similarity if entry["score"] is None}
     notes = [*(f"no score: {reason}" for reason in reasons), *result.warnings, *concept_notes(result)]
     warnings = [Text(f"! {note}", style="yellow") for note in notes]
-    tables = _sides_table(result), _funnel_table(result), _scores_table(result), *concept_tables(result)
+    evidence = [_evidence_table(result.evidence)] if result.evidence else []
+    scored_on = dict.fromkeys(entry.get("on", "decoder") for entry in result.similarity)
+    scores = [_scores_table(result, on) for on in scored_on]
+    scores += [_consistency_table(result.consistency)] if result.consistency else []
+    tables = _sides_table(result), _funnel_table(result), *evidence, *scores, *concept_tables(result)
     return Group(*tables, *warnings)
 
 
@@ -75,7 +79,8 @@ def compact_table(title: str, headings: Iterable[str], texts: Iterable[str]) -> 
 def _cell(result: ComparisonResult, metric: str) -> str:
     for entry in result.similarity:
         if label(entry) == metric and entry["score"] is not None:
-            return f"{entry['score']:.2f}" + ("*" if entry["p_value"] >= SIGNIFICANT else " ")
+            p_value = entry["p_value"]
+            return f"{entry['score']:.2f}" + ("*" if p_value is not None and p_value >= SIGNIFICANT else " ")
     return "- "
 
 
@@ -104,15 +109,43 @@ def _funnel_table(result: ComparisonResult) -> Table:
     return table
 
 
-def _scores_table(result: ComparisonResult) -> Table:
-    draws = sorted({entry["n_null"] for entry in result.similarity if entry["n_null"]})
-    title = f"Similarity of the paired decoder rows, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
+def _evidence_table(evidence: Mapping[str, Any]) -> Table:
+    draws = f"{evidence['n_null']} draws of permuted sequences{', pooled' if evidence['pooled'] else ''}"
+    title = f"A partner beyond chance at q <= {evidence['q']:g} ({draws})"
+    table = Table(title=title, title_justify="left", min_width=len(title))
+    for heading in ("", "tested", "beyond chance"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, side in (("A", evidence["a"]), ("B", evidence["b"])):
+        table.add_row(f"features of {name}", str(side["n_tested"]), str(side["n_beyond_chance"]))
+    table.add_row("pairs kept", str(evidence["n_kept"]), str(evidence["n_kept_beyond_chance"]))
+    return table
+
+
+def _consistency_table(consistency: Mapping[str, Any]) -> Table:
+    above = f"cosine > {consistency['threshold']:g}"
+    title = f"Dictionaries of {consistency['n_a']} and {consistency['n_b']} rows, beside random rows"
+    table = compact_table(title, ("", "score", "random"), texts=("",))
+    names = {
+        "pw_mcc": "PW-MCC",
+        "best_share_a": f"features of A, best {above}",
+        "best_share_b": f"features of B, best {above}",
+        "assigned_share": f"assigned, both encoder and decoder {above}",
+    }
+    for name, text in names.items():
+        table.add_row(text, format_number(consistency[name]), format_number(consistency["floor"][name]))
+    return table
+
+
+def _scores_table(result: ComparisonResult, on: str) -> Table:
+    entries = [entry for entry in result.similarity if entry.get("on", "decoder") == on]
+    draws = sorted({entry["n_null"] for entry in entries if entry["n_null"]})
+    title = f"Similarity of the paired {'decoder rows' if on == 'decoder' else f'features, {on}'}, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
     headings = ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs")
     table = compact_table(title, headings, texts=("metric", "null"))
-    published = published_values(result, concept=None)
+    published = published_values(result, concept=None) if on == "decoder" else {}
     if published:
         table.add_column("published", overflow="fold")
-    for entry in result.similarity:
+    for entry in entries:
         if entry["score"] is None:
             table.add_row(entry["metric"], "-", entry["null"])
             continue
@@ -125,9 +158,8 @@ def _scores_table(result: ComparisonResult) -> Table:
 def _concept_scores_table(result: ComparisonResult, metric: str) -> Table:
     n_draws = max(entry["n_null"] for concept in result.concepts for entry in concept["similarity"])
     title = f"Semantic subspaces: {metric} (Test 1: shuffled pairs, Test 2: random subsets, {n_draws} draws)"
-    table = Table(title=title, title_justify="left")
-    for heading in ("concept", "in A", "in B", "pairs", "score", "null 1", "p 1", "null 2", "p 2"):
-        table.add_column(heading, justify="left" if heading == "concept" else "right", no_wrap=True)
+    headings = ("concept", "in A", "in B", "pairs", "score", "null 1", "p 1", "null 2", "p 2")
+    table = compact_table(title, headings, texts=("concept",))
     published = {concept["name"]: published_values(result, concept["name"]) for concept in result.concepts}
     is_published = any(metric in printed for printed in published.values())
     if is_published:

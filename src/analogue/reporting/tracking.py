@@ -148,6 +148,11 @@ def flat_metrics(result: ComparisonResult) -> dict[str, float]:
     for entry in result.similarity:
         names = {"paired": "score", "null_mean": "null_mean", "null_sd": "null_sd", "z": "z", "p": "p_value"}
         metrics |= {f"{label(entry)}/{short}": entry[name] for short, name in names.items()}
+    for side in "ab":
+        counts = (result.evidence or {}).get(side, {})
+        metrics |= {f"evidence/{side}/{name}": value for name, value in counts.items()}
+    consistency = {name: value for name, value in (result.consistency or {}).items() if name != "floor"}
+    metrics |= {f"consistency/{name}": value for name, value in consistency.items()}
     for concept in result.concepts:
         for entry in concept["similarity"]:
             prefix = f"concepts/{concept['name']}/{label(entry)}"

@@ -1,5 +1,7 @@
 """The numbers that the paper prints, to be set beside ours."""
 
+import hashlib
+import json
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -11,6 +13,8 @@ from analogue.results.record import ComparisonResult, SideRecord
 UNFILTERED = "none"
 FLOOR = "minimum_correlation"  # a filter of the published code that the paper does not name
 TOP_TOKENS = 5
+# Of the keyword lists of Table 4, as JSON with sorted keys.
+KEYWORDS_SHA256 = "3abbbd31beb9f5ee0185998425a00efa416bdc8bc313dba46c60f012f66e2182"
 
 
 class Setup(NamedTuple):
@@ -84,13 +88,15 @@ def published_for(result: ComparisonResult) -> list[PublishedScore]:
     """What the paper prints for this very comparison, in the paper's order.
 
     Empty if models, revisions, SAEs, corpus or non-concept tokens are not the paper's; otherwise the numbers for the
-    same pairing and filters.
+    same pairing and filters, and those of subspaces beside the paper's keyword lists alone.
     """
     layers = result.side_a.layer, result.side_b.layer
     printed = (
         each for name, setup in SETUPS.items() if _is_of(result, setup) for each in published_scores(name, *layers)
     )
-    return [each for each in printed if _is_paired_alike(result, each) and _is_filtered_alike(result, each)]
+    alike = (each for each in printed if _is_paired_alike(result, each) and _is_filtered_alike(result, each))
+    has_concepts = _has_papers_concepts(result)
+    return [each for each in alike if each.concept is None or has_concepts]
 
 
 def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[PublishedScore]:
@@ -122,6 +128,13 @@ def _is_of(result: ComparisonResult, setup: Setup) -> bool:
         and config["filters"]["top_tokens"] == TOP_TOKENS
         and frozenset(config["filters"]["non_concept_tokens"]) == setup.non_concept_tokens
     )
+
+
+def _has_papers_concepts(result: ComparisonResult) -> bool:
+    """Whether subspaces are of the paper's keywords, found as whole words."""
+    asked = result.config.get("concepts", {})
+    keywords = json.dumps(asked.get("keywords"), sort_keys=True).encode()
+    return not asked.get("fragments", True) and hashlib.sha256(keywords).hexdigest() == KEYWORDS_SHA256
 
 
 def _has_saes(sides: tuple[SideRecord, SideRecord], setup: Setup) -> bool:

@@ -30,6 +30,8 @@ class SideRecord:
         activation_key: name of the activations in the store.
         from_cache: True where no model pass was needed.
         sae_fingerprint: of the SAE's configuration and weights.
+        decoder_norms: `lowest`, `median` and `highest` norm of the decoder rows of live features, as the SAE has them;
+            None without live features, and in records of earlier versions.
     """
 
     model: str
@@ -47,6 +49,7 @@ class SideRecord:
     activation_key: str
     from_cache: bool
     sae_fingerprint: str
+    decoder_norms: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,17 @@ class ComparisonResult:
         funnel: `{filter, n_pairs}`: pairs left after each filter, beginning with all pairs.
         correlation: mean activation correlation of all pairs and of those kept.
         decoder_cosine: mean cosine of the paired decoder rows, likewise; None for models of different widths.
+        decoder_rows: what metrics saw of the decoders: rows of `unit` norm, or `raw`.
         rule: how features were paired, see `analogue.matching.RULES`.
+        evidence: of the pairs, against permuted sequences; None if they were not drawn. `n_null` draws of `n_sequences`
+            sequences, `pooled` over features of like firing counts or not; for `a` and `b` how many features were
+            tested, have a partner beyond chance at a false discovery rate of `q`, and follow the position in the
+            sequence (about those this null can tell nothing); of the `n_kept` pairs, how many are beyond chance.
+        consistency: of the two dictionaries, see `analogue.similarity.DictionaryConsistency`; None if not asked for.
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
+        concept_pairing: how the features of subspaces were paired, within them: `rule`, `one_to_one`, `filters` (none),
+            and whether `fragments` of keywords counted; None without concepts.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds per stage.
@@ -117,7 +128,11 @@ class ComparisonResult:
     versions: dict[str, str]
     config: dict[str, Any]
     decoder_cosine: dict[str, float | None] | None = None
+    decoder_rows: str = "raw"  # of records that do not say
+    evidence: dict[str, Any] | None = None
+    consistency: dict[str, Any] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
+    concept_pairing: dict[str, Any] | None = None
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
@@ -149,8 +164,13 @@ class ComparisonResult:
 
 
 def label(entry: Mapping[str, Any]) -> str:
-    """What tables and figures call an entry of `similarity`: its metric, and its null unless that is the shuffle."""
+    """What tables and figures call an entry of `similarity`: its metric, and its null unless that is the shuffle.
+
+    What is scored on something else than decoder rows says on what.
+    """
     metric, null = entry["metric"], entry["null"]
+    if entry.get("on", "decoder") != "decoder":
+        return f"{metric}_on_{entry['on']}"
     return str(metric) if null == "shuffle" else f"{metric}_vs_{null}"
 
 

@@ -21,15 +21,16 @@ class SimilarityResult:
         n_pairs: pairs scored.
         n_null: draws.
         seed: of the draws.
-        null: which null: `shuffle`, `random_subset`, `random_pairs` or `rotated`.
+        null: which null: `shuffle`, `random_subset`, `random_pairs`, `rotated`, or of activations `permuted_sequences`.
         null_interval: the middle 95 % of the null: its 2.5 % and 97.5 % quantiles.
-        z: (score - null mean) / null sd; None if the null does not vary.
+        z: (score - null mean) / null sd; None if the null does not vary, and for `rotated`, which is no test.
         z_exact: the same with the mean and sd over all permutations (Mantel's moments) instead of those of the draws;
             None except for RSA by Spearman's or Pearson's correlation against `shuffle`.
-        p_value: (1 + c) / (1 + N), c the number of draws that reach the score.
+        p_value: (1 + c) / (1 + N), c the number of draws that reach the score; None for `rotated`.
         p_value_published: c / N.
         warnings: what a reader of the score should know.
         reason: why there is no score.
+        on: what was scored of the paired features: their `decoder` rows, or their `activations`.
         draws: (n_null,) scores of the null; too many for the record, which leaves them out.
     """
 
@@ -48,6 +49,7 @@ class SimilarityResult:
     p_value_published: float | None = None
     warnings: list[str] = field(default_factory=list)
     reason: str | None = None
+    on: str = "decoder"
     draws: Float64[np.ndarray, " n_null"] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def results_of(
     return [
         against_null(each.name, scores[each.name], draws[each.name], len(x), seed, null, each.warnings(x, y))
         if each.name in draws
-        else SimilarityResult(each.name, None, len(x), 0, seed, null, reason=_reason(each, len(x)))
+        else SimilarityResult(each.name, None, len(x), 0, seed, null, reason=_reason(each, x, y))
         for each in metrics
     ]
 
@@ -122,10 +124,10 @@ def _null_warnings(draws: np.ndarray, defined: np.ndarray, sd: float) -> list[st
     return warnings
 
 
-def _reason(metric: Metric, n_pairs: int) -> str:
-    if n_pairs < metric.minimum_pairs:
-        return f"{n_pairs} pairs are left, {metric.minimum_pairs} are needed"
-    return f"a side of the {n_pairs} pairs does not vary"
+def _reason(metric: Metric, x: Any, y: Any) -> str:
+    if len(x) < metric.minimum_pairs:
+        return f"{len(x)} pairs are left, {metric.minimum_pairs} are needed"
+    return metric.why_undefined(x, y) or f"a side of the {len(x)} pairs does not vary"
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """How well a feature can be matched by chance: the other side's activations in a randomly rotated basis."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ class RotatedBaseline(NamedTuple):
     """The correlations of paired features, compared with those in rotated bases."""
 
     result: SimilarityResult
-    """The pairs' mean correlation against its mean in each rotated basis."""
+    """The pairs' mean correlation beside its mean in each rotated basis; without a p-value and a z."""
     baseline: Float64[np.ndarray, " n_pairs"]
     """Each feature's highest correlation in a rotated basis, averaged over rotations."""
     excess: Float64[np.ndarray, " n_pairs"]
@@ -47,12 +48,16 @@ def correlations_against_rotations(
     seed: int,
     progress: Progress | None = None,
 ) -> RotatedBaseline:
-    """Test the mean correlation of pairs against a randomly rotated basis of the other side.
+    """Compare the correlations of pairs with the highest in a randomly rotated basis of the other side.
 
     A rotation keeps the subspace that the other side represents, and replaces its preferred basis. A feature's
     correlation with its best partner, less its highest correlation in a rotated basis, is its *excess correlation*: it
     suggests that the two SAEs share the feature, and not only the subspace in which the feature lies. A rotated basis
     has as many directions as the other side has features, so that both maxima are taken over equally many correlations.
+
+    The excess describes; it is no test. Activations along rotated directions are nearly Gaussian, and the highest
+    correlation of a sparse feature with many sparse ones is larger by chance than with as many Gaussian ones: the
+    excess is positive where nothing is shared. `analogue.significance.pair_evidence` tests pairs.
 
     Args:
         correlation: (n_pairs,) of the pairs, each the highest of its feature, as `max_correlation` makes them.
@@ -91,6 +96,7 @@ def correlations_against_rotations(
             progress(i + 1)
     baseline, score = draws.mean(axis=0), float(correlation.mean())
     result = against_null("mean_correlation", score, draws.mean(axis=1), len(features), seed, null="rotated")
+    result = replace(result, z=None, p_value=None, p_value_published=None)
     return RotatedBaseline(result, baseline, correlation - baseline)
 
 

@@ -94,16 +94,24 @@ def condensed(matrix: Shaped[Array, "n n"]) -> Shaped[Array, " n_entries"]:
     return squareform(matrix, checks=False)
 
 
-def centred_ranks(values: Float64[Array, " n"]) -> Shaped[Array, " n"]:
-    """Twice the ranks, average ranks for ties, less twice their mean: integers, in 4 bytes each for arrays."""
+def centred_ranks(values: Float64[Array, " n"], tolerance: float = 0.0) -> Shaped[Array, " n"]:
+    """Twice the ranks, average ranks for ties, less twice their mean: integers, in 4 bytes each for arrays.
+
+    In ascending order, values tie with the next if they differ from it by no more than the tolerance.
+    """
     n = len(values)
     if is_tensor(values):
-        _, place, n_tied = values.unique(return_inverse=True, return_counts=True)
+        ordered, order = values.sort()
+        group = (ordered.diff() > tolerance).cumsum(0)
+        group = namespace(values).cat([group.new_zeros(1), group])
+        n_tied = group.bincount()
+        ranks = namespace(values).empty_like(values)
         # Ties hold the ranks end - n_tied + 1 to end: their mean is half the sum of the two.
-        return (2 * n_tied.cumsum(0) - n_tied - n).double()[place]
+        ranks[order] = (2 * n_tied.cumsum(0) - n_tied - n).double()[group]
+        return ranks
     order = np.argsort(values)
     ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) > tolerance]))
     ends = np.append(starts[1:], n)
     dtype = np.int32 if n < 2**31 else np.int64
     ranks = np.empty(n, dtype=dtype)

@@ -22,7 +22,12 @@ from analogue.similarity.inputs import MINIMUM_PAIRS, as_pairs, identity
 from analogue.similarity.neighbours import neighbour_warnings, prepare_mutual_knn
 from analogue.similarity.procrustes import prepare_procrustes
 from analogue.similarity.pwcca import prepare_pwcca
-from analogue.similarity.rsa import prepare_rsa
+from analogue.similarity.rsa import prepare_rsa, undefined_distances
+
+
+def not_known(x: Any, y: Any) -> None:
+    """For metrics without a score of which nothing but the number of pairs and the variance can be the reason."""
+    return
 
 
 def no_warnings(x: Any, y: Any) -> list[str]:
@@ -45,6 +50,10 @@ class Metric:
             permutation, a NumPy array.
         warnings: what a reader of the score of (x, y) should know.
         minimum_pairs: fewer pairs than this have no score.
+        why_undefined: what of (x, y) leaves it without a score, besides too few pairs and a side that does not vary;
+            None if it is one of the two.
+        from_moments: whether the score depends on the inner products of the centred columns of x and y alone, so that
+            `rows_of_moments` may stand for matrices of many rows.
         takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
 
     Example:
@@ -60,6 +69,8 @@ class Metric:
     warnings: Callable[[Any, Any], list[str]] = no_warnings
     minimum_pairs: int = MINIMUM_PAIRS
     takes_seed: bool = False
+    why_undefined: Callable[[Any, Any], str | None] = not_known
+    from_moments: bool = False
 
     def __call__(self, x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
         """The score of x and y as they are paired."""
@@ -86,8 +97,8 @@ class Metric:
 
 
 _ALL = (
-    Metric("svcca", prepare_svcca, partial(floor_warnings, variance=VARIANCE)),
-    Metric("svcca_pc1", partial(prepare_svcca, n_components=1)),
+    Metric("svcca", prepare_svcca, partial(floor_warnings, variance=VARIANCE), from_moments=True),
+    Metric("svcca_pc1", partial(prepare_svcca, n_components=1), from_moments=True),
     Metric(
         "svcca_cross_validated",
         partial(prepare_svcca_cross_validated, seed=0),  # `with_seed` replaces it
@@ -99,12 +110,18 @@ _ALL = (
     Metric("pwcca", prepare_pwcca, floor_warnings),
     Metric("pwcca_canonical", partial(prepare_pwcca, weights="canonical"), floor_warnings),
     Metric("rsa", prepare_rsa),
-    Metric("rsa_correlation", partial(prepare_rsa, inner="correlation")),
-    Metric("rsa_cosine", partial(prepare_rsa, inner="cosine")),
-    Metric("cka", prepare_cka),
+    Metric(
+        "rsa_correlation",
+        partial(prepare_rsa, inner="correlation"),
+        why_undefined=partial(undefined_distances, inner="correlation"),
+    ),
+    Metric(
+        "rsa_cosine", partial(prepare_rsa, inner="cosine"), why_undefined=partial(undefined_distances, inner="cosine")
+    ),
+    Metric("cka", prepare_cka, from_moments=True),
     Metric("cka_debiased", prepare_cka_debiased, minimum_pairs=MINIMUM_DEBIASED_PAIRS),
     Metric("cka_rbf", prepare_cka_rbf),
-    Metric("procrustes", prepare_procrustes),
+    Metric("procrustes", prepare_procrustes, from_moments=True),
     Metric("mutual_knn", prepare_mutual_knn, neighbour_warnings),
     Metric("mutual_knn_jaccard", partial(prepare_mutual_knn, agreement="jaccard"), neighbour_warnings),
 )

@@ -37,7 +37,9 @@ def rsa(
         x: (n_pairs, d_a) NumPy array or torch tensor; computed on its device.
         y: (n_pairs, d_b), row i paired with row i of x.
         inner: distance of two rows: `euclidean` (the paper's text), `correlation` (the published code) or `cosine`.
-        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, always computed on the CPU).
+        outer: `spearman` (average ranks for ties), `pearson` or `kendall` (tau-b, always computed on the CPU). For
+            ranks, distances that are equal but for rounding tie: in ascending order, two neighbours that differ by no
+            more than 1e-12 of the largest distance (`correlation`, `cosine`: 1e-12).
 
     Returns:
         A score in [-1, 1]; NaN where all distances of a side are equal or one is undefined.
@@ -76,7 +78,7 @@ def _compared(matrix: Float64[Array, "n d"], inner: str, outer: str) -> Array | 
     if not distances.max() - distances.min() > _ROUNDING * scale:
         return None
     if outer != "pearson":
-        return backend.centred_ranks(distances)
+        return backend.centred_ranks(distances, float(_ROUNDING * scale))
     deviations = distances - distances.mean()
     return deviations / namespace(deviations).linalg.norm(deviations)
 
@@ -95,10 +97,29 @@ def dissimilarities(matrix: Float64[Array, "n d"], inner: str = "euclidean") -> 
     if inner == "euclidean":
         return backend.distances(matrix)
     xp = namespace(matrix)
-    rows = centred(matrix.T).T if inner == "correlation" else matrix
-    norms = xp.linalg.norm(rows, axis=1, keepdims=True)
+    rows, norms = _directions(matrix, inner)
     # A row of norm 0 has no angle with any other.
     return backend.angles(rows / xp.where(norms > 0, norms, math.nan))
+
+
+def undefined_distances(x: Any, y: Any, inner: str) -> str | None:
+    """Why one row can leave a pair of sides without a score: it has no direction, and so no distance; None if all do.
+
+    Args:
+        x: (n_pairs, d_a) NumPy array or torch tensor.
+        y: (n_pairs, d_b).
+        inner: `correlation` or `cosine`.
+    """
+    n_a, n_b = (int((_directions(side, inner)[1] == 0).sum()) for side in as_pairs(x, y))
+    what = "the same in every entry" if inner == "correlation" else "0 in every entry"
+    rows = f"{n_a} of the rows of A and {n_b} of those of B are {what}"
+    return f"{rows}: such a row has no {inner} distance from another" if n_a or n_b else None
+
+
+def _directions(matrix: Float64[Array, "n d"], inner: str) -> tuple[Float64[Array, "n d"], Float64[Array, "n 1"]]:
+    """Rows whose angles are compared, and their norms."""
+    rows = centred(matrix.T).T if inner == "correlation" else matrix
+    return rows, namespace(matrix).linalg.norm(rows, axis=1, keepdims=True)
 
 
 class MatrixCorrelation:

@@ -78,7 +78,7 @@
     const low = Math.min(entry.score, around[0]), high = Math.max(entry.score, around[1]), space = 0.04 * (high - low) || 0.01;
     const leftmost = entry.score < (low + high) / 2;  // the line's name has room on its other side
     const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
-      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, p = ${entry.p_value.toPrecision(3)}`, x: 0.02, font: { size: 13 } },
+      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, ${entry.p_value === null ? "no test" : `p = ${entry.p_value.toPrecision(3)}`}`, x: 0.02, font: { size: 13 } },
       xaxis: { title: { text: `${entry.metric} score` }, range: [low - space, high + space] },
       yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
       shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
@@ -121,11 +121,21 @@
       const [before, token, after] = visible(text ?? "").split(/«|»/);
       return [element("div", { className: "context" }, before ?? "", element("b", {}, token ?? ""), after ?? "")];
     };
-    const cells = rows.map(([a, b, r, nA, nB, topA, topB, inA, inB]) =>
-      [a, b, r.toFixed(3), nA, nB, [...tokens(topA, topB), ...context(inA)], [...tokens(topB, topA), ...context(inB)]]
+    const tested = rows.some(row => (row[9] ?? null) !== null), digits = value => value === null ? "–" : value.toPrecision(2);
+    const cells = rows.map(([a, b, r, nA, nB, topA, topB, inA, inB, p, q]) =>
+      [a, b, r.toFixed(3), ...(tested ? [digits(p), digits(q)] : []), nA, nB, [...tokens(topA, topB), ...context(inA)], [...tokens(topB, topA), ...context(inB)]]
         .map(value => Array.isArray(value) ? value : String(value)));
     return element("div", { className: "wide pairs" }, table(
-      ["feature A", "feature B", "correlation", "fires A", "fires B", "top tokens A", "top tokens B"], cells, [0, 1, 2, 3, 4]));
+      ["feature A", "feature B", "correlation", ...(tested ? ["p", "q"] : []), "fires A", "fires B", "top tokens A", "top tokens B"],
+      cells, tested ? [0, 1, 2, 3, 4, 5, 6] : [0, 1, 2, 3, 4]));
+  }
+
+  function evidenceTable(evidence) {
+    const about = `${evidence.n_null} draws of permuted sequences${evidence.pooled ? ", pooled" : ""}`;
+    return element("div", {}, element("h3", {}, `A partner beyond chance at q ≤ ${evidence.q} (${about})`),
+      table(["", "tested", "beyond chance"], [["features of A", evidence.a.n_tested, evidence.a.n_beyond_chance],
+        ["features of B", evidence.b.n_tested, evidence.b.n_beyond_chance],
+        ["pairs kept", evidence.n_kept, evidence.n_kept_beyond_chance]].map(row => row.map(String)), [1, 2]));
   }
 
   function conceptsTable(concepts) {
@@ -149,6 +159,7 @@
       element("div", { className: "columns" },
         element("div", {}, table(["", "A", "B"], names.map((name, i) => [name, job.sides[0][i], job.sides[1][i]]))),
         funnelPlot(job.funnel)),
+      ...(job.evidence ? [evidenceTable(job.evidence)] : []),
       element("h3", {}, "Scores against their null"),
       element("div", { className: "columns" }, ...scored.map(nullPlot)),
       ...(job.concepts.length ? [element("h3", {}, "Semantic subspaces"), conceptsTable(job.concepts)] : []),

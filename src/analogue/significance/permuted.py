@@ -1,0 +1,286 @@
+"""Which features have a partner beyond chance: their highest correlation against that with B's sequences permuted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from analogue.options import Direction, Engine
+from analogue.significance.draws import Progress, map_over_threads
+from analogue.significance.p_values import ROUNDING, benjamini_hochberg
+
+if TYPE_CHECKING:  # activations take seconds to import: tables and figures, which need p-values only, do without
+    from analogue.features import FeatureActivations
+    from analogue.matching import FeaturePairs, FindPartners, PairingRule
+
+Order = Int64[np.ndarray, " n_tokens"]
+Highest = tuple[Float64[np.ndarray, " d_sae_a"], Float64[np.ndarray, " d_sae_b"]]
+HighestOf = Callable[[Order], Highest]
+"""Each feature's highest correlation with B's tokens in an order; NaN for one that has no pair."""
+
+# A group shares the draws of at least so many features, and there are at most so many groups.
+_GROUP, _MAX_GROUPS = 64, 64
+# Of fewer sequences, so few permutations leave none in its place that the draws of a group are all but one draw.
+_WORTH_POOLING = 10
+
+
+@dataclass(frozen=True, eq=False)
+class SideEvidence:
+    """The features of one side, each tested for a partner beyond chance.
+
+    Attributes:
+        p_value: (d_sae,) of each feature's highest correlation; 1 for one that the rule leaves without a pair, NaN for
+            one without variance.
+        q_value: (d_sae,) the same after Benjamini and Hochberg's correction over the side.
+        n_positional: features whose activation depends on the position in the sequence for more than half of its
+            variance. Position stays as it is in every draw, so this null cannot tell what they share.
+    """
+
+    p_value: Float64[np.ndarray, " d_sae"]
+    q_value: Float64[np.ndarray, " d_sae"]
+    n_positional: int
+
+    @property
+    def n_tested(self) -> int:
+        """Features that have variance."""
+        return int(np.isfinite(self.p_value).sum())
+
+    def n_beyond(self, q: float) -> int:
+        """Features with a partner beyond chance, at a false discovery rate of q."""
+        return int((self.q_value <= q).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class PairEvidence:
+    """What permuted sequences tell about pairs and about the features of both sides.
+
+    Attributes:
+        p_value: (n_pairs,) of the claiming feature of each pair; NaN where no sequence could be permuted.
+        q_value: (n_pairs,) corrected over all features of the claiming side, those without a pair included.
+        n_null: draws; 0 where no sequence could be permuted.
+        pooled: whether features of like firing counts share their draws; never with fewer than 10 sequences.
+        n_sequences: sequences with tokens.
+    """
+
+    p_value: Float64[np.ndarray, " n_pairs"]
+    q_value: Float64[np.ndarray, " n_pairs"]
+    a: SideEvidence
+    b: SideEvidence
+    n_null: int
+    seed: int
+    pooled: bool
+    n_sequences: int
+
+
+def pair_evidence(
+    pairs: "FeaturePairs",
+    acts_a: "FeatureActivations",
+    acts_b: "FeatureActivations",
+    lengths: Int64[np.ndarray, " n_sequences"],
+    highest: HighestOf,
+    n: int,
+    seed: int,
+    direction: str = Direction.a_to_b,
+    pooled: bool = True,
+    threads: bool = True,
+    progress: Progress | None = None,
+) -> PairEvidence:
+    """Test every pair, and every feature of both sides, against sequences of B permuted against A's.
+
+    What a feature fires like, within sequences and in all, is kept, and what the two sides share goes, except what
+    follows the position in the sequence. Each feature's partner is searched anew in every draw, by the rule that made
+    the pairs, so that the highest of many correlations is compared with the highest of as many.
+
+    A feature's own draws are of all permutations, the identity included, which makes its p-value exact where sequences
+    are exchangeable. But N draws give none below 1 / (N + 1), n sequences hardly one below 1 / n to a feature that
+    fires in one of them, and among thousands of features only smaller ones stand after the correction.
+
+    With `pooled`, no sequence stays in its place. A feature whose own draws never reach its correlation takes its
+    p-value from the draws of a group of features of like firing counts: right on average over the group. Any other
+    keeps that of its own draws, so that a feature unlike its group, such as one of positions, is not found by mistake.
+
+    Args:
+        pairs: to test.
+        acts_a: activations (n_tokens, d_sae_a).
+        acts_b: activations (n_tokens, d_sae_b) on the same tokens.
+        lengths: (n_sequences,) tokens in each sequence, in the order of the tokens.
+        highest: what the rule finds, see `highest_by_walk`, `highest_by_partners` and `highest_by_rule`.
+        n: number of draws, at least 1.
+        seed: of the draws; draw i depends only on the seed, i and the lengths.
+        direction: which side has claimed its partners.
+        pooled: whether features of like firing counts share their draws.
+        threads: whether draws may run side by side.
+        progress: called with the number of draws done.
+
+    Raises:
+        ValueError: n below 1, or lengths that do not sum to the number of tokens.
+    """
+    lengths = np.asarray(lengths, dtype=np.int64)
+    if n < 1 or lengths.sum() != acts_a.n_tokens:
+        raise ValueError(f"expected at least 1 draw and {acts_a.n_tokens} tokens, got {n} and {lengths.sum()}")
+    n_sequences = int(np.count_nonzero(lengths))
+    observed = highest(np.arange(acts_a.n_tokens))
+    n_draws = n if n_sequences > 1 else 0
+    pooled = pooled and n_sequences >= _WORTH_POOLING
+    draws = tuple(np.empty((n_draws, acts.d_sae)) for acts in (acts_a, acts_b))
+
+    def draw_one(i: int) -> Highest:
+        return highest(permuted_tokens(lengths, np.random.default_rng([seed, i]), all_move=pooled))
+
+    for i, drawn in enumerate(map_over_threads(draw_one, range(n_draws), threads)):
+        for side, values in zip(draws, drawn, strict=True):
+            side[i] = values
+        if progress is not None:
+            progress(i + 1)
+    side_a = _side(acts_a, observed[0], draws[0], lengths, pooled)
+    side_b = _side(acts_b, observed[1], draws[1], lengths, pooled)
+    claims_a = direction == Direction.a_to_b
+    claiming, features = (side_a, pairs.feature_a) if claims_a else (side_b, pairs.feature_b)
+    # A rule of the caller's own may pair a feature twice: then each pair has the evidence of the best.
+    p_value, q_value = claiming.p_value[features], claiming.q_value[features]
+    return PairEvidence(p_value, q_value, side_a, side_b, n_draws, seed, pooled, n_sequences)
+
+
+def permuted_tokens(
+    lengths: Int64[np.ndarray, " n_sequences"], generator: np.random.Generator, all_move: bool = True
+) -> Order:
+    """Which token of B comes to stand at each place when sequences are permuted; none stays in its own if all move.
+
+    A sequence keeps its positions as far as that in whose place it comes is as long. What of it is left over fills up
+    the places of longer ones, all such tokens turned by a random number of places.
+
+    Raises:
+        ValueError: fewer than two sequences have tokens.
+    """
+    lengths = lengths[lengths > 0]
+    n = len(lengths)
+    if n < 2:
+        raise ValueError(f"expected at least two sequences to permute, got {n}")
+    source = generator.permutation(n)
+    while all_move and (source == np.arange(n)).any():  # one in e permutations leaves none in its place
+        source = generator.permutation(n)
+    starts = np.cumsum(lengths) - lengths
+    sequence = np.repeat(np.arange(n), lengths)
+    position = np.arange(len(sequence)) - starts[sequence]
+    fits = position < lengths[source[sequence]]
+    order = starts[source[sequence]] + position
+    left = np.ones(len(sequence), dtype=bool)
+    left[order[fits]] = False
+    if left.any():
+        order[~fits] = np.roll(np.flatnonzero(left), generator.integers(np.count_nonzero(left)))
+    return order
+
+
+def highest_by_walk(acts_a: "FeatureActivations", acts_b: "FeatureActivations") -> HighestOf:
+    """Of all partners, for sparse activations: what a permutation leaves as it is is computed once."""
+    from analogue.matching.highest import HighestCorrelations
+
+    return HighestCorrelations(acts_a, acts_b)
+
+
+def highest_by_partners(acts_a: "FeatureActivations", acts_b: "FeatureActivations", find: "FindPartners") -> HighestOf:
+    """Of all partners, as `best_partners` or a function of its arguments finds them."""
+
+    def highest(order: Order) -> Highest:
+        forward, reverse = find(acts_a, _in_order(acts_b, order), k=1, direction="both")
+        return forward.correlations[:, 0], reverse.correlations[:, 0]
+
+    return highest
+
+
+def highest_by_rule(
+    acts_a: "FeatureActivations", acts_b: "FeatureActivations", rule: "PairingRule", direction: str
+) -> HighestOf:
+    """Of the pairs that a rule makes: a feature that it leaves without a pair has none."""
+
+    def highest(order: Order) -> Highest:
+        pairs = rule(acts_a, _in_order(acts_b, order), direction)
+        highest_a = _highest_of(pairs.correlation, pairs.feature_a, acts_a.d_sae)
+        return highest_a, _highest_of(pairs.correlation, pairs.feature_b, acts_b.d_sae)
+
+    return highest
+
+
+def is_worth_walking(acts_a: "FeatureActivations", acts_b: "FeatureActivations") -> bool:
+    """Whether activations are sparse enough for `highest_by_walk`."""
+    from analogue.matching.partners import chosen_engine
+
+    return chosen_engine(acts_a, acts_b, Engine.auto, "cpu") == Engine.walk
+
+
+def p_values_of_highest(
+    observed: Float64[np.ndarray, " n"],
+    draws: Float64[np.ndarray, "n_draws n"],
+    n_active: Int64[np.ndarray, " n"] | None = None,
+) -> Float64[np.ndarray, " n"]:
+    """(1 + c) / (1 + N) of each feature, c of its N draws reaching its correlation; pooled where `n_active` is given.
+
+    Args:
+        observed: (n,) highest correlations; NaN, for no pair, has p-value 1.
+        draws: (n_draws, n) of the null; NaN, for no pair, reaches nothing.
+        n_active: (n,) firing counts, by which features are pooled: those that no draw of their own reaches take
+            (1 + c) / (1 + N) from all draws of their group instead.
+    """
+    own, null = np.nan_to_num(observed, nan=-np.inf), np.nan_to_num(draws, nan=-np.inf)
+    threshold = own - ROUNDING
+    n_reaching = (null >= threshold).sum(axis=0)
+    p_value = (1 + n_reaching) / (1 + len(null))
+    if n_active is None:
+        return p_value
+    n_groups = min(max(1, len(own) // _GROUP), _MAX_GROUPS)
+    for group in np.array_split(np.argsort(n_active, kind="stable"), n_groups):
+        unreached = group[n_reaching[group] == 0]
+        pool = np.sort(null[:, group], axis=None)
+        p_value[unreached] = (1 + len(pool) - np.searchsorted(pool, threshold[unreached])) / (1 + len(pool))
+    return p_value
+
+
+def positional_share(
+    acts: "FeatureActivations", lengths: Int64[np.ndarray, " n_sequences"]
+) -> Float64[np.ndarray, " d_sae"]:
+    """The share of each feature's variance that the position in the sequence explains, less what it does by chance.
+
+    NaN for a feature without variance, and where there are no more tokens than positions. The share is adjusted for the
+    number of positions as a coefficient of determination is (epsilon squared).
+    """
+    from scipy.sparse import csr_array
+
+    from analogue.matching import Standardised
+
+    side, n_tokens = Standardised.of(acts), acts.n_tokens
+    n_at = np.array([np.count_nonzero(lengths > p) for p in range(int(lengths.max(initial=0)))])
+    explained = np.full(acts.d_sae, np.nan)
+    if n_tokens <= len(n_at) or n_tokens < 2:
+        return explained
+    position = np.concatenate([np.arange(length) for length in lengths])
+    at = csr_array((1 / np.sqrt(n_at[position]), (position, np.arange(n_tokens))), shape=(len(n_at), n_tokens))
+    sums = at @ side.columns.tocsr()
+    between = np.asarray(sums.multiply(sums).sum(axis=0)).ravel() - side.mean_over_sd**2
+    explained[:] = 1 - (1 - between) * (n_tokens - 1) / (n_tokens - len(n_at))
+    explained[side.norm == 0] = np.nan
+    return explained
+
+
+def _side(
+    acts: "FeatureActivations", observed: np.ndarray, draws: np.ndarray, lengths: np.ndarray, pooled: bool
+) -> SideEvidence:
+    from analogue.matching import Standardised
+
+    live = Standardised.of(acts).live
+    p_value = np.full(acts.d_sae, np.nan)
+    if len(draws):
+        p_value[live] = p_values_of_highest(observed[live], draws[:, live], acts.n_active()[live] if pooled else None)
+    positional = positional_share(acts, lengths)
+    return SideEvidence(p_value, benjamini_hochberg(p_value), int((positional > 0.5).sum()))
+
+
+def _in_order(acts: "FeatureActivations", order: Order) -> "FeatureActivations":
+    return type(acts).from_scipy(acts.to_scipy()[order])
+
+
+def _highest_of(correlation: np.ndarray, features: np.ndarray, d_sae: int) -> Any:
+    highest = np.full(d_sae, -np.inf)
+    np.maximum.at(highest, features, correlation)
+    return np.where(np.isinf(highest), np.nan, highest)
