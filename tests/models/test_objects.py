@@ -147,10 +147,10 @@ def test_a_tokenizer_may_replace_the_one_of_a_named_model(tokenizer):
     assert open_model("embedded:stories-6", other).fingerprint == open_model("embedded:stories-6").fingerprint
 
 
-@pytest.mark.parametrize("options", [{"hook": "resid_mid"}, {"randomize": "biases"}])
+@pytest.mark.parametrize("options", [{"hook": "resid_in"}, {"randomize": "biases"}])
 def test_unknown_options_list_the_known_ones(options):
     [(name, value)] = options.items()
-    with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not an option; choose from (resid_post|weights)"):
+    with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not an option; choose from (resid_pre|weights)"):
         open_model("embedded:stories-6", **options)
 
 
