@@ -76,7 +76,7 @@ class OpenSide:
     @property
     def d_out(self) -> int:
         """The width of what the SAE reconstructs."""
-        return int(self.sae.W_dec.shape[1])
+        return int(getattr(self.sae.cfg, "d_out", self.sae.cfg.d_in))
 
     @property
     def decoder(self) -> Float[np.ndarray, "d_sae d_model"]:

@@ -89,7 +89,7 @@ def centre_input(sae: Any) -> None:
 
 def is_centred(sae: Any) -> bool:
     """Whether an SAE subtracts the mean over d_model from what it reads."""
-    return isinstance(sae.run_time_activation_norm_fn_in, CentredInput)
+    return isinstance(getattr(sae, "run_time_activation_norm_fn_in", None), CentredInput)
 
 
 def target_of(sae: Any, read: Float[Tensor, "n d_in"], written: Float[Tensor, "n d_out"] | None = None) -> Tensor:
