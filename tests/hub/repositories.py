@@ -14,6 +14,7 @@ from transformers import (
     GPTNeoConfig,
     GPTNeoXConfig,
     LlamaConfig,
+    MambaConfig,
 )
 
 from analogue.corpus import read_texts
@@ -34,6 +35,9 @@ def write_repositories(root):
     write_other_releases(root / "models")
     texts = list(read_texts("embedded:stories/train.parquet"))
     write_corpus(root / "datasets/Skylion007/openwebtext", texts[:1200], "plain_text/train-0000{}-of-00002.parquet")
+    write_mamba(root / "models")
+    for split, some in (("train", texts[:400]), ("validation", texts[400:440])):
+        write_corpus(root / "datasets/monology/pile-uncopyrighted", some, f"data/{split}-0000{{}}-of-00002.parquet")
     write_corpus(root / "datasets/roneneldan/TinyStories", texts[1200:1600], "data/train-0000{}-of-00002.parquet")
 
 
@@ -52,8 +56,16 @@ def write_pythia(models_root):
         write_model(repository.with_name(f"{name}@step1000"), config, seed=1)
         for folder in (repository, repository.with_name(f"{name}@step1000")):
             write_byte_level_tokenizer(folder, "GPTNeoXTokenizer")
-        for layer in (1, 3, 5, 7):
+        for layer in (1, 3, 5, 6, 7):
             write_sparsify(models_root / "EleutherAI" / f"sae-{name}-32k" / f"layers.{layer}", d_model, seed=layer)
+    for seed, name in enumerate(("32k", "32k_seed32", "64k")):
+        write_sparsify(models_root / "wlog" / f"sae_pythia_70m_{name}" / "layers.3", 16, seed=40 + seed)
+
+
+def write_mamba(models_root):
+    config = MambaConfig(vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=24, state_size=4, time_step_rank=2)
+    write_model(models_root / "state-spaces/mamba-130m-hf", config)
+    write_byte_level_tokenizer(models_root / "state-spaces/mamba-130m-hf", "GPTNeoXTokenizer")
 
 
 def write_gemma(models_root):
@@ -62,6 +74,7 @@ def write_gemma(models_root):
     for name, config in (
         ("gemma-2b", GemmaConfig(hidden_size=16, num_hidden_layers=18, **shape)),
         ("gemma-2-2b", Gemma2Config(hidden_size=24, num_hidden_layers=26, **shape)),
+        ("gemma-2-9b", Gemma2Config(hidden_size=32, num_hidden_layers=42, **shape)),
     ):
         write_model(models_root / "google" / name, config, shard_size="30KB")
         write_gemma_tokenizer(models_root / "google" / name)
@@ -69,7 +82,9 @@ def write_gemma(models_root):
     scaled = {"normalize_activations": "expected_average_only_in"}
     scaled |= {"model_name": "gemma-2b"}
     write_old_saelens(models_root / "jbloom/Gemma-2b-Residual-Stream-SAEs" / folder, 16, "standard", layer=12, **scaled)
-    write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res" / gemma_scope_folder(14), 24)
+    for layer in (12, 14):
+        write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res" / gemma_scope_folder(layer), 24)
+    write_gemma_scope(models_root / "google/gemma-scope-9b-pt-res" / gemma_scope_folder(20, "9b"), 32)
 
 
 def write_llama(models_root):
@@ -236,10 +251,10 @@ def write_old_saelens(directory, d_in, architecture, layer, **settings):
     write_json(directory / "cfg.json", about | settings)
 
 
-def gemma_scope_folder(layer):
+def gemma_scope_folder(layer, size="2b"):
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
-    saes = get_pretrained_saes_directory()["gemma-scope-2b-pt-res-canonical"].saes_map
+    saes = get_pretrained_saes_directory()[f"gemma-scope-{size}-pt-res-canonical"].saes_map
     return saes[f"layer_{layer}/width_16k/canonical"]
 
 
