@@ -1,6 +1,7 @@
 """The files of an SAE: where they lie, and what stands in them. Nothing is unpickled."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 INDEX = ".index.json"  # of a file in several parts
+VALUES_AT_ONCE = 2**20
 
 
 class Unreadable(Exception):
@@ -74,3 +76,9 @@ def read_tensors(path: Path) -> dict[str, Any]:
         return load_file(path)
     parts = read_json(path.with_name(f"{path.name}{INDEX}"))["weight_map"].values()
     return {name: each for part in sorted(set(parts)) for name, each in load_file(path.with_name(part)).items()}
+
+
+def parts_of(tensor: Tensor) -> Iterator[Tensor]:
+    """A tensor's rows, some at a time, so that what is made of them stays small."""
+    rows = tensor.reshape(1) if tensor.ndim == 0 else tensor
+    yield from rows.split(max(1, VALUES_AT_ONCE * len(rows) // max(1, rows.numel())))

@@ -12,14 +12,13 @@ from torch import nn
 from analogue.embedded import PREFIX, locate
 from analogue.errors import InvalidArgument, NotFound, Unavailable, UserError, first_line
 from analogue.saes.building import build
-from analogue.saes.files import Source, Unreadable
+from analogue.saes.files import Source, Unreadable, parts_of
 from analogue.saes.formats import described, find_format
 from analogue.saes.inputs import centre_input, check_model_settings, wants_centring
 from analogue.saes.releases import load_release
 
 TRANSCODER = "is a transcoder, or has a skip connection ({}): its decoder does not give back what it reads; {}"
 INSTEAD = "give an SAE, or let `transcoders`=True"
-ROWS_AT_ONCE = 4096
 
 
 def load(
@@ -119,7 +118,7 @@ def _check(sae: Any, transcoders: bool) -> None:
 
 def _unfit(sae: Any, transcoders: bool) -> Iterator[str]:
     config = sae.cfg
-    if not all(bool(rows.isfinite().all()) for weights in sae.parameters() for rows in weights.split(ROWS_AT_ONCE)):
+    if not all(bool(rows.isfinite().all()) for weights in sae.parameters() for rows in parts_of(weights)):
         yield "has weights that are not finite; train or download it again"
     if getattr(config, "k", 0) > config.d_sae:
         yield f"keeps the {config.k} highest of {config.d_sae} features; its configuration does not fit its weights"

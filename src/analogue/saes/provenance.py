@@ -7,10 +7,9 @@ from typing import Any
 import torch
 
 from analogue.options import Hook
+from analogue.saes.files import parts_of
 from analogue.saes.inputs import OF_REVISION, is_centred, model_settings
 from analogue.saes.sites import names_a_place, sae_site, same_stream, trained_on
-
-ROWS_AT_ONCE = 4096
 
 
 def sae_fingerprint(sae: Any) -> str:
@@ -24,7 +23,7 @@ def sae_fingerprint(sae: Any) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(sae.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        for rows in tensor.detach().split(ROWS_AT_ONCE):
+        for rows in parts_of(tensor.detach()):
             digest.update(rows.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
