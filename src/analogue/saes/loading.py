@@ -18,7 +18,7 @@ from analogue.saes.inputs import centre_input, check_model_settings, wants_centr
 from analogue.saes.releases import load_release
 
 TRANSCODER = "is a transcoder, or has a skip connection ({}): its decoder does not give back what it reads; {}"
-INSTEAD = "give an SAE, or let `transcoders`=True"
+INSTEAD = "give an SAE, or let transcoders=True"
 
 
 def load(
