@@ -113,3 +113,8 @@ def test_a_centred_stream_is_read_where_the_model_has_layer_norm(config):
     mean = resid.mean(dim=1, keepdim=True) if config is GPT2 else 0
     expected = load(sae, centre=False).encode(resid - mean)
     torch.testing.assert_close(opened_on(config, sae).sae.encode(resid), expected)
+
+
+def test_leaving_out_a_topk_that_is_not_there_is_told():
+    side = open_side(Side(EMBEDDED, 3, sae_of("blocks.3.hook_resid_post"), before_topk=True), "a")
+    assert side.warnings == ["`a.sae` is standard and has no TopK: `a.before_topk`=true changes nothing"]

@@ -28,7 +28,7 @@ def about_names(record):
 
 
 def test_the_same_model_under_two_names_is_told(compare, renamed):
-    both = (f"model_a.name={renamed}/step1000", f"model_b.name={renamed}/step2000", f"sae_b.path={SAE}", "layer_b=3")
+    both = (f"model_a.name={renamed}/step1000", f"model_b.name={renamed}/step2000", f"sae_b.path='{SAE}'", "layer_b=3")
     record = compare(*both)
     assert record.side_a.model_fingerprint != record.side_b.model_fingerprint
     assert about_names(record) == [

@@ -181,6 +181,7 @@ def test_weights_in_parts_are_put_together(tmp_path):
         ({"architecture": "sigmoid"}, "is of architecture 'sigmoid'; SAELens has "),
         ({"normalize_activations": "by_hand"}, "normalises its input by 'by_hand'"),
         ({"hook_point_head_index": 4}, "reads attention head 4 alone"),
+        (SIX | {"metadata": {"sae_lens_version": "6.30.0", "hook_head_index": 4}}, "reads attention head 4 alone"),
         ({"architecture": "abstopk", "k": 4}, "keeps negative activations"),
         ({"architecture": "temporal"}, "reads whole sequences"),
     ],

@@ -139,6 +139,8 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
         problem += f"{model.d_model}; choose an SAE trained on that model"
         raise InvalidArgument(f"{label}.sae", opened.sae_name, problem)
     warnings = sae_warnings(sae, side.layer, opened.model.hook, model.name)
+    if side.before_topk and not sae.cfg.architecture().startswith("topk"):
+        warnings.append(f"is {sae.cfg.architecture()} and has no TopK: `{label}.before_topk`=true changes nothing")
     return replace(opened, warnings=[f"`{label}.sae` {warning}" for warning in warnings])
 
 

@@ -24,7 +24,7 @@ def sae_fingerprint(sae: Any) -> str:
     for name, tensor in sorted(sae.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         for rows in parts_of(tensor.detach()):
-            digest.update(rows.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            digest.update(rows.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from analogue.errors import NotFound
 from analogue.hub import hub_errors
 from analogue.saes.building import build
-from analogue.saes.files import Source
+from analogue.saes.files import Source, Unreadable
 from analogue.saes.formats import described, find_format, patterns
 
 
@@ -36,6 +36,8 @@ def load_release(name: str, dtype: str) -> Any:
         if found is not None:
             return build(found.read(source), dtype)
         release, sae_id = (release, sae_id) if release else _release_of(repository, folder) or ("", "")
+        if release and "clt" in f"{repository}/{folder}":
+            raise Unreadable("writes to several layers (a cross-layer transcoder); give one that writes to its own")
         if release:
             return SAE.from_pretrained(release, sae_id, dtype=dtype)
     raise NotFound("path", name, described(path) if path.exists() else "is not in that repository")

@@ -40,7 +40,8 @@ def read(source: Source) -> Contents:
     if normalisation not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)
         raise Unreadable(f"normalises its input by {normalisation!r}; those that are read: {known}")
-    head = config.get("hook_head_index", config.get("hook_point_head_index"))
+    heads = (config.get("hook_head_index"), config.get("hook_point_head_index"))
+    head = next((each for each in heads if each is not None), (config.get("metadata") or {}).get("hook_head_index"))
     if head is not None:
         raise Unreadable(f"reads attention head {head} alone; give an SAE of all heads or of the residual stream")
     config |= {"dtype": "float32", "device": "cpu", "normalize_activations": normalisation}
