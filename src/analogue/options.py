@@ -30,10 +30,16 @@ class Engine(StrEnum):
 
 
 class Hook(StrEnum):
-    """Where the residual stream of a block is read: its output or its input."""
+    """What is read of a block; `analogue.models.sites` says what each means in which architecture."""
 
-    resid_post = "resid_post"
     resid_pre = "resid_pre"
+    resid_mid = "resid_mid"
+    resid_post = "resid_post"
+    mlp_in = "mlp_in"
+    mlp_out = "mlp_out"
+    attn_out = "attn_out"
+    attn_z = "attn_z"
+    neurons = "neurons"
 
 
 class Redrawn(StrEnum):

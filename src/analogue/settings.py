@@ -32,11 +32,12 @@ class Side:
         layer: block of the model, counted from 0.
         sae: a directory in SAELens, sparsify or Gemma Scope format, `RELEASE:ID` of a SAELens release,
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
-            `sae_lens.SAE`.
+            `sae_lens.SAE`; or `neurons`, to compare the neurons of the MLP themselves.
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
-        hook: `resid_post`, the block's output, or `resid_pre`, its input.
+        hook: what is read of the block: `resid_post`, its output, `resid_pre`, its input, or a site: `resid_mid`,
+            `mlp_in`, `mlp_out`, `attn_out`, `attn_z`, `neurons`.
         randomize: `weights` to redraw every parameter but the embeddings, `all` to redraw those too.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a named model over all devices.

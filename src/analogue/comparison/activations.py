@@ -109,7 +109,8 @@ class ActivationPass(L.LightningModule):
         for stream, sides in zip(self.streams, self.passes, strict=True):
             if self.cache.tokens[sides[0].label] != fingerprint:
                 continue
-            resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
+            with renamed_arguments(hook=f"{sides[0].label}.hook"):
+                resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
             for side in sides:
                 counted = resid[side.layer][batch.counted]
                 _check_finite(counted, side)

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from analogue.errors import ArgumentError, InvalidArgument, renamed_arguments
 from analogue.features import content_key
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
+from analogue.options import Hook
 from analogue.saes import load, sae_fingerprint, sae_warnings
+from analogue.saes.neurons import NEURONS, Neurons
 from analogue.settings import Side
 
 ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
@@ -97,6 +100,8 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
             device_map=side.device_map,
         )
         model.check_layer(side.layer)
+        if side.sae == NEURONS:
+            return _neurons(side, label, model)
         with renamed_arguments(path=f"{label}.sae", dtype=f"{label}.sae_dtype"):
             sae = load(side.sae, side.layer, side.sae_dtype, side.before_topk)
     opened = OpenSide(label, side, model, sae, sae_fingerprint(sae), [])
@@ -106,6 +111,16 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
         raise InvalidArgument(f"{label}.sae", opened.sae_name, problem)
     warnings = sae_warnings(sae, side.layer, model.hook)
     return replace(opened, warnings=[f"`{label}.sae` {warning}" for warning in warnings])
+
+
+def _neurons(side: Side, label: str, model: LanguageModel) -> OpenSide:
+    """A side without an SAE, for which the model's weights are read: its decoder is the MLP's output projection."""
+    if side.hook not in (None, Hook.resid_post, Hook.neurons):
+        raise InvalidArgument(f"{label}.hook", side.hook, f"is not what `{label}.sae`=neurons reads; use neurons")
+    with renamed_arguments(hook=f"{label}.hook"):
+        rows = model.load(side.dtype).output_rows(side.layer)
+    neurons = Neurons(rows.cpu().to(getattr(torch, side.sae_dtype)))
+    return OpenSide(label, side, replace(model, hook=Hook.neurons), neurons, sae_fingerprint(neurons), [])
 
 
 def open_companion_layers(side: OpenSide, layers: Iterable[int]) -> list[OpenSide]:

@@ -45,7 +45,7 @@ class LanguageModel:
         vocab_size: number of tokens that it has embeddings for.
         n_positions: the longest sequence that it reads; None where the configuration sets no limit.
         fingerprint: identifies the weights: the hub commit or a hash of the contents, and how they were redrawn.
-        hook: which residual stream of a block is read.
+        hook: what is read of a block.
         randomize: which parameters `load` redraws; None for the model as it was trained.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a model that fits no single device over all there are; None to leave its place to
@@ -146,7 +146,7 @@ def open_model(
             it is and where it is.
         tokenizer: of the model; None to read the one that lies with a named model.
         revision: branch, tag or commit on the hub.
-        hook: `resid_post`, a block's output, or `resid_pre`, its input.
+        hook: what is read of a block, a member of `Hook`; see `analogue.models.sites`.
         randomize: `weights` to redraw every parameter but the embeddings when the model is loaded, `all` to redraw
             those too.
         randomize_seed: of the redrawing.
