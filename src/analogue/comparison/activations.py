@@ -20,7 +20,7 @@ from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings
 from analogue.settings import Cache
-from analogue.trainer import trainer_on
+from analogue.trainer import check_precision, trainer_on
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
@@ -64,6 +64,7 @@ def collect_activations(
             cannot be written to.
     """
     trainer = trainer or trainer_on("auto", progress=False)
+    check_precision(trainer, ", and `a.dtype` and `a.sae_dtype` for weights of another precision")
     activations = ActivationCache(sides, corpus.fingerprints(), str(trainer.precision), cache)
     module = ActivationPass(activations)
     try:

@@ -99,7 +99,10 @@ def tokenise_corpus(
             side.model.check_token_ids(int(tokenised.sequences[side.label].ids.max()))
     if corpus.exclude_bos and tokenised.aligned is None:
         sequences = without_bos(tokenised.sequences["a"], a.model.tokenizer)
-        return TokenisedCorpus({"a": sequences, "b": sequences})
+        tokenised = TokenisedCorpus({"a": sequences, "b": sequences})
+    if not tokenised.sequences["a"].n_tokens:
+        problem = "holds no token that counts (`exclude_bos` leaves out the first of each sequence)"
+        raise InvalidArgument("corpus", corpus.name, f"{problem}; give longer texts")
     return tokenised
 
 

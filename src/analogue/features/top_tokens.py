@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64
 
+from analogue.compiled import compiled
 from analogue.errors import check_minima
 from analogue.features.activations import FeatureActivations
 
@@ -101,9 +102,7 @@ def _look_up(token_ids: np.ndarray, vocabulary: Sequence[str] | Mapping[int, str
 
 @cache
 def _compiled_highest_entries() -> Callable[..., Int64[np.ndarray, "d_sae k"]]:
-    from numba import njit  # takes a while to load
-
-    return njit(cache=True, nogil=True)(_highest_entries)
+    return compiled()(_highest_entries)
 
 
 def _highest_entries(

@@ -227,8 +227,10 @@ def _fingerprint(source: str | PreTrainedModel, revision: str | None) -> str:
 def _n_positions(config: Any, source: str | PreTrainedModel) -> int | None:
     """The longest sequence; models such as RoBERTa count positions from behind the padding token's id."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1:  # XLNet writes -1
+        return None
     is_rotary = getattr(config, "rope_parameters", None) is not None
-    if limit is None or is_rotary or getattr(config, "pad_token_id", None) is None:
+    if is_rotary or getattr(config, "pad_token_id", None) is None:
         return limit
     with torch.device("meta"):
         model = source if isinstance(source, PreTrainedModel) else AutoModel.from_config(config, **OWN_CODE)

@@ -15,7 +15,7 @@ from analogue.options import Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
 from analogue.settings import Text
-from analogue.trainer import trainer_on
+from analogue.trainer import check_precision, trainer_on
 from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
@@ -33,8 +33,6 @@ from analogue.training.settings import (
 
 STORIES = Text("embedded:stories/train.parquet")
 HELD_OUT_STORIES = Text("embedded:stories/heldout.parquet")
-# Those that hold the weights in float32: Adam's small steps get lost in less.
-PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 # As wide as the stream, and replaced during a pass by a hook on one module.
 TRAINED_ON = (Hook.resid_pre, Hook.resid_post, Hook.mlp_in, Hook.mlp_out, Hook.attn_out)
 # They choose the features of a batch together: a rank, which has a share of it, would choose others.
@@ -206,9 +204,7 @@ def check_trainer(trainer: L.Trainer, plan: TrainingPlan) -> None:
     if trainer.max_epochs != 1:
         problem = "would go through the stream again; give 1: `n_tokens` decides how long training lasts"
         raise InvalidArgument("trainer.max_epochs", trainer.max_epochs, problem)
-    if trainer.precision not in PRECISIONS:
-        problem = f"is not one that SAEs train in; use {', '.join(PRECISIONS)}"
-        raise InvalidArgument("trainer.precision", trainer.precision, problem)
+    check_precision(trainer, ": Adam's small steps get lost in weights of half precision")
     every: Any = trainer.log_every_n_steps  # type: ignore[attr-defined]
     if not (isinstance(every, int) and every > 0):
         raise InvalidArgument("trainer.log_every_n_steps", every, "must be a whole number of steps, at least 1")
