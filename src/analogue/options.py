@@ -21,6 +21,13 @@ class Keep(StrEnum):
     strict = "strict"
 
 
+class NonConcept(StrEnum):
+    """Which tokens are no concept: those of a list, or also all tokens without a letter of any script."""
+
+    listed = "listed"
+    no_letter = "no_letter"
+
+
 class Engine(StrEnum):
     """How best partners are found: by whichever is faster, by the walk on CPU cores, or by products of matrices."""
 

@@ -17,7 +17,17 @@ from analogue.errors import (
     shown,
     whole_number,
 )
-from analogue.options import Direction, Hook, Keep, MetricName, NullKind, PairingRuleName, Precision, Redrawn
+from analogue.options import (
+    Direction,
+    Hook,
+    Keep,
+    MetricName,
+    NonConcept,
+    NullKind,
+    PairingRuleName,
+    Precision,
+    Redrawn,
+)
 
 METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
 NON_CONCEPT_TOKENS = ("\n", "\\n", "", " ", ".", ",", "!", "?", "-")
@@ -120,6 +130,10 @@ class Corpus(Text):
         packing: False for one document per sequence, as in the paper; True for documents strung together.
         count_padding: let padding count as tokens, as in the published code.
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+        exclude_special: leave out special tokens (that begin, end and pad texts, and mark the turns of a chat) wherever
+            they stand.
+        exclude_outliers: leave out tokens on which what either side reads has more than so many times the median norm;
+            None to leave out none.
 
     Example:
         >>> Corpus(["Once upon a time there was a fox.", "It lived in a wood."], n_sequences=2).name
@@ -132,13 +146,17 @@ class Corpus(Text):
     packing: bool = False
     count_padding: bool = False
     exclude_bos: bool = False
+    exclude_special: bool = False
+    exclude_outliers: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
         check_minima({"batch_size": (self.batch_size, 1)})
-        for name in ("packing", "count_padding", "exclude_bos"):
+        for name in ("packing", "count_padding", "exclude_bos", "exclude_special"):
             check_flag(name, getattr(self, name))
+        if self.exclude_outliers is not None:
+            check_between("exclude_outliers", self.exclude_outliers, 1, inf)
 
 
 STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)
@@ -185,7 +203,9 @@ class Filters:
     Attributes:
         top_tokens: tokens of highest activation by which a feature is read.
         concept_tokens: drop pairs of which a feature has a non-concept token among its top tokens.
-        non_concept_tokens: besides the special tokens of both tokenizers.
+        non_concept: which tokens are no concept: `listed`, those of the list and the special tokens of both tokenizers,
+            as in the paper; or `no_letter`, also all tokens without a letter of any script.
+        non_concept_tokens: the list.
         shared_token: keep pairs whose features share a top token.
         minimum_firing_count: tokens on which both features fire, at least.
         one_to_one: which of several claims on a feature stays: `best`, `first` or, for none of them, `strict`.
@@ -198,6 +218,7 @@ class Filters:
 
     top_tokens: int = 5
     concept_tokens: bool = True
+    non_concept: str = NonConcept.listed
     non_concept_tokens: Sequence[str] = NON_CONCEPT_TOKENS
     shared_token: bool = True
     minimum_firing_count: int | None = None
@@ -208,6 +229,7 @@ class Filters:
         check_minima({"top_tokens": (self.top_tokens, 1)})
         check_flag("concept_tokens", self.concept_tokens)
         check_flag("shared_token", self.shared_token)
+        check_option("non_concept", self.non_concept, NonConcept)
         check_strings("non_concept_tokens", self.non_concept_tokens)
         if self.minimum_firing_count is not None:
             check_minima({"minimum_firing_count": (self.minimum_firing_count, 0)})

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +15,7 @@ from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.sides import OpenSide
 from analogue.corpus import TokenBatch, TokenDataModule
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
-from analogue.features import ActivationCollector, StoredActivations
+from analogue.features import ActivationCollector, StoredActivations, TokenNorms, outliers
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings
@@ -77,6 +77,33 @@ def collect_activations(
         module.release()
 
 
+def without_outliers(
+    sides: Sequence[OpenSide],
+    corpus: TokenisedCorpus,
+    factor: float,
+    trainer: L.Trainer | None = None,
+    cache: Cache | None = None,
+    batch_size: int = 10,
+) -> tuple[TokenisedCorpus, int]:
+    """Let no token count on which what either side reads has more than `factor` times its median norm.
+
+    The norms are those of the tokens that count, computed and stored as activations are; see `collect_activations`.
+
+    Returns:
+        The corpus, and how often a model went over it.
+    """
+    norms = [replace(side, sae=TokenNorms(side.sae.cfg.d_in), sae_fingerprint="norms") for side in sides]
+    cache = cache and replace(cache, layers_a=(), layers_b=())
+    collected = collect_activations(norms, corpus, trainer, cache, batch_size)
+    left = {}
+    for label, sequences in corpus.sequences.items():
+        of_tokens = collected.activations[label].activations.to_scipy().toarray()[:, 0]
+        counted = sequences.counted.copy()
+        counted[sequences.counted] = ~outliers(of_tokens, factor)
+        left[label] = replace(sequences, counted=counted)
+    return corpus.without("outliers", left), collected.n_model_passes
+
+
 class ActivationPass(L.LightningModule):
     """Computes what the cache lacks in `Trainer.test`; sides that share a model share the pass.
 
@@ -116,7 +143,7 @@ class ActivationPass(L.LightningModule):
                 counted = resid[side.layer][batch.counted]
                 _check_finite(counted, side)
                 self._encode(self.cache.key_of(side), position[batch.counted], counted)
-                if batch_idx == 0 and self.trainer.is_global_zero:
+                if batch_idx == 0 and self.trainer.is_global_zero and not isinstance(side.sae, TokenNorms):
                     self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
     def on_test_epoch_end(self) -> None:

@@ -231,6 +231,7 @@ def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
         spans=SpansRecord(aligned.n_spans, str(tokenised.aggregation), of_b.n_tokens, of_b.fingerprint())
         if aligned is not None
         else None,
+        excluded=tokenised.excluded,
     )
 
 

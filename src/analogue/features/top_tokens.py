@@ -1,5 +1,6 @@
 """The tokens on which each feature activates most, by which features are interpreted."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,9 @@ from jaxtyping import Float32, Int, Int32, Int64
 from analogue.compiled import compiled
 from analogue.errors import check_minima
 from analogue.features.activations import FeatureActivations
+
+FRAGMENT = re.compile("<0x[0-9A-Fa-f]{2}>")
+"""A byte of a character that is cut into several tokens, as SentencePiece writes it, and `analogue.corpus` too."""
 
 
 @dataclass(frozen=True, eq=False)
