@@ -21,6 +21,13 @@ class Keep(StrEnum):
     strict = "strict"
 
 
+class NonConcept(StrEnum):
+    """Which tokens are no concept: those of a list, or also all tokens without a letter of any script."""
+
+    listed = "listed"
+    no_letter = "no_letter"
+
+
 class Engine(StrEnum):
     """How best partners are found: by whichever is faster, by the walk on CPU cores, or by products of matrices."""
 
@@ -30,7 +37,7 @@ class Engine(StrEnum):
 
 
 class Hook(StrEnum):
-    """Where in a block activations are read: the residual stream, or what a part of the block reads or writes."""
+    """What is read of a block; `analogue.models.sites` says what each means in which architecture."""
 
     resid_pre = "resid_pre"
     resid_mid = "resid_mid"

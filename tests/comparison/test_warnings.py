@@ -66,4 +66,6 @@ def test_special_tokens_that_count_here_alone_are_told(compare, tmp_path, record
     sae.cfg.metadata.exclude_special_tokens = recorded
     sae.save_model(tmp_path / "sae")
     told = [each for each in compare(f"sae_a.path={tmp_path}/sae").warnings if "trained without" in each]
-    assert told == ["SAE a was trained without special tokens, which count here where texts hold them"]
+    assert told == [
+        "SAE a was trained without special tokens, which count here; data.exclude_special=true leaves them out"
+    ]

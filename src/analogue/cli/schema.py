@@ -7,7 +7,17 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from analogue.options import Aggregation, Alignment, Direction, Hook, Keep, NullKind, PairingRuleName, Redrawn
+from analogue.options import (
+    Aggregation,
+    Alignment,
+    Direction,
+    Hook,
+    Keep,
+    NonConcept,
+    NullKind,
+    PairingRuleName,
+    Redrawn,
+)
 
 
 @dataclass
@@ -47,6 +57,8 @@ class DataConfig:
     packing: bool = MISSING
     count_padding: bool = MISSING
     exclude_bos: bool = MISSING
+    exclude_special: bool = MISSING
+    exclude_outliers: float | None = MISSING
 
 
 @dataclass
@@ -72,6 +84,7 @@ class FiltersConfig:
 
     top_tokens: int = MISSING
     concept_tokens: bool = MISSING
+    non_concept: NonConcept = MISSING
     non_concept_tokens: list[str] = MISSING
     shared_token: bool = MISSING
     minimum_firing_count: int | None = MISSING

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -15,12 +15,12 @@ from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.sides import OpenSide
 from analogue.corpus import TokenBatch, TokenDataModule
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
-from analogue.features import ActivationCollector, StoredActivations
+from analogue.features import ActivationCollector, StoredActivations, TokenNorms, outliers
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings, reconstruction_of, target_of
 from analogue.settings import Cache
-from analogue.trainer import trainer_on
+from analogue.trainer import check_precision, trainer_on
 
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
@@ -64,6 +64,7 @@ def collect_activations(
             cannot be written to.
     """
     trainer = trainer or trainer_on("auto", progress=False)
+    check_precision(trainer, ", and `a.dtype` and `a.sae_dtype` for weights of another precision")
     activations = ActivationCache(sides, corpus.fingerprints(), str(trainer.precision), cache)
     module = ActivationPass(activations)
     try:
@@ -74,6 +75,33 @@ def collect_activations(
     finally:
         activations.release()
         module.release()
+
+
+def without_outliers(
+    sides: Sequence[OpenSide],
+    corpus: TokenisedCorpus,
+    factor: float,
+    trainer: L.Trainer | None = None,
+    cache: Cache | None = None,
+    batch_size: int = 10,
+) -> tuple[TokenisedCorpus, int]:
+    """Let no token count on which what either side reads has more than `factor` times its median norm.
+
+    The norms are those of the tokens that count, computed and stored as activations are; see `collect_activations`.
+
+    Returns:
+        The corpus, and how often a model went over it.
+    """
+    norms = [replace(side, sae=TokenNorms(side.sae.cfg.d_in), sae_fingerprint="norms") for side in sides]
+    cache = cache and replace(cache, layers_a=(), layers_b=())
+    collected = collect_activations(norms, corpus, trainer, cache, batch_size)
+    left = {}
+    for label, sequences in corpus.sequences.items():
+        of_tokens = collected.activations[label].activations.to_scipy().toarray()[:, 0]
+        counted = sequences.counted.copy()
+        counted[sequences.counted] = ~outliers(of_tokens, factor)
+        left[label] = replace(sequences, counted=counted)
+    return corpus.without("outliers", left), collected.n_model_passes
 
 
 class ActivationPass(L.LightningModule):
@@ -109,13 +137,14 @@ class ActivationPass(L.LightningModule):
         for stream, sides in zip(self.streams, self.passes, strict=True):
             if self.cache.tokens[sides[0].label] != fingerprint:
                 continue
-            read = _read(stream, batch, sides)
+            with renamed_arguments(hook=f"{sides[0].label}.hook"):
+                read = _read(stream, batch, sides)
             for side in sides:
                 counted = read[side.layer, side.model.hook][batch.counted]
                 _check_activations(counted, side)
                 written = read[side.writes][batch.counted] if side.writes else None
                 self._encode(self.cache.key_of(side), position[batch.counted], counted, written)
-                if batch_idx == 0 and self.trainer.is_global_zero:
+                if batch_idx == 0 and self.trainer.is_global_zero and not isinstance(side.sae, TokenNorms):
                     self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
     def on_test_epoch_end(self) -> None:
@@ -161,7 +190,7 @@ def _load(sides: Sequence[OpenSide]) -> ResidualStream:
         return sides[0].model.load(sides[0].settings.dtype)
 
 
-def _read(stream: Any, batch: TokenBatch, sides: Sequence[OpenSide]) -> dict[tuple[int, str], Tensor]:
+def _read(stream: ResidualStream, batch: TokenBatch, sides: Sequence[OpenSide]) -> dict[tuple[int, str], Tensor]:
     """What the sides of one pass read, and what transcoders among them predict, by layer and hook."""
     written = {side.writes for side in sides if side.writes}
     if written:

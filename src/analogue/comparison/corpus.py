@@ -1,19 +1,20 @@
 """The corpus in the tokens of both sides, and the pieces of text on which features are compared."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from analogue.comparison.sides import OpenSide, same_tokenizer
 from analogue.corpus import (
     AlignedSequences,
     TextUnits,
     TokenSequences,
+    counting,
     read_texts,
-    spans_without_bos,
     token_units,
     tokenise,
     tokenise_aligned,
     without_bos,
+    without_special,
 )
 from analogue.errors import InvalidArgument, renamed_arguments
 from analogue.features import FeatureActivations, aggregate_spans
@@ -29,11 +30,27 @@ class TokenisedCorpus:
         sequences: what each side reads, by its label; the same on both sides unless tokenizers differ.
         aligned: the common spans, where tokenizers differ; None where every token is one.
         aggregation: how activations on a span's tokens become its activation.
+        excluded: how many tokens of each side do not count, by the reason and the side's label.
     """
 
     sequences: dict[str, TokenSequences]
     aligned: AlignedSequences | None = None
     aggregation: str = Aggregation.max
+    excluded: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def without(self, reason: str, left: dict[str, TokenSequences]) -> "TokenisedCorpus":
+        """With fewer tokens that count; a token, or a span, that one side leaves out does not count on the other.
+
+        Args:
+            reason: the key in `excluded`.
+            left: the tokens of each side, fewer of which count.
+        """
+        lost = {label: self.sequences[label].n_tokens - each.n_tokens for label, each in left.items()}
+        if self.aligned is None:
+            counted = left["a"].counted & left["b"].counted
+            left = dict.fromkeys(left, replace(left["a"], counted=counted))
+        aligned = self.aligned and counting(self.aligned, left["a"], left["b"])
+        return replace(self, sequences=left, aligned=aligned, excluded=self.excluded | {reason: lost})
 
     def fingerprints(self) -> dict[str, str]:
         """Of the tokens that each side reads, by its label."""
@@ -96,11 +113,29 @@ def tokenise_corpus(
         raise InvalidArgument("b.model", b.model.name, f"{problem}: {fix}")
     for side in (a, b):
         with renamed_arguments(model=f"{side.label}.model"):
-            side.model.check_token_ids(int(tokenised.sequences[side.label].ids.max()))
-    if corpus.exclude_bos and tokenised.aligned is None:
-        sequences = without_bos(tokenised.sequences["a"], a.model.tokenizer)
-        return TokenisedCorpus({"a": sequences, "b": sequences})
+            side.model.check_token_ids(int(tokenised.sequences[side.label].ids.max(initial=0)))
+    of_each = {side.label: side.model.tokenizer for side in (a, b)}
+    if corpus.exclude_bos:
+        begins = of_each if tokenised.aligned else dict.fromkeys("ab", a.model.tokenizer)
+        left = {label: without_bos(tokenised.sequences[label], each) for label, each in begins.items()}
+        tokenised = tokenised.without("bos", left)
+    if corpus.exclude_special:
+        left = {label: without_special(tokenised.sequences[label], each) for label, each in of_each.items()}
+        tokenised = tokenised.without("special", left)
+    check_counted(tokenised, corpus)
     return tokenised
+
+
+def check_counted(tokenised: TokenisedCorpus, corpus: Corpus) -> None:
+    """Raise `InvalidArgument` unless there is something to compare features on."""
+    if tokenised.aligned is not None and not tokenised.aligned.n_spans:
+        problem = f"has no piece of at most {corpus.seq_len} tokens (`seq_len`) at whose ends both tokenizers have"
+        raise InvalidArgument("corpus", corpus.name, f"{problem} a boundary; give another text or longer sequences")
+    if not all(each.n_tokens for each in tokenised.sequences.values()):
+        excluding = [name for name in ("exclude_bos", "exclude_special", "exclude_outliers") if getattr(corpus, name)]
+        names = " and ".join(f"`{name}`" for name in excluding)
+        problem = f"holds no token that counts{names and f' ({names} leave out what there is)'}"
+        raise InvalidArgument("corpus", corpus.name, f"{problem}; give longer texts")
 
 
 def _aligned(corpus: Corpus, a: OpenSide, b: OpenSide) -> AlignedSequences:
@@ -112,15 +147,9 @@ def _aligned(corpus: Corpus, a: OpenSide, b: OpenSide) -> AlignedSequences:
             problem = "has a tokenizer that does not record where in the text its tokens stand"
             fix = "`alignment`=spans needs a fast one"
             raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")
-    aligned = tokenise_aligned(
+    return tokenise_aligned(
         _texts(corpus), a.model.tokenizer, b.model.tokenizer, corpus.n_sequences, corpus.seq_len, corpus.packing
     )
-    if corpus.exclude_bos:
-        aligned = spans_without_bos(aligned, a.model.tokenizer, b.model.tokenizer)
-    if aligned.n_spans == 0:
-        problem = f"has no piece of at most {corpus.seq_len} tokens (`seq_len`) at whose ends both tokenizers have"
-        raise InvalidArgument("corpus", corpus.name, f"{problem} a boundary; give another text or longer sequences")
-    return aligned
 
 
 def _texts(corpus: Corpus) -> Iterable[str]:

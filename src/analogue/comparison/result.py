@@ -235,6 +235,7 @@ def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
         spans=SpansRecord(aligned.n_spans, str(tokenised.aggregation), of_b.n_tokens, of_b.fingerprint())
         if aligned is not None
         else None,
+        excluded=tokenised.excluded,
     )
 
 
@@ -288,10 +289,9 @@ def _left_out_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list
         if metadata.get("exclude_bos") and not corpus.exclude_bos:
             fix = "`exclude_bos`=true leaves them out"
             warnings.append(f"SAE {side.label} was trained without the first tokens of texts, which count here; {fix}")
-        if metadata.get("exclude_special_tokens") and not getattr(corpus, "exclude_special", False):
-            warnings.append(
-                f"SAE {side.label} was trained without special tokens, which count here where texts hold them"
-            )
+        if metadata.get("exclude_special_tokens") and not corpus.exclude_special:
+            fix = "`exclude_special`=true leaves them out"
+            warnings.append(f"SAE {side.label} was trained without special tokens, which count here; {fix}")
     return warnings
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from analogue.errors import ArgumentError, InvalidArgument, renamed_arguments
@@ -27,6 +28,7 @@ from analogue.saes import (
     trained_on,
     wants_centring,
 )
+from analogue.saes.neurons import NEURONS, Neurons
 from analogue.settings import Side
 
 ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
@@ -68,8 +70,10 @@ class OpenSide:
     @property
     def writes(self) -> Site | None:
         """The site that a transcoder predicts, in the block that is read; None for an SAE."""
+        if not hasattr(self.sae.cfg, "d_out"):
+            return None
         site, read = output_site(self.sae), sae_site(self.sae)
-        if not hasattr(self.sae.cfg, "d_out") or site is None or read is None or site == read:
+        if site is None or read is None or site == read:
             return None
         return Site(site.layer - read.layer + self.layer, site.hook)
 
@@ -128,6 +132,8 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
             device_map=side.device_map,
         )
         model.check_layer(side.layer)
+        if side.sae == NEURONS:
+            return _neurons(side, label, model)
         with renamed_arguments(path=f"{label}.sae", dtype=f"{label}.sae_dtype"):
             sae = load(side.sae, side.layer, side.sae_dtype, side.before_topk, transcoders=True, centre=False)
     if wants_centring(sae) and uses_layer_norm(model):
@@ -170,6 +176,16 @@ def _hook(side: OpenSide) -> Hook:
         return Hook(asked)
     same = (hook for hook in (Hook.resid_post, Hook.resid_pre) if same_stream(site, (side.layer, hook)))
     return next(same, site.hook)
+
+
+def _neurons(side: Side, label: str, model: LanguageModel) -> OpenSide:
+    """A side without an SAE, for which the model's weights are read: its decoder is the MLP's output projection."""
+    if side.hook not in (None, Hook.neurons):
+        raise InvalidArgument(f"{label}.hook", side.hook, f"is not what `{label}.sae`=neurons reads; use neurons")
+    with renamed_arguments(hook=f"{label}.hook"):
+        rows = model.load(side.dtype).output_rows(side.layer)
+    neurons = Neurons(rows.cpu().to(getattr(torch, side.sae_dtype)))
+    return OpenSide(label, side, replace(model, hook=Hook.neurons), neurons, sae_fingerprint(neurons), [])
 
 
 def open_companion_layers(side: OpenSide, layers: Iterable[int]) -> list[OpenSide]:

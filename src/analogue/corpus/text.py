@@ -21,6 +21,7 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 # A data set's files are shuffled, then its documents in a buffer that is filled from one file at a time: a few hundred
 # documents are no reason to download the beginnings of ten files.
 SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
+ENCODING = "utf-8-sig"  # UTF-8, with or without the byte order mark that Windows tools write
 DOCUMENTS_PER_READ = 100
 MOST_KEPT = 10_000  # documents of a data set that are kept on disk; a training corpus is streamed again
 
@@ -79,11 +80,11 @@ def _documents_at_hand(documents: Iterable[str]) -> list[str]:
 
 
 def _read_txt(file: Path, column: str) -> list[str]:
-    return file.read_text(encoding="utf-8").split("\n\n")
+    return file.read_text(encoding=ENCODING).split("\n\n")
 
 
 def _read_jsonl(file: Path, column: str) -> list[str]:
-    with file.open(encoding="utf-8") as lines:  # str.splitlines would cut at line separators inside a text
+    with file.open(encoding=ENCODING) as lines:  # str.splitlines would cut at line separators inside a text
         return [_text_of(line, number, column) for number, line in enumerate(lines, 1) if line.strip()]
 
 

@@ -1,14 +1,21 @@
 """Token sequences, their padding mask, and tokens as units of text."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
+"""By the characters that stand for bytes in byte-level vocabularies."""
+REPLACEMENT = "\ufffd"  # what decoders write for bytes that are no complete character
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,22 @@ def tokenise(
     return replace(sequences, mask=everywhere, counted=everywhere) if count_padding else sequences
 
 
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that no text is made of: those that begin, end and pad it, and mark the turns of a chat.
+
+    The token for what is not in the vocabulary stands for text, and is none of them.
+    """
+    unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return ({*tokenizer.all_special_ids} | marked) - unknown
+
+
+def without_special(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
+    """Let no special token count, wherever it stands."""
+    special = np.isin(sequences.ids, sorted(special_ids(tokenizer)))
+    return replace(sequences, counted=sequences.counted & ~special)
+
+
 def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
     """Let neither beginning-of-text tokens nor the first token of a sequence count.
 
@@ -92,12 +115,41 @@ def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> dict[int, str]:
-    """The text of each token; a fragment of a character keeps its vocabulary entry, so that no two are confused."""
-    strings = {}
-    for token in ids:
-        text = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
-        strings[token] = str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
-    return strings
+    """The text of each token as it stands within other text, no two of them alike.
+
+    A leading space is part of it, with tokenizers that write it as U+2581 too. Bytes of a character that is cut into
+    several tokens read `<0xE2>`. Where two tokens have one text, as the letter A and the byte 0x41 have in Llama 2,
+    both keep their vocabulary entries.
+    """
+    tokens = list(dict.fromkeys(ids))
+    strings = {token: _text_within_text(tokenizer, token) for token in tokens}
+    n_alike = Counter(strings.values())
+    return {token: text if n_alike[text] == 1 else _entry(tokenizer, token) for token, text in strings.items()}
+
+
+def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The text that tokens were made from, as far as the tokenizer keeps it."""
+    return str(tokenizer.decode([*ids], clean_up_tokenization_spaces=False))
+
+
+def _text_within_text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """What the token adds to a text: decoders of SentencePiece drop a text's first space."""
+    once, twice = (decoded(tokenizer, [token] * n) for n in (1, 2))
+    text = twice[len(once) :] if twice.startswith(once) else once
+    return _bytes_shown(_entry(tokenizer, token)) if REPLACEMENT in text else text
+
+
+def _entry(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    return str(tokenizer.convert_ids_to_tokens(token))
+
+
+def _bytes_shown(entry: str) -> str:
+    """An entry of a byte-level vocabulary as text, its incomplete characters as bytes; others as they are."""
+    try:
+        characters = bytes(BYTE_OF[character] for character in entry).decode(errors="surrogateescape")
+    except KeyError:
+        return entry
+    return "".join(f"<0x{ord(each) - 0xDC00:02X}>" if "\udc80" <= each <= "\udcff" else each for each in characters)
 
 
 def _packed(documents: Iterator[list[int]], separator: int | None, seq_len: int) -> Iterator[list[int]]:
@@ -130,23 +182,40 @@ class TextUnits(NamedTuple):
         ids: (n_units,) the id of each unit's string, in reading order.
         strings: the string of each id, leading space included.
         lengths: (n_sequences,) number of units in each sequence.
+        decode: the text of several units; None where their strings, one after the other, are their text.
     """
 
     ids: Int64[np.ndarray, " n_units"]
     strings: Mapping[int, str]
     lengths: Int64[np.ndarray, " n_sequences"]
+    decode: Callable[[Sequence[int]], str] | None = None
 
     def context(self, position: int, n: int = 8) -> str:
-        """The unit at a row, in double angle quotes, between up to n units of its sequence on either side."""
+        """The unit at a row, in double angle quotes, between up to n units of its sequence on either side.
+
+        A unit that is a part of a character stands there with the rest of it.
+        """
         ends = np.cumsum(self.lengths)
         sequence = int(np.searchsorted(ends, position, side="right"))
         first, last = int(ends[sequence] - self.lengths[sequence]), int(ends[sequence])
-        before = "".join(self.strings[i] for i in self.ids[max(first, position - n) : position].tolist())
-        after = "".join(self.strings[i] for i in self.ids[position + 1 : min(last, position + 1 + n)].tolist())
-        return f"{before}«{self.strings[int(self.ids[position])]}»{after}"
+        units = self.ids[max(first, position - n) : min(last, position + 1 + n)].tolist()
+        at = min(n, position - first)
+        text = self._text(units)
+        begin, end = self._end_of(units, at, text, -1), self._end_of(units, at + 1, text, 1)
+        return f"{text[:begin]}«{text[begin:end]}»{text[end:]}"
+
+    def _text(self, units: Sequence[int]) -> str:
+        return self.decode(units) if self.decode else "".join(self.strings[unit] for unit in units)
+
+    def _end_of(self, units: Sequence[int], n_units: int, text: str, step: int) -> int:
+        """Where the first units end in their text; one unit fewer, or more, where that is within a character."""
+        while not text.startswith(start := self._text(units[:n_units])):
+            n_units += step
+        return len(start)
 
 
 def token_units(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TextUnits:
     """The tokens that count, each a unit."""
     ids = sequences.flat_ids()
-    return TextUnits(ids, token_strings(tokenizer, set(ids.tolist())), sequences.counted.sum(axis=1))
+    strings = token_strings(tokenizer, set(ids.tolist()))
+    return TextUnits(ids, strings, sequences.counted.sum(axis=1), partial(decoded, tokenizer))

@@ -45,7 +45,7 @@ class LanguageModel:
         vocab_size: number of tokens that it has embeddings for.
         n_positions: the longest sequence that it reads; None where the configuration sets no limit.
         fingerprint: identifies the weights: the hub commit or a hash of the contents, and how they were redrawn.
-        hook: which residual stream of a block is read.
+        hook: what is read of a block.
         randomize: which parameters `load` redraws; None for the model as it was trained.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a model that fits no single device over all there are; None to leave its place to
@@ -146,7 +146,7 @@ def open_model(
             it is and where it is.
         tokenizer: of the model; None to read the one that lies with a named model.
         revision: branch, tag or commit on the hub.
-        hook: `resid_post`, a block's output, or `resid_pre`, its input.
+        hook: what is read of a block, a member of `Hook`; see `analogue.models.sites`.
         randomize: `weights` to redraw every parameter but the embeddings when the model is loaded, `all` to redraw
             those too.
         randomize_seed: of the redrawing.
@@ -227,8 +227,10 @@ def _fingerprint(source: str | PreTrainedModel, revision: str | None) -> str:
 def _n_positions(config: Any, source: str | PreTrainedModel) -> int | None:
     """The longest sequence; models such as RoBERTa count positions from behind the padding token's id."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1:  # XLNet writes -1
+        return None
     is_rotary = getattr(config, "rope_parameters", None) is not None
-    if limit is None or is_rotary or getattr(config, "pad_token_id", None) is None:
+    if is_rotary or getattr(config, "pad_token_id", None) is None:
         return limit
     with torch.device("meta"):
         model = source if isinstance(source, PreTrainedModel) else AutoModel.from_config(config, **OWN_CODE)
