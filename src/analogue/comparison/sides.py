@@ -88,8 +88,18 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
     Raises:
         ArgumentError: no such model or SAE, a layer out of range, or an SAE whose width is not the model's.
     """
-    fields = ("model", "tokenizer", "revision", "randomize", "randomize_seed", "device_map", "layer", "before_topk")
-    with renamed_arguments(**{name: f"{label}.{name}" for name in fields}):
+    fields = (
+        "model",
+        "tokenizer",
+        "revision",
+        "randomize",
+        "randomize_seed",
+        "device_map",
+        "gguf_file",
+        "layer",
+        "before_topk",
+    )
+    with renamed_arguments(**{name: f"{label}.{name}" for name in (*fields, "gguf_file")}):
         model = model or open_model(
             side.model,
             tokenizer=side.tokenizer,
@@ -98,6 +108,7 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
             randomize=side.randomize,
             randomize_seed=side.randomize_seed,
             device_map=side.device_map,
+            gguf_file=side.gguf_file,
         )
         model.check_layer(side.layer)
         if side.sae == NEURONS:
