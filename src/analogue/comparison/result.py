@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float64
 
-from analogue.comparison.activations import Collected
+from analogue.comparison.activations import CONSPICUOUS, Collected
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.scoring import Scores
@@ -174,6 +174,7 @@ def assemble(
         warnings=[
             *(warning for side in sides for warning in side.warnings),
             *_bos_warnings(corpus, sides),
+            *_outlier_warnings(corpus, sides, collected),
             *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
         ],
     )
@@ -281,6 +282,20 @@ def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]
     fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
     trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
     return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
+
+
+def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collected: Collected) -> list[str]:
+    """Tokens with norms far above the rest that count here."""
+    warnings = []
+    for side in sides:
+        stored = collected.activations[side.label]
+        n = stored.facts.get("n_outliers", 0)
+        if n and corpus.exclude_outliers is None:
+            where = f"{side.model.hook} of layer {side.layer} of {side.model.name}"
+            problem = f"{n} of {stored.activations.n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
+            fix = f"`exclude_outliers`={CONSPICUOUS} leaves such tokens out"
+            warnings.append(f"{problem} in {where}, and may decide every statistic; {fix}")
+    return list(dict.fromkeys(warnings))
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:
