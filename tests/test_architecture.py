@@ -27,7 +27,7 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "settings": {"errors", "options"},
     "trainer": {"cores", "errors", "quiet"},
 }
-FOR_EVERY_ROOM = {"atomic", "compiled", "cores", "errors", "hub", "options", "quiet"}
+FOR_EVERY_ROOM = {"atomic", "compiled", "cores", "errors", "hub", "options", "quiet", "__version__"}
 ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM, in the order in which data passes
     "embedded": set(),
     "corpus": {"embedded"},

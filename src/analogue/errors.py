@@ -9,11 +9,11 @@ from types import NoneType
 from typing import Any, Self, get_args
 
 
-class ArgumentError(Exception):
-    """An argument that cannot work. The subclasses are ordinary `ValueError`s, `LookupError`s and `OSError`s.
+class UserError(Exception):
+    """Something that a user can put right; programs print it as one sentence, without a traceback, and exit with 1.
 
     Attributes:
-        argument: the name of the argument; `a.layer` is `layer` of the argument `a`.
+        argument: the name of the argument, or of the configuration key; `a.layer` is `layer` of the argument `a`.
         value: what was given.
         problem: what is wrong and what would work. Other arguments that it mentions stand in backticks: `seq_len`.
     """
@@ -26,6 +26,10 @@ class ArgumentError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:  # a launcher's other processes send their errors
         return type(self), (self.argument, self.value, self.problem)
+
+
+class ArgumentError(UserError):
+    """An argument that cannot work. The subclasses are ordinary `ValueError`s, `LookupError`s and `OSError`s."""
 
     def renamed(self, names: dict[str, str]) -> Self:
         """The same error under other names of its arguments; names that are not in the table stay."""

@@ -4,8 +4,8 @@ import pytest
 
 from analogue.cli.composition import composition_error, typed
 from analogue.cli.conf import COMPARE, TRAIN_SAE
-from analogue.cli.keys import UserError
 from analogue.cli.schema import CompareConfig
+from analogue.errors import UserError
 
 PROGRAMS = {"compare": COMPARE, "train_sae": TRAIN_SAE}
 

@@ -10,10 +10,10 @@ import pytest
 import analogue
 from analogue import settings
 from analogue.cli.composition import keys_of
-from analogue.cli.keys import COMPARE_KEYS, UserError, naming_keys, with_keys
+from analogue.cli.keys import COMPARE_KEYS, naming_keys, with_keys
 from analogue.cli.schema import CompareConfig, TrainSAEConfig
 from analogue.cli.train_sae import KEYS
-from analogue.errors import InvalidArgument
+from analogue.errors import InvalidArgument, UserError
 from analogue.training import settings as training_settings
 
 PACKAGE = Path(analogue.__file__).parent

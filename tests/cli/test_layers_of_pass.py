@@ -1,7 +1,7 @@
 import pytest
 
 from analogue.cli.compare import layers_of_pass
-from analogue.cli.keys import UserError
+from analogue.errors import UserError
 from analogue.features import ActivationStore
 
 SAME_MODEL = ("model_b=stories_6", "sae_b=stories_6", "layer_a=1", "layer_b=4")

@@ -14,9 +14,9 @@ import torch
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import AutoTokenizer, ByT5Tokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from analogue.cli.keys import UserError
 from analogue.corpus import read_texts
 from analogue.embedded import ASSETS
+from analogue.errors import UserError
 from analogue.results import ComparisonResult
 from tests.corpus.other_tokenizers import byte_level, metaspace
 

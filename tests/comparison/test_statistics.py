@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analogue.cli.keys import UserError
+from analogue.errors import UserError
 from analogue.matching import RULES
 from analogue.options import MetricName, PairingRuleName
 from analogue.similarity import METRICS

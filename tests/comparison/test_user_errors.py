@@ -6,8 +6,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from analogue.cli.keys import UserError
 from analogue.embedded import ASSETS
+from analogue.errors import UserError
 
 
 def other_tokenizer(tmp_path):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from analogue.cli.keys import UserError
 from analogue.cli.resume import take_over
+from analogue.errors import UserError
 from analogue.results import read_results, write_result
 from analogue.results.jobs import Failure, read_failures, write_failure
 from tests.results.samples import sample_nulls, sample_pairs, sample_result

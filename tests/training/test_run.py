@@ -17,9 +17,8 @@ from omegaconf import OmegaConf
 from sae_lens import SAE
 from safetensors.torch import load_file
 
-from analogue.cli.keys import UserError
 from analogue.cli.train_sae import open_language_model, plan_of, texts_of
-from analogue.errors import InvalidArgument
+from analogue.errors import InvalidArgument, UserError
 from analogue.saes import load, sae_fingerprint
 from analogue.training.checkpoints import SIGNALS, newest_checkpoint
 from analogue.training.module import SAETraining

@@ -10,9 +10,10 @@ from omegaconf import DictConfig
 
 from analogue.cli.composition import instantiated, plain, typed
 from analogue.cli.conf import COMPARE
-from analogue.cli.keys import COMPARE_KEYS, UserError, naming_keys, section, with_keys
+from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
+from analogue.errors import UserError
 from analogue.options import MetricName
 from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
 

@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from analogue.cli.conf import Program
-from analogue.cli.keys import UserError
-from analogue.errors import first_line
+from analogue.errors import UserError, first_line
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from analogue.errors import AnalogueWarning, ArgumentError
+from analogue.errors import AnalogueWarning, ArgumentError, UserError
 
 _MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map", "gguf_file")
 _DATA = ("subset", "split", "column", "shuffle_seed", "n_sequences", "seq_len", "batch_size", "packing")
@@ -29,22 +29,6 @@ COMPARE_KEYS: dict[str, str] = {
     **{name: name for name in ("alignment", "cache", "cache.dir", "filters.one_to_one", "metrics", "seed")},
 }
 """By the names of the arguments of `analogue.compare`."""
-
-
-class UserError(Exception):
-    """A configuration key that a user can change: its value, what is wrong and what would work.
-
-    Entry points print it as one sentence, without a traceback, and exit with code 1.
-    """
-
-    def __init__(self, key: str, value: object, problem: str) -> None:
-        super().__init__(f"{key}={value}: {problem}")
-        self.key = key
-        self.value = value
-        self.problem = problem
-
-    def __reduce__(self) -> tuple[Any, ...]:  # a launcher's other processes send their errors
-        return type(self), (self.key, self.value, self.problem)
 
 
 def with_keys(text: str, keys: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analogue.cli.keys import UserError
+from analogue.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

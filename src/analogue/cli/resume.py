@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from analogue.atomic import atomic_write
 from analogue.cli.composition import plain
-from analogue.cli.keys import UserError
 from analogue.cli.run import in_multirun
+from analogue.errors import UserError
 from analogue.results.jobs import clear, identity, read_jobs
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
 

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from analogue.cli.composition import can_be_read, composition_error, listed_values, plain
 from analogue.cli.conf import Program
-from analogue.cli.keys import UserError
+from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
 
 # Threads that wait by spinning make everything twice as slow where other processes use the cores too. torch reads this

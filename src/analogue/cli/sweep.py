@@ -16,9 +16,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from analogue.cli.keys import UserError
 from analogue.cli.resume import check_resume
-from analogue.errors import first_line
+from analogue.errors import UserError, first_line
 from analogue.results.jobs import FAILURE_FILE
 from analogue.results.record import RESULT_FILE
 

@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import instantiated, plain, typed
 from analogue.cli.conf import TRAIN_SAE
-from analogue.cli.keys import UserError, naming_keys, section, with_keys
+from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import InvalidArgument
+from analogue.errors import ArgumentError, InvalidArgument, UserError
 from analogue.settings import Text
 from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, TrainingPlan
 
@@ -280,7 +280,6 @@ def _writing_to(output: Path, checkpoints: Path) -> Iterator[None]:
     """
     from safetensors import SafetensorError
 
-    from analogue.errors import ArgumentError
     from analogue.training.checkpoints import newest_checkpoint
 
     try:

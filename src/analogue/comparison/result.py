@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float64
 
+from analogue import __version__
 from analogue.comparison.activations import CONSPICUOUS, Collected
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.pairing import Pairing
@@ -32,7 +33,7 @@ from analogue.significance import SimilarityResult
 if TYPE_CHECKING:
     import pandas
 
-LIBRARIES = ("analogue", "lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
+LIBRARIES = ("lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +170,8 @@ def assemble(
         concepts=[concept.to_dict() for concept in concepts],
         n_model_passes=collected.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
-        versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
+        versions={"python": platform.python_version(), "analogue": __version__}
+        | {library: version(library) for library in LIBRARIES},
         config=dict(config),
         warnings=[
             *(warning for side in sides for warning in side.warnings),
