@@ -40,14 +40,15 @@ class Side:
     Attributes:
         model: a hub id, a directory in `transformers` format, an `embedded:` name, or a `transformers` model.
         layer: block of the model, counted from 0.
-        sae: a directory in SAELens, sparsify or Gemma Scope format, `RELEASE:ID` of a SAELens release,
+        sae: a directory or a file in one of the formats of `docs/saes.md`, `RELEASE:ID` of a SAELens release,
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
             `sae_lens.SAE`; or `neurons`, to compare the neurons of the MLP themselves.
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
         hook: what is read of the block: `resid_post`, its output, `resid_pre`, its input, or a site: `resid_mid`,
-            `mlp_in`, `mlp_out`, `attn_out`, `attn_z`, `neurons`.
+            `mlp_in`, `mlp_out`, `attn_out`, `attn_z`, `neurons`. None for what the SAE was trained on, or `resid_post`
+            where its metadata name no site.
         randomize: `weights` to redraw every parameter but the embeddings, `all` to redraw those too.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a named model over all devices.
@@ -59,8 +60,8 @@ class Side:
         InvalidArgument: a value that no model could make work.
 
     Example:
-        >>> Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}").hook.value
-        'resid_post'
+        >>> Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}").sae_dtype.value
+        'float32'
     """
 
     model: Any
@@ -69,7 +70,7 @@ class Side:
     tokenizer: Any = None
     revision: str | None = None
     dtype: str = Precision.float32
-    hook: str = Hook.resid_post
+    hook: str | None = None
     randomize: str | None = None
     randomize_seed: int = 0
     device_map: str | None = None
@@ -83,7 +84,8 @@ class Side:
         check_flag("before_topk", self.before_topk)
         for name in ("dtype", "sae_dtype"):
             check_option(name, getattr(self, name), Precision, "is not a precision; use {}")
-        check_option("hook", self.hook, Hook)
+        if self.hook is not None:
+            check_option("hook", self.hook, Hook)
         if self.randomize is not None:
             check_option("randomize", self.randomize, Redrawn)
 

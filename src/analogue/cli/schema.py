@@ -27,7 +27,7 @@ class ModelConfig:
     name: str = MISSING
     revision: str | None = MISSING
     dtype: str = MISSING
-    hook: Hook = MISSING
+    hook: Hook | None = MISSING
     randomize: Redrawn | None = MISSING
     randomize_seed: int = MISSING
     device_map: str | None = MISSING

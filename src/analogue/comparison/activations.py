@@ -19,7 +19,7 @@ from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
 from analogue.features import ActivationCollector, StoredActivations, TokenNorms, outliers
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
-from analogue.saes import ReconstructionQuality, misfit_warnings
+from analogue.saes import ReconstructionQuality, misfit_warnings, reconstruction_of, target_of
 from analogue.settings import Cache
 from analogue.trainer import check_precision, trainer_on
 
@@ -130,7 +130,7 @@ class ActivationPass(L.LightningModule):
             {key: ActivationCollector(side.d_sae) for key, side in missing.items()}
         )
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
-            {key: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for key, side in missing.items()}
+            {key: ReconstructionQuality(side.d_out, side.d_sae) for key, side in missing.items()}
         )
         self.norms: Mapping[str, CatMetric] = nn.ModuleDict({key: CatMetric() for key in missing})  # type: ignore[assignment]
 
@@ -142,11 +142,12 @@ class ActivationPass(L.LightningModule):
             if self.cache.tokens[sides[0].label] != fingerprint:
                 continue
             with renamed_arguments(hook=f"{sides[0].label}.hook"):
-                resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
+                read = _read(stream, batch, sides)
             for side in sides:
-                counted = resid[side.layer][batch.counted]
-                _check_finite(counted, side)
-                self._encode(self.cache.key_of(side), position[batch.counted], counted)
+                counted = read[side.layer, side.model.hook][batch.counted]
+                _check_activations(counted, side)
+                written = read[side.writes][batch.counted] if side.writes else None
+                self._encode(self.cache.key_of(side), position[batch.counted], counted, written)
                 if batch_idx == 0 and self.trainer.is_global_zero and not isinstance(side.sae, TokenNorms):
                     self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
@@ -173,14 +174,15 @@ class ActivationPass(L.LightningModule):
         """Sides with the same one share a model's pass over their tokens."""
         return self.cache.tokens[side.label], side.model_identity
 
-    def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
-        for some_positions, some_resid in zip(
-            position.split(TOKENS_PER_ENCODING), resid.split(TOKENS_PER_ENCODING), strict=True
-        ):
-            self.norms[key].update(some_resid.float().norm(dim=-1))
-            acts = self.saes[key].encode(some_resid)
-            self.collectors[key].update(some_positions, acts)
-            self.quality[key].update(some_resid, self.saes[key].decode(acts), acts)
+    def _encode(self, key: str, position: Tensor, read: Tensor, written: Tensor | None) -> None:
+        sae = self.saes[key]
+        for start in range(0, len(position), TOKENS_PER_ENCODING):
+            some = slice(start, start + TOKENS_PER_ENCODING)
+            self.norms[key].update(read[some].float().norm(dim=-1))
+            acts = sae.encode(read[some])
+            self.collectors[key].update(position[some], acts)
+            target = target_of(sae, read[some], None if written is None else written[some])
+            self.quality[key].update(target, reconstruction_of(sae, read[some], acts), acts)
 
     def _warn_of_misfit(self, side: OpenSide, first_tokens_count: bool) -> None:
         """A misfit shows on the first batch; a long run need not end before its user hears of it."""
@@ -195,8 +197,24 @@ def _load(sides: Sequence[OpenSide]) -> ResidualStream:
         return sides[0].model.load(sides[0].settings.dtype)
 
 
-def _check_finite(resid: Tensor, side: OpenSide) -> None:
-    if not resid.isfinite().all():
+def _read(stream: ResidualStream, batch: TokenBatch, sides: Sequence[OpenSide]) -> dict[tuple[int, str], Tensor]:
+    """What the sides of one pass read, and what transcoders among them predict, by layer and hook."""
+    written = {side.writes for side in sides if side.writes}
+    if written:
+        return stream.read(batch.ids, batch.mask, [*{(side.layer, side.model.hook) for side in sides}, *written])
+    hook = sides[0].model.hook
+    read = stream(batch.ids, batch.mask, [side.layer for side in sides])
+    return {(layer, hook): activations for layer, activations in read.items()}
+
+
+def _check_activations(read: Tensor, side: OpenSide) -> None:
+    if read.shape[-1] != side.sae.cfg.d_in:
+        problem = (
+            f"reads activations of width {side.sae.cfg.d_in}, but {side.model.hook} of {side.model.name} has width"
+        )
+        problem += f" {read.shape[-1]}; choose an SAE trained on that model"
+        raise InvalidArgument(f"{side.label}.sae", side.sae_name, problem)
+    if not read.isfinite().all():
         problem = f"puts out values that are not finite after block {side.layer} in {side.settings.dtype}"
         fix = f"choose another `{side.label}.dtype` (bfloat16, float32), or check the model's weights"
         raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")

@@ -23,6 +23,7 @@ from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import NotFound, Unavailable
 from analogue.matching import paired_cosines
+from analogue.models import same_weights
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.published import published_for
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
@@ -175,7 +176,8 @@ def assemble(
         config=dict(config),
         warnings=[
             *(warning for side in sides for warning in side.warnings),
-            *_bos_warnings(corpus, sides),
+            *_sameness_warnings(*sides),
+            *_left_out_warnings(corpus, sides),
             *_outlier_warnings(corpus, sides, collected),
             *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
         ],
@@ -280,10 +282,33 @@ def _warnings(
     return warnings
 
 
-def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
-    fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
-    trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
-    return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
+def _left_out_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
+    """Tokens that an SAE was trained without, and that count here."""
+    warnings = []
+    for side in sides:
+        metadata = side.sae.cfg.metadata
+        if metadata.get("exclude_bos") and not corpus.exclude_bos:
+            fix = "`exclude_bos`=true leaves them out"
+            warnings.append(f"SAE {side.label} was trained without the first tokens of texts, which count here; {fix}")
+        if metadata.get("exclude_special_tokens") and not corpus.exclude_special:
+            fix = "`exclude_special`=true leaves them out"
+            warnings.append(f"SAE {side.label} was trained without special tokens, which count here; {fix}")
+    return warnings
+
+
+def _sameness_warnings(a: OpenSide, b: OpenSide) -> list[str]:
+    """The same weights under two names: agreement that says nothing."""
+    warnings = []
+    names = [side.model.name for side in (a, b)]
+    revisions = [side.model.revision for side in (a, b)]
+    is_named_alike = names[0] == names[1] and revisions[0] == revisions[1]
+    are_redrawn_alike = a.model.randomize == b.model.randomize and a.model.randomize_seed == b.model.randomize_seed
+    if not is_named_alike and are_redrawn_alike and same_weights(a.model.source, b.model.source, revisions):
+        shown = [f"{name} {revision}" if revision else name for name, revision in zip(names, revisions, strict=True)]
+        warnings.append(f"models a and b have the same weights, under two names: {shown[0]} and {shown[1]}")
+    if a.sae_name != b.sae_name and a.sae_fingerprint == b.sae_fingerprint:
+        warnings.append(f"SAEs a and b have the same weights, under two names: {a.sae_name} and {b.sae_name}")
+    return warnings
 
 
 def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collected: Collected) -> list[str]:
