@@ -143,7 +143,7 @@ def check_counted(tokenised: TokenisedCorpus, corpus: Corpus) -> None:
     if not all(each.n_tokens for each in tokenised.sequences.values()):
         excluding = [name for name in ("exclude_bos", "exclude_special", "exclude_outliers") if getattr(corpus, name)]
         names = " and ".join(f"`{name}`" for name in excluding)
-        problem = f"holds no token that counts{names and f' ({names} leave out what there is)'}"
+        problem = f"holds no token that counts{names and f' with {names}'}"
         raise InvalidArgument("corpus", corpus.name, f"{problem}; give longer texts")
 
 
