@@ -52,6 +52,7 @@ class Side:
         randomize: `weights` to redraw every parameter but the embeddings, `all` to redraw those too.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a named model over all devices.
+        gguf_file: name of a GGUF file in the model's directory or repository, to read in place of its other files.
         sae_dtype: of the SAE's weights.
         before_topk: take all ReLU'd pre-activations of a TopK SAE, as the paper's published code does.
 
@@ -73,6 +74,7 @@ class Side:
     randomize: str | None = None
     randomize_seed: int = 0
     device_map: str | None = None
+    gguf_file: str | None = None
     sae_dtype: str = Precision.float32
     before_topk: bool = False
 
@@ -131,6 +133,8 @@ class Corpus(Text):
         batch_size: sequences per forward pass.
         packing: False for one document per sequence, as in the paper; True for documents strung together.
         count_padding: let padding count as tokens, as in the published code.
+        chat: read `column` as lists of messages, each with `role` and `content`, and write them as text by the chat
+            template of A's tokenizer (of B's, where A has none).
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
         exclude_special: leave out special tokens (that begin, end and pad texts, and mark the turns of a chat) wherever
             they stand.
@@ -147,6 +151,7 @@ class Corpus(Text):
     batch_size: int = 10
     packing: bool = False
     count_padding: bool = False
+    chat: bool = False
     exclude_bos: bool = False
     exclude_special: bool = False
     exclude_outliers: float | None = None
@@ -155,7 +160,7 @@ class Corpus(Text):
         super().__post_init__()
         check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
         check_minima({"batch_size": (self.batch_size, 1)})
-        for name in ("packing", "count_padding", "exclude_bos", "exclude_special"):
+        for name in ("packing", "count_padding", "chat", "exclude_bos", "exclude_special"):
             check_flag(name, getattr(self, name))
         if self.exclude_outliers is not None:
             check_between("exclude_outliers", self.exclude_outliers, 1, inf)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 import analogue
 from analogue.comparison import collect_activations, open_side, tokenise_corpus
 from analogue.comparison.activations import without_outliers
+from analogue.embedded import locate
 from analogue.models import open_model
 
 A = analogue.Side("embedded:stories-6", 3, "embedded:stories-6-saes/layer_{layer}")
@@ -54,6 +56,31 @@ def test_outliers_of_either_side_are_left_out_of_both(factor):
     assert record.corpus.n_tokens == int((~(out[0] | out[1])).sum())
     assert record.n_model_passes == 4
     assert record.config["data"]["exclude_outliers"] == factor
+
+
+def with_a_sink(side):
+    """The side's model, with a token (that for "dog") whose embedding dwarfs the others."""
+    model = AutoModelForCausalLM.from_pretrained(locate(side.model, "model"), dtype=torch.float32)
+    tokenizer = open_model(side.model).tokenizer
+    token = tokenizer(" dog")["input_ids"][0]
+    with torch.no_grad():
+        model.get_input_embeddings().weight[token] *= 3000
+    return replace(side, model=model, tokenizer=tokenizer)
+
+
+def test_tokens_that_dwarf_the_rest_are_told_of_and_left_out():
+    a = with_a_sink(A)
+    corpus = analogue.Corpus(TEXTS, n_sequences=3, seq_len=40)
+    told = analogue.compare(a, B, corpus=corpus, **SMALL).record
+    (warning,) = [each for each in told.warnings if "median norm" in each]
+    assert warning.startswith(
+        f"3 of {told.corpus.n_tokens} tokens have more than 10 times the median norm in resid_post"
+    )
+    assert "`exclude_outliers`=10 leaves such tokens out" in warning
+    left = analogue.compare(a, B, corpus=replace(corpus, exclude_outliers=10), **SMALL).record
+    assert not [each for each in left.warnings if "median norm" in each]
+    assert left.corpus.excluded == {"outliers": {"a": 3, "b": 0}}
+    assert left.corpus.n_tokens == told.corpus.n_tokens - 3
 
 
 def test_what_is_left_has_the_activations_that_it_had(tmp_path):

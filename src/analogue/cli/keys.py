@@ -9,7 +9,7 @@ from typing import Any
 
 from analogue.errors import AnalogueWarning, ArgumentError, UserError
 
-_MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
+_MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map", "gguf_file")
 _DATA = ("subset", "split", "column", "shuffle_seed", "n_sequences", "seq_len", "batch_size", "packing")
 _EXCLUDED = ("exclude_bos", "exclude_special", "exclude_outliers")
 COMPARE_KEYS: dict[str, str] = {

@@ -31,6 +31,7 @@ class ModelConfig:
     randomize: Redrawn | None = MISSING
     randomize_seed: int = MISSING
     device_map: str | None = MISSING
+    gguf_file: str | None = MISSING
 
 
 @dataclass
@@ -56,6 +57,7 @@ class DataConfig:
     batch_size: int = MISSING
     packing: bool = MISSING
     count_padding: bool = MISSING
+    chat: bool = MISSING
     exclude_bos: bool = MISSING
     exclude_special: bool = MISSING
     exclude_outliers: float | None = MISSING

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torchmetrics import CatMetric
 
 from analogue.comparison.cache import ActivationCache
 from analogue.comparison.corpus import TokenisedCorpus
@@ -22,6 +23,8 @@ from analogue.saes import ReconstructionQuality, misfit_warnings, reconstruction
 from analogue.settings import Cache
 from analogue.trainer import check_precision, trainer_on
 
+CONSPICUOUS = 10
+"""Times the median norm: where tokens have more, a warning says so."""
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
 
@@ -129,6 +132,7 @@ class ActivationPass(L.LightningModule):
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
             {key: ReconstructionQuality(side.d_out, side.d_sae) for key, side in missing.items()}
         )
+        self.norms: Mapping[str, CatMetric] = nn.ModuleDict({key: CatMetric() for key in missing})  # type: ignore[assignment]
 
     def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         fingerprint = [*dict.fromkeys(self.cache.tokens.values())][dataloader_idx]
@@ -149,7 +153,9 @@ class ActivationPass(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         for key, collector in self.collectors.items():
-            stored = StoredActivations(collector.activations(), self.quality[key].compute()._asdict())
+            norms = self.norms[key].compute().cpu().numpy()
+            facts = {"n_outliers": int(outliers(norms, CONSPICUOUS).sum())} | self.quality[key].compute()._asdict()
+            stored = StoredActivations(collector.activations(), facts)
             self.cache.add(key, stored, keep=self.trainer.is_global_zero)
         self.cache.release()
 
@@ -172,6 +178,7 @@ class ActivationPass(L.LightningModule):
         sae = self.saes[key]
         for start in range(0, len(position), TOKENS_PER_ENCODING):
             some = slice(start, start + TOKENS_PER_ENCODING)
+            self.norms[key].update(read[some].float().norm(dim=-1))
             acts = sae.encode(read[some])
             self.collectors[key].update(position[some], acts)
             target = target_of(sae, read[some], None if written is None else written[some])

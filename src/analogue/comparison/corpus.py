@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from analogue.comparison.sides import OpenSide, same_tokenizer
 from analogue.corpus import (
     AlignedSequences,
     TextUnits,
     TokenSequences,
+    chat_texts,
     counting,
     read_texts,
     token_units,
@@ -100,8 +102,15 @@ def tokenise_corpus(
         with renamed_arguments(model=f"{side.label}.model"):
             side.model.check_seq_len(corpus.seq_len)
     if same_tokenizer(a, b):
+        texts = chat_texts(_texts(corpus), _with_template(a, b)) if corpus.chat else _texts(corpus)
         sequences = tokenise(
-            _texts(corpus), a.model.tokenizer, corpus.n_sequences, corpus.seq_len, corpus.packing, corpus.count_padding
+            texts,
+            a.model.tokenizer,
+            corpus.n_sequences,
+            corpus.seq_len,
+            corpus.packing,
+            corpus.count_padding,
+            add_special_tokens=not corpus.chat,
         )
         tokenised = TokenisedCorpus({"a": sequences, "b": sequences})
     elif alignment == Alignment.spans:
@@ -134,14 +143,26 @@ def check_counted(tokenised: TokenisedCorpus, corpus: Corpus) -> None:
     if not all(each.n_tokens for each in tokenised.sequences.values()):
         excluding = [name for name in ("exclude_bos", "exclude_special", "exclude_outliers") if getattr(corpus, name)]
         names = " and ".join(f"`{name}`" for name in excluding)
-        problem = f"holds no token that counts{names and f' ({names} leave out what there is)'}"
+        problem = f"holds no token that counts{names and f' with {names}'}"
         raise InvalidArgument("corpus", corpus.name, f"{problem}; give longer texts")
+
+
+def _with_template(a: OpenSide, b: OpenSide) -> Any:
+    """The tokenizer whose chat template is used: A's, or B's where A is a model without one."""
+    for side in (a, b):
+        if side.model.tokenizer.chat_template:
+            return side.model.tokenizer
+    problem = f"needs a chat template, and neither the tokenizer of {a.model.name} (`a.model`) nor that of"
+    raise InvalidArgument("chat", True, f"{problem} {b.model.name} (`b.model`) has one")
 
 
 def _aligned(corpus: Corpus, a: OpenSide, b: OpenSide) -> AlignedSequences:
     if corpus.count_padding:
         problem = "counts padding as tokens, but there is no text in it to compare different tokenizers on"
         raise InvalidArgument("count_padding", True, f"{problem}; set it to false")
+    if corpus.chat:
+        problem = "writes chats by a tokenizer's template, which differ from model to model, and so does the text"
+        raise InvalidArgument("chat", True, f"{problem}; choose two models that share a tokenizer")
     for side in (a, b):
         if not side.model.tokenizer.is_fast:
             problem = "has a tokenizer that does not record where in the text its tokens stand"
@@ -153,6 +174,4 @@ def _aligned(corpus: Corpus, a: OpenSide, b: OpenSide) -> AlignedSequences:
 
 
 def _texts(corpus: Corpus) -> Iterable[str]:
-    return read_texts(
-        corpus.path, column=corpus.column, subset=corpus.subset, split=corpus.split, shuffle_seed=corpus.shuffle_seed
-    )
+    return read_texts(corpus.path, corpus.column, corpus.subset, corpus.split, corpus.shuffle_seed, corpus.chat)

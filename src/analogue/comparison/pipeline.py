@@ -168,7 +168,7 @@ def described(
     seed: int,
 ) -> dict[str, Any]:
     """The settings of a comparison as its record keeps them, under the names that the command line uses too."""
-    models = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
+    models = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map", "gguf_file")
     config: dict[str, Any] = {}
     for label, side in (("a", a), ("b", b)):
         config[f"model_{label}"] = {"name": _name(side.model)} | {name: getattr(side, name) for name in models}

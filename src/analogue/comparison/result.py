@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from analogue import __version__
-from analogue.comparison.activations import Collected
+from analogue.comparison.activations import CONSPICUOUS, Collected
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.scoring import Scores
@@ -178,6 +178,7 @@ def assemble(
             *(warning for side in sides for warning in side.warnings),
             *_sameness_warnings(*sides),
             *_left_out_warnings(corpus, sides),
+            *_outlier_warnings(corpus, sides, collected),
             *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
         ],
     )
@@ -308,6 +309,20 @@ def _sameness_warnings(a: OpenSide, b: OpenSide) -> list[str]:
     if a.sae_name != b.sae_name and a.sae_fingerprint == b.sae_fingerprint:
         warnings.append(f"SAEs a and b have the same weights, under two names: {a.sae_name} and {b.sae_name}")
     return warnings
+
+
+def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collected: Collected) -> list[str]:
+    """Tokens with norms far above the rest that count here."""
+    warnings = []
+    for side in sides:
+        stored = collected.activations[side.label]
+        n = stored.facts.get("n_outliers", 0)
+        if n and corpus.exclude_outliers is None:
+            where = f"{side.model.hook} of layer {side.layer} of {side.model.name}"
+            problem = f"{n} of {stored.activations.n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
+            fix = f"`exclude_outliers`={CONSPICUOUS} leaves such tokens out"
+            warnings.append(f"{problem} in {where}, and may decide every statistic; {fix}")
+    return list(dict.fromkeys(warnings))
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

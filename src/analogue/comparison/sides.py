@@ -121,8 +121,8 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
         ArgumentError: no such model or SAE, a layer out of range, an SAE whose width is not the model's, or one that
             was trained on something else than it is to read.
     """
-    fields = ("model", "tokenizer", "revision", "randomize", "randomize_seed", "device_map", "layer", "before_topk")
-    with renamed_arguments(**{name: f"{label}.{name}" for name in fields}):
+    fields = ("model", "tokenizer", "revision", "randomize", "randomize_seed", "device_map", "gguf_file")
+    with renamed_arguments(**{name: f"{label}.{name}" for name in (*fields, "layer", "before_topk")}):
         model = model or open_model(
             side.model,
             tokenizer=side.tokenizer,
@@ -130,6 +130,7 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
             randomize=side.randomize,
             randomize_seed=side.randomize_seed,
             device_map=side.device_map,
+            gguf_file=side.gguf_file,
         )
         model.check_layer(side.layer)
         if side.sae == NEURONS:

@@ -1,6 +1,7 @@
 """Text to token batches."""
 
 from analogue.corpus.aligned import AlignedSequences, counting, tokenise_aligned
+from analogue.corpus.chat import chat_texts
 from analogue.corpus.datamodule import TokenBatch, TokenDataModule
 from analogue.corpus.text import read_texts
 from analogue.corpus.tokens import (
@@ -20,6 +21,7 @@ __all__ = [
     "TokenBatch",
     "TokenDataModule",
     "TokenSequences",
+    "chat_texts",
     "counting",
     "read_texts",
     "special_ids",

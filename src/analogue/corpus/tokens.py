@@ -15,6 +15,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
 """By the characters that stand for bytes in byte-level vocabularies."""
+UNKNOWN = "\U00013000\ua500"  # hieroglyphs and Vai, in hardly any vocabulary
 REPLACEMENT = "\ufffd"  # what decoders write for bytes that are no complete character
 
 
@@ -66,6 +67,7 @@ def tokenise(
     seq_len: int,
     packing: bool,
     count_padding: bool = False,
+    add_special_tokens: bool = True,
 ) -> TokenSequences:
     """Cut documents into at most `n_sequences` sequences of at most `seq_len` tokens.
 
@@ -77,8 +79,9 @@ def tokenise(
         packing: False for one document per sequence, as the paper does; True to string documents together, with an
             end-of-text token before each, so that every sequence but the last is full.
         count_padding: True to let padding count as tokens, as the paper's published code does.
+        add_special_tokens: False for texts that hold them already, as a chat's template writes them.
     """
-    documents = (list(tokenizer(text)["input_ids"]) for text in texts)
+    documents = (list(tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]) for text in texts)
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
     wanted = list(islice((row for row in rows if row), n_sequences))
     sequences = padded(wanted, seq_len, tokenizer)
@@ -89,11 +92,11 @@ def tokenise(
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """The tokens that no text is made of: those that begin, end and pad it, and mark the turns of a chat.
 
-    The token for what is not in the vocabulary stands for text, and is none of them.
+    The token that stands for words outside the vocabulary is text. (Tokenizers that know every byte often name one.)
     """
-    unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    return ({*tokenizer.all_special_ids} | marked) - unknown
+    of_text = {*tokenizer(UNKNOWN, add_special_tokens=False)["input_ids"]}
+    return ({*tokenizer.all_special_ids} | marked) - of_text
 
 
 def without_special(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:

@@ -83,17 +83,17 @@ def _weights_digest(file: Path) -> str:
     return _file_digest(str(file), file.stat().st_size, file.stat().st_mtime_ns)
 
 
-def cached_commit(repository: str, revision: str | None) -> str:
-    """The commit of a model that has been downloaded: the name of the folder that its configuration lies in.
+def cached_commit(repository: str, revision: str | None, name: str = "config.json") -> str:
+    """The commit of a model that has been downloaded: the name of the folder that one of its files lies in.
 
     Raises:
-        OSError: its configuration is not in the hub's cache.
+        OSError: that file is not in the hub's cache.
     """
     from huggingface_hub import try_to_load_from_cache
 
-    file = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
+    file = try_to_load_from_cache(repository, name, revision=revision or "main")
     if not isinstance(file, str):
-        raise OSError("its config.json is not in the hub's cache")
+        raise OSError(f"its {name} is not in the hub's cache")
     return Path(file).parent.name
 
 

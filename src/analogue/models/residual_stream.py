@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from analogue.errors import InvalidArgument
-from analogue.models.sites import MissingSiteError, Sublayers, Tap, find_sublayers, recorded_calls
+from analogue.models.sites import MissingSiteError, Sublayers, Tap, copied, find_sublayers, recorded_calls
 from analogue.options import Hook
 
 TERMS = (Hook.attn_out, Hook.mlp_out)
@@ -165,7 +165,7 @@ class ResidualStream(nn.Module):
         seen: dict[Hook, Tensor] = {}
 
         def keep(end: Hook, acts: Tensor) -> None:
-            seen[end] = acts.clone()
+            seen[end] = copied(acts)
             if end == Hook.resid_post:
                 raise _DeepestBlockReached
 

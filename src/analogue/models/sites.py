@@ -78,6 +78,11 @@ def first_tensor(given: Any, named: dict[str, Any] | None = None) -> Any:
     return next((each for each in several if isinstance(each, Tensor)), None)
 
 
+def copied(acts: Tensor) -> Tensor:
+    """A copy on the CPU: some blocks add to their activations in place, and models may be spread over devices."""
+    return acts.detach().to("cpu", copy=True)
+
+
 class Call(NamedTuple):
     """One run of a module inside a block: its arguments, and the first tensor of what it takes and puts out."""
 
@@ -104,7 +109,8 @@ class Call(NamedTuple):
             return given.flip(-2) if isinstance(given, Tensor) and given.ndim > 1 else given
 
         named = {name: flipped(each) for name, each in self.named.items()}
-        put_out = first_tensor(self.module(*map(flipped, self.arguments), **named)).reshape(*self.given.shape[:-1], -1)
+        put_out = first_tensor(self.module(*map(flipped, self.arguments), **named)).cpu()
+        put_out = put_out.reshape(*self.given.shape[:-1], -1)
         difference = put_out.flip(-2) - self.put_out.reshape(put_out.shape)
         return bool(difference.norm() <= 0.1 * self.put_out.norm())
 
@@ -116,8 +122,8 @@ def recorded_calls(block: nn.Module) -> Iterator[list[Call]]:
 
     def record(module: nn.Module, arguments: Any, named: dict[str, Any], output: Any) -> None:
         given, put_out = first_tensor(arguments, named), first_tensor(output)
-        if given is not None and put_out is not None:  # copies: some blocks add to them in place
-            calls.append(Call(module, arguments, named, given.clone(), put_out.clone()))
+        if given is not None and put_out is not None:
+            calls.append(Call(module, arguments, named, *map(copied, (given, put_out))))
 
     inside = [module for module in block.modules() if module is not block]
     handles = [module.register_forward_hook(record, with_kwargs=True) for module in inside]
