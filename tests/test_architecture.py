@@ -18,6 +18,7 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "__init__": {"comparison", "errors", "saes", "settings", "training"},  # the public door, when it is asked
     "__main__": {"cli"},
     "atomic": set(),
+    "compiled": set(),
     "cores": set(),
     "errors": set(),
     "hub": {"errors"},
@@ -26,7 +27,7 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "settings": {"errors", "options"},
     "trainer": {"cores", "errors", "quiet"},
 }
-FOR_EVERY_ROOM = {"atomic", "cores", "errors", "hub", "options", "quiet", "__version__"}
+FOR_EVERY_ROOM = {"atomic", "compiled", "cores", "errors", "hub", "options", "quiet", "__version__"}
 ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM, in the order in which data passes
     "embedded": set(),
     "corpus": {"embedded"},
@@ -62,7 +63,7 @@ KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
     "plotly": {"reporting"},
     "sae_lens": {"saes", "training"},
     "scipy": MATHEMATICS | {"features"},
-    "numba": MATHEMATICS | {"features"},
+    "numba": {"compiled"},
     "transformers": {"corpus", "models"},
     "wandb": {"reporting", "training"},
 }

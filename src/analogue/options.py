@@ -21,6 +21,13 @@ class Keep(StrEnum):
     strict = "strict"
 
 
+class NonConcept(StrEnum):
+    """Which tokens are no concept: those of a list, or also all tokens without a letter of any script."""
+
+    listed = "listed"
+    no_letter = "no_letter"
+
+
 class Engine(StrEnum):
     """How best partners are found: by whichever is faster, by the walk on CPU cores, or by products of matrices."""
 
@@ -30,10 +37,16 @@ class Engine(StrEnum):
 
 
 class Hook(StrEnum):
-    """Where the residual stream of a block is read: its output or its input."""
+    """What is read of a block; `analogue.models.sites` says what each means in which architecture."""
 
-    resid_post = "resid_post"
     resid_pre = "resid_pre"
+    resid_mid = "resid_mid"
+    resid_post = "resid_post"
+    mlp_in = "mlp_in"
+    mlp_out = "mlp_out"
+    attn_out = "attn_out"
+    attn_z = "attn_z"
+    neurons = "neurons"
 
 
 class Redrawn(StrEnum):

@@ -17,7 +17,17 @@ from analogue.errors import (
     shown,
     whole_number,
 )
-from analogue.options import Direction, Hook, Keep, MetricName, NullKind, PairingRuleName, Precision, Redrawn
+from analogue.options import (
+    Direction,
+    Hook,
+    Keep,
+    MetricName,
+    NonConcept,
+    NullKind,
+    PairingRuleName,
+    Precision,
+    Redrawn,
+)
 
 METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
 NON_CONCEPT_TOKENS = ("\n", "\\n", "", " ", ".", ",", "!", "?", "-")
@@ -30,16 +40,19 @@ class Side:
     Attributes:
         model: a hub id, a directory in `transformers` format, an `embedded:` name, or a `transformers` model.
         layer: block of the model, counted from 0.
-        sae: a directory in SAELens, sparsify or Gemma Scope format, `RELEASE:ID` of a SAELens release,
+        sae: a directory or a file in one of the formats of `docs/saes.md`, `RELEASE:ID` of a SAELens release,
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
-            `sae_lens.SAE`.
+            `sae_lens.SAE`; or `neurons`, to compare the neurons of the MLP themselves.
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
-        hook: `resid_post`, the block's output, or `resid_pre`, its input.
+        hook: what is read of the block: `resid_post`, its output, `resid_pre`, its input, or a site: `resid_mid`,
+            `mlp_in`, `mlp_out`, `attn_out`, `attn_z`, `neurons`. None for what the SAE was trained on, or `resid_post`
+            where its metadata name no site.
         randomize: `weights` to redraw every parameter but the embeddings, `all` to redraw those too.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a named model over all devices.
+        gguf_file: name of a GGUF file in the model's directory or repository, to read in place of its other files.
         sae_dtype: of the SAE's weights.
         before_topk: take all ReLU'd pre-activations of a TopK SAE, as the paper's published code does.
 
@@ -47,8 +60,8 @@ class Side:
         InvalidArgument: a value that no model could make work.
 
     Example:
-        >>> Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}").hook.value
-        'resid_post'
+        >>> Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}").sae_dtype.value
+        'float32'
     """
 
     model: Any
@@ -57,10 +70,11 @@ class Side:
     tokenizer: Any = None
     revision: str | None = None
     dtype: str = Precision.float32
-    hook: str = Hook.resid_post
+    hook: str | None = None
     randomize: str | None = None
     randomize_seed: int = 0
     device_map: str | None = None
+    gguf_file: str | None = None
     sae_dtype: str = Precision.float32
     before_topk: bool = False
 
@@ -70,7 +84,8 @@ class Side:
         check_flag("before_topk", self.before_topk)
         for name in ("dtype", "sae_dtype"):
             check_option(name, getattr(self, name), Precision, "is not a precision; use {}")
-        check_option("hook", self.hook, Hook)
+        if self.hook is not None:
+            check_option("hook", self.hook, Hook)
         if self.randomize is not None:
             check_option("randomize", self.randomize, Redrawn)
 
@@ -118,7 +133,13 @@ class Corpus(Text):
         batch_size: sequences per forward pass.
         packing: False for one document per sequence, as in the paper; True for documents strung together.
         count_padding: let padding count as tokens, as in the published code.
+        chat: read `column` as lists of messages, each with `role` and `content`, and write them as text by the chat
+            template of A's tokenizer (of B's, where A has none).
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+        exclude_special: leave out special tokens (that begin, end and pad texts, and mark the turns of a chat) wherever
+            they stand.
+        exclude_outliers: leave out tokens on which what either side reads has more than so many times the median norm;
+            None to leave out none.
 
     Example:
         >>> Corpus(["Once upon a time there was a fox.", "It lived in a wood."], n_sequences=2).name
@@ -130,14 +151,19 @@ class Corpus(Text):
     batch_size: int = 10
     packing: bool = False
     count_padding: bool = False
+    chat: bool = False
     exclude_bos: bool = False
+    exclude_special: bool = False
+    exclude_outliers: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_minima({"n_sequences": (self.n_sequences, 1), "seq_len": (self.seq_len, 2)})
         check_minima({"batch_size": (self.batch_size, 1)})
-        for name in ("packing", "count_padding", "exclude_bos"):
+        for name in ("packing", "count_padding", "chat", "exclude_bos", "exclude_special"):
             check_flag(name, getattr(self, name))
+        if self.exclude_outliers is not None:
+            check_between("exclude_outliers", self.exclude_outliers, 1, inf)
 
 
 STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)
@@ -184,7 +210,9 @@ class Filters:
     Attributes:
         top_tokens: tokens of highest activation by which a feature is read.
         concept_tokens: drop pairs of which a feature has a non-concept token among its top tokens.
-        non_concept_tokens: besides the special tokens of both tokenizers.
+        non_concept: which tokens are no concept: `listed`, those of the list and the special tokens of both tokenizers,
+            as in the paper; or `no_letter`, also all tokens without a letter of any script.
+        non_concept_tokens: the list.
         shared_token: keep pairs whose features share a top token.
         minimum_firing_count: tokens on which both features fire, at least.
         one_to_one: which of several claims on a feature stays: `best`, `first` or, for none of them, `strict`.
@@ -198,6 +226,7 @@ class Filters:
 
     top_tokens: int = 5
     concept_tokens: bool = True
+    non_concept: str = NonConcept.listed
     non_concept_tokens: Sequence[str] = NON_CONCEPT_TOKENS
     shared_token: bool = True
     minimum_firing_count: int | None = None
@@ -209,6 +238,7 @@ class Filters:
         check_minima({"top_tokens": (self.top_tokens, 1)})
         check_flag("concept_tokens", self.concept_tokens)
         check_flag("shared_token", self.shared_token)
+        check_option("non_concept", self.non_concept, NonConcept)
         check_strings("non_concept_tokens", self.non_concept_tokens)
         if self.minimum_firing_count is not None:
             check_minima({"minimum_firing_count": (self.minimum_firing_count, 0)})

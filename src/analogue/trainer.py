@@ -13,6 +13,8 @@ from analogue.errors import InvalidArgument, first_line, renamed_arguments
 from analogue.quiet import quiet_libraries
 
 DEVICES = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+"""Those in which weights keep their own precision; the others would convert SAEs behind their backs."""
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
@@ -37,6 +39,13 @@ def trainer_on(device: str, progress: bool, callbacks: Sequence[L.Callback] = ()
     }
     with renamed_arguments(**{"trainer.accelerator": "device"}):
         return open_trainer(settings, callbacks, **{"logger": False} | fixed)
+
+
+def check_precision(trainer: L.Trainer, fix: str) -> None:
+    """Raise `InvalidArgument` if the trainer converts weights; the error ends with the fix."""
+    if trainer.precision not in PRECISIONS:
+        problem = f"converts the weights of all modules; use {', '.join(PRECISIONS)}{fix}"
+        raise InvalidArgument("trainer.precision", trainer.precision, problem)
 
 
 def accelerator_of(device: str) -> str:

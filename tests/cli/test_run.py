@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analogue.cli.run import remove_empty_run
+from analogue.cli.run import quoted_values, remove_empty_run
 
 COMPARE = Path(__file__).parents[2] / "compare.py"
 SMALL = (
@@ -97,6 +97,23 @@ def test_a_sweep_shares_model_passes_goes_past_a_bad_job_and_ends_with_figures(r
     for metric in ("svcca", "svcca_pc1", "rsa"):
         assert (tmp_path / "sweep" / f"heatmap_{metric}.png").stat().st_size > 5000
         assert f"{metric}: paired score" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("data.path=step=10.ckpt", 'data.path="step=10.ckpt"'),
+        ("data.path=\u6570\u636e.jsonl", 'data.path="\u6570\u636e.jsonl"'),
+        ("data.path=#1.jsonl", 'data.path="#1.jsonl"'),
+        ("data.path=it's.jsonl", 'data.path="it\'s.jsonl"'),
+        ("sae_a.path=saes/layer_{layer}", 'sae_a.path="saes/layer_{layer}"'),
+        *((each, each) for each in ("layer_a=1,2", "layer_a=3", "metrics=[svcca, rsa]", "data.path='#1.jsonl'", "-m")),
+        *((each, each) for each in ("null.n=range(1,5)", "data=text", "~logger", "+a.b=c", "data.path=")),
+        *((each, each) for each in ("hydra.run.dir=${now:%Y}", "data.path=[a=b", "data.path=a=b,c=d")),
+    ],
+)
+def test_values_are_typed_as_they_are(typed, read):
+    assert quoted_values([typed]) == [read]
 
 
 def test_the_layer_placeholder_can_be_typed_as_it_is(run, tmp_path):

@@ -189,7 +189,7 @@ def test_errors_are_ordinary_ones_that_name_the_argument(a, b, given, kind, mess
         ({"sae": "no/such/sae"}, LookupError, "b.sae=no/such/sae: is not a directory"),
         ({"sae": "embedded:stories-6-saes/layer_3"}, ValueError, "b.sae=.*`b.model`. has d_model 128"),
         ({"dtype": "float12"}, ValueError, "dtype=float12"),
-        ({"hook": "resid_mid"}, ValueError, "hook=resid_mid: is not an option; choose from resid_post, resid_pre"),
+        ({"hook": "resid"}, ValueError, "hook=resid: is not an option; choose from resid_pre, resid_mid, resid_post"),
     ],
 )
 def test_errors_of_a_side_name_it(a, side, kind, message):

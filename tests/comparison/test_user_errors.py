@@ -38,6 +38,11 @@ def empty_text(tmp_path):
     return f"data.path={tmp_path}/empty.txt"
 
 
+def texts_of_one_token(tmp_path):
+    (tmp_path / "short.jsonl").write_text('{"text": "a"}\n' * 3)
+    return f"data.path={tmp_path}/short.jsonl"
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
@@ -66,6 +71,8 @@ def empty_text(tmp_path):
         (a_file_for_a_folder, "output_dir=.*: cannot be written to"),
         (other_tokenizer, "model_b.name=.*has another tokenizer than embedded:stories-6"),
         (empty_text, "data.path=.*holds no text"),
+        ("trainer.precision=bf16-true", "converts the weights of all modules; use 32-true, .*, and model_a.dtype"),
+        ("trainer.precision=64-true", "trainer.precision=64-true: converts the weights"),
     ],
 )
 def test_one_sentence_names_the_key_and_nothing_is_written(compare, tmp_path, override, told):
@@ -74,3 +81,10 @@ def test_one_sentence_names_the_key_and_nothing_is_written(compare, tmp_path, ov
         compare(f"cache.dir={tmp_path}/cache", override)  # nothing is found there that would spare the model
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_text_without_a_token_that_counts_is_refused(compare, tmp_path):
+    options = ("data=text", texts_of_one_token(tmp_path), "data.exclude_bos=true", "data.exclude_special=true")
+    told = r"data.path=.*: holds no token that counts with data.exclude_bos and data.exclude_special;"
+    with pytest.raises(UserError, match=told):
+        compare(*options)

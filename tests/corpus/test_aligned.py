@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from analogue.corpus import spans_without_bos, tokenise, tokenise_aligned
+from analogue.corpus import counting, tokenise, tokenise_aligned, without_bos, without_special
 from analogue.corpus.aligned import NO_SPAN, encode
 from analogue.embedded import ASSETS
 from tests.corpus.other_tokenizers import byte_level, metaspace
@@ -69,7 +69,8 @@ def test_packed_sequences_hold_the_whole_text_and_a_separator_before_each_docume
 def test_a_span_that_loses_a_token_on_either_side_goes(ours, packing):
     other = byte_level()
     aligned = tokenise_aligned(TEXTS, ours, other, 100, 12, packing)
-    left = spans_without_bos(aligned, ours, other)
+    left = counting(aligned, without_bos(aligned.a, ours), without_bos(aligned.b, other))
+    left = counting(left, without_special(left.a, ours), without_special(left.b, other))
     lost = set()
     for before, after, span in ((aligned.a, left.a, aligned.span_a), (aligned.b, left.b, aligned.span_b)):
         lost |= set(span[~after.counted[before.mask]].tolist()) - {NO_SPAN}

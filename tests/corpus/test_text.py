@@ -18,6 +18,14 @@ def test_every_format_gives_the_same_documents(tmp_path):
         assert read_texts(str(tmp_path / f"a.{suffix}")) == DOCUMENTS
 
 
+@pytest.mark.parametrize("suffix", ["txt", "jsonl"])
+def test_a_byte_order_mark_is_no_text(tmp_path, suffix):
+    lines = [json.dumps({"text": text}) for text in DOCUMENTS] if suffix == "jsonl" else DOCUMENTS
+    separator = "\n" if suffix == "jsonl" else "\n\n"
+    (tmp_path / f"a.{suffix}").write_bytes(b"\xef\xbb\xbf" + separator.join(lines).encode())
+    assert read_texts(str(tmp_path / f"a.{suffix}")) == DOCUMENTS
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tokenizers import processors
+from tokenizers import AddedToken, processors
 
-from analogue.corpus import TextUnits, token_strings, token_units, tokenise, without_bos
+from analogue.corpus import TextUnits, token_strings, token_units, tokenise, without_bos, without_special
 from analogue.models import open_model
+from tests.corpus.other_tokenizers import byte_level, metaspace, word_piece
 
 TEXTS = ["Once upon a time, there was a little girl.", "The dog ran.", "A cat sat on the mat and slept all day long."]
 
@@ -74,6 +75,82 @@ def test_token_strings_keep_fragments_of_characters_apart(tokenizer):
     strings = token_strings(tokenizer, ids)
     assert len(set(strings.values())) == len(set(ids))
     assert token_strings(tokenizer, tokenizer(" day")["input_ids"]).popitem()[1] == " day"
+
+
+@pytest.mark.parametrize("make", [metaspace, byte_level, word_piece])
+def test_token_strings_side_by_side_are_the_text(make):
+    made = make()
+    text = "little dogs sneezed upon a dog" if make is not word_piece else "little dog"
+    ids = made(text, add_special_tokens=False)["input_ids"]
+    strings = token_strings(made, ids)
+    assert "".join(strings[token] for token in ids).strip() == text
+    assert len(set(strings.values())) == len(strings)
+
+
+def test_a_leading_space_makes_another_token():
+    made = metaspace()
+    entries = made.get_vocab()
+    both = [entry for entry in entries if f"\u2581{entry}" in entries]
+    assert both
+    for entry in both:
+        strings = token_strings(made, [entries[entry], entries[f"\u2581{entry}"]])
+        assert [*strings.values()] == [entry, f" {entry}"]
+
+
+def test_a_byte_with_the_text_of_a_letter_keeps_its_entry():
+    made = metaspace()
+    letter, byte = made.convert_tokens_to_ids(["e", "<0x65>"])
+    assert token_strings(made, [letter, byte]) == {letter: "e", byte: "<0x65>"}
+    assert token_strings(made, [byte]) == {byte: "e"}
+
+
+def test_bytes_of_a_character_read_as_bytes():
+    made = byte_level()
+    ids = made(" \u251c\u2500 \u201ca")["input_ids"]
+    strings = token_strings(made, ids)
+    assert [strings[token] for token in ids[-4:]] == ["<0xE2>", "<0x80>", "<0x9C>", "a"]
+    assert not set("".join(strings.values())) & set("\u0120\u00e2\ufffd")
+
+
+def test_the_context_of_a_part_of_a_character_shows_all_of_it():
+    made = byte_level()
+    text = "little \u201cdogs\u201d \u65e5\u672c sneezed"
+    sequences = tokenise([text], made, 1, 60, packing=False)
+    units = token_units(sequences, made)
+    contexts = [units.context(position, n=60) for position in range(len(units.ids))]
+    assert {context.replace("\u00ab", "").replace("\u00bb", "") for context in contexts} == {text}
+    shown = [context.partition("\u00ab")[2].partition("\u00bb")[0] for context in contexts]
+    assert {"\u201c", "\u201d", "\u65e5", "\u672c"} <= set(shown)
+    assert all(shown)
+
+
+def test_contexts_keep_the_spaces_of_sentencepiece():
+    made = metaspace(bos=False)
+    units = token_units(tokenise(["little dogs sneezed"], made, 1, 60, packing=False), made)
+    shown = [units.context(position, n=60) for position in range(len(units.ids))]
+    assert {each.replace("\u00ab", "").replace("\u00bb", "").strip() for each in shown} == {"little dogs sneezed"}
+
+
+def test_special_tokens_do_not_count_wherever_they_stand(tokenizer):
+    chat = copy.deepcopy(tokenizer)
+    chat.add_tokens([AddedToken("<|end|>", special=True), AddedToken("<|word|>", special=False)])
+    texts = ["A dog<|end|>ran.<|end|>It <|word|> sat.", *TEXTS]
+    sequences = tokenise(texts, chat, 99, 7, packing=True)
+    left = without_special(sequences, chat)
+    special = {*chat.convert_tokens_to_ids(["<|endoftext|>", "<|end|>"])}
+    assert special <= set(sequences.flat_ids().tolist())
+    assert not special & set(left.flat_ids().tolist())
+    assert chat.convert_tokens_to_ids("<|word|>") in left.flat_ids()
+    assert left.n_tokens == sequences.n_tokens - np.isin(sequences.flat_ids(), [*special]).sum()
+    assert left.fingerprint() != sequences.fingerprint()
+
+
+def test_an_unknown_word_is_text_and_counts():
+    made = word_piece()
+    made.add_special_tokens({"cls_token": "[CLS]", "sep_token": "[SEP]"})
+    left = without_special(tokenise(["little zebra \u65e5", "dog"], made, 2, 12, packing=False), made)
+    assert made.unk_token_id in left.flat_ids()
+    assert not {made.cls_token_id, made.sep_token_id, made.pad_token_id} & set(left.flat_ids().tolist())
 
 
 def test_padding_counts_where_asked(tokenizer):

@@ -14,6 +14,7 @@ from transformers import (
     GPTNeoConfig,
     GPTNeoXConfig,
     LlamaConfig,
+    MambaConfig,
 )
 
 from analogue.corpus import read_texts
@@ -21,6 +22,7 @@ from analogue.embedded import ASSETS
 
 D_SAE = 96
 VOCABULARY = 4096
+SAEBENCH = "canrager/lm_sae:pythia70m_sweep_topk_ctx128_0730/resid_post_layer_3/trainer_0"
 
 
 def write_repositories(root):
@@ -30,8 +32,12 @@ def write_repositories(root):
     write_llama(root / "models")
     write_tinystories(root / "models")
     write_someones_saes(root / "models")
+    write_other_releases(root / "models")
     texts = list(read_texts("embedded:stories/train.parquet"))
     write_corpus(root / "datasets/Skylion007/openwebtext", texts[:1200], "plain_text/train-0000{}-of-00002.parquet")
+    write_mamba(root / "models")
+    for split, some in (("train", texts[:400]), ("validation", texts[400:440])):
+        write_corpus(root / "datasets/monology/pile-uncopyrighted", some, f"data/{split}-0000{{}}-of-00002.parquet")
     write_corpus(root / "datasets/roneneldan/TinyStories", texts[1200:1600], "data/train-0000{}-of-00002.parquet")
 
 
@@ -50,23 +56,35 @@ def write_pythia(models_root):
         write_model(repository.with_name(f"{name}@step1000"), config, seed=1)
         for folder in (repository, repository.with_name(f"{name}@step1000")):
             write_byte_level_tokenizer(folder, "GPTNeoXTokenizer")
-        for layer in (1, 3, 5, 7):
+        for layer in (1, 3, 5, 6, 7):
             write_sparsify(models_root / "EleutherAI" / f"sae-{name}-32k" / f"layers.{layer}", d_model, seed=layer)
+    for seed, name in enumerate(("32k", "32k_seed32", "64k")):
+        write_sparsify(models_root / "wlog" / f"sae_pythia_70m_{name}" / "layers.3", 16, seed=40 + seed)
+
+
+def write_mamba(models_root):
+    config = MambaConfig(vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=24, state_size=4, time_step_rank=2)
+    write_model(models_root / "state-spaces/mamba-130m-hf", config)
+    write_byte_level_tokenizer(models_root / "state-spaces/mamba-130m-hf", "GPTNeoXTokenizer")
 
 
 def write_gemma(models_root):
     shape = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32}
-    shape |= {"vocab_size": 600, "max_position_embeddings": 256}
+    shape |= {"vocab_size": 2400, "max_position_embeddings": 256}
     for name, config in (
         ("gemma-2b", GemmaConfig(hidden_size=16, num_hidden_layers=18, **shape)),
         ("gemma-2-2b", Gemma2Config(hidden_size=24, num_hidden_layers=26, **shape)),
+        ("gemma-2-9b", Gemma2Config(hidden_size=32, num_hidden_layers=42, **shape)),
     ):
         write_model(models_root / "google" / name, config, shard_size="30KB")
         write_gemma_tokenizer(models_root / "google" / name)
     folder = "gemma_2b_blocks.12.hook_resid_post_16384"
     scaled = {"normalize_activations": "expected_average_only_in"}
+    scaled |= {"model_name": "gemma-2b"}
     write_old_saelens(models_root / "jbloom/Gemma-2b-Residual-Stream-SAEs" / folder, 16, "standard", layer=12, **scaled)
-    write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res" / gemma_scope_folder(14), 24)
+    for layer in (12, 14):
+        write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res" / gemma_scope_folder(layer), 24)
+    write_gemma_scope(models_root / "google/gemma-scope-9b-pt-res" / gemma_scope_folder(20, "9b"), 32)
 
 
 def write_llama(models_root):
@@ -76,7 +94,7 @@ def write_llama(models_root):
         write_model(repository, LlamaConfig(hidden_size=16, num_hidden_layers=32, **shape), shard_size="100KB")
         write_byte_level_tokenizer(repository, "PreTrainedTokenizerFast", bos=True)
     folder = "Juliushanhanhan/llama-3-8b-it-res/blocks.25.hook_resid_post"
-    write_old_saelens(models_root / folder, 16, "gated", layer=25)
+    write_old_saelens(models_root / folder, 16, "gated", layer=25, model_name="meta-llama/Meta-Llama-3-8B-Instruct")
     write_llama_scope(models_root / "fnlp/Llama3_1-8B-Base-LXR-8x/Llama3_1-8B-Base-L25R-8x", 16)
 
 
@@ -86,6 +104,63 @@ def write_someones_saes(models_root):
         sae = TopKSAE(TopKSAEConfig(d_in=16, d_sae=D_SAE, k=16, apply_b_dec_to_input=True))
         sae.load_state_dict(dict(zip(("W_enc", "b_enc", "W_dec", "b_dec"), random_weights(16, seed), strict=True)))
         sae.save_model(models_root / folder)
+
+
+def write_other_releases(models_root):
+    """SAEs of SAELens's list whose layouts, factors or settings are particular."""
+    centred = models_root / "jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre"
+    write_old_saelens(centred, 16, "standard", layer=8, hook_point="blocks.8.hook_resid_pre", model_name="gpt2-small")
+    rescaled = models_root / "JoshEngels/Mistral-7B-Residual-Stream-SAEs/mistral_7b_layer_8"
+    write_old_saelens(rescaled, 16, "standard", layer=8)
+    write_gemma_scope(models_root / "google/gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6", 24)
+    write_gemma_scope(models_root / "google/gemma-scope-2b-pt-transcoders/layer_14/width_16k/average_l0_8", 24)
+    write_gemma_scope_2(models_root / "google/gemma-scope-2-270m-pt/resid_post/layer_12_width_16k_l0_big", 24)
+    write_r1_distill(models_root / "fnlp/Llama-Scope-R1-Distill/800M-Slimpajama-0-OpenR1-Math-220k/L1R", 16)
+    write_dictionary_learning(models_root / SAEBENCH.replace(":", "/"), 16)
+    write_qwen_scope(models_root / "Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50/layer3.sae.pt", 16)
+
+
+def write_gemma_scope_2(directory, d_in):
+    names = ("w_enc", "b_enc", "w_dec", "b_dec")
+    state = dict(zip(names, random_weights(d_in, 12), strict=True))
+    directory.mkdir(parents=True)
+    save_file(state | {"threshold": torch.full((D_SAE,), 0.1)}, directory / "params.safetensors")
+    hook = {"hf_hook_point_in": "model.layers.12.output", "hf_hook_point_out": None}
+    write_json(directory / "config.json", {"architecture": "jump_relu", "model_name": "gemma-v3-270m-pt"} | hook)
+
+
+def write_r1_distill(directory, d_in):
+    w_enc, b_enc, w_dec, b_dec = random_weights(d_in, 1)
+    directory.mkdir(parents=True)
+    state = {"encoder.weight": w_enc.T, "encoder.bias": b_enc, "decoder.weight": w_dec.T, "decoder.bias": b_dec}
+    state |= {"log_jumprelu_threshold": torch.full((D_SAE,), 0.2).log()}
+    save_file({name: each.contiguous() for name, each in state.items()}, directory / "sae_weights.safetensors")
+    hook = {"hook_point_in": "blocks.1.hook_resid_post", "hook_point_out": "blocks.1.hook_resid_post"}
+    about = {
+        "d_model": d_in,
+        "expansion_factor": D_SAE // d_in,
+        "act_fn": "jumprelu",
+        "norm_activation": "dataset-wise",
+    }
+    write_json(directory / "config.json", about | hook | {"sparsity_include_decoder_norm": True})
+
+
+def write_dictionary_learning(directory, d_in):
+    w_enc, b_enc, w_dec, b_dec = random_weights(d_in, 3)
+    directory.mkdir(parents=True)
+    state = {"encoder.weight": w_enc.T, "encoder.bias": b_enc, "decoder.weight": w_dec.T, "b_dec": b_dec}
+    state |= {"k": torch.tensor(16), "threshold": torch.tensor(0.3)}
+    torch.save({name: each.contiguous() for name, each in state.items()}, directory / "ae.pt")
+    about = {"dict_class": "AutoEncoderTopK", "activation_dim": d_in, "dict_size": D_SAE, "k": 16, "layer": 3}
+    about |= {"lm_name": "EleutherAI/pythia-70m-deduped", "submodule_name": "resid_post_layer_3"}
+    write_json(directory / "config.json", {"trainer": about, "buffer": {"ctx_len": 128, "io": "out"}})
+
+
+def write_qwen_scope(file, d_in):
+    w_enc, b_enc, w_dec, b_dec = random_weights(d_in, 3)
+    file.parent.mkdir(parents=True)
+    state = {"W_enc": w_enc.T, "W_dec": w_dec.T, "b_enc": b_enc, "b_dec": b_dec}
+    torch.save({name: each.contiguous() for name, each in state.items()}, file)
 
 
 def write_tinystories(models_root):
@@ -130,8 +205,8 @@ def write_gemma_tokenizer(repository):
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     every_byte = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=[*special, *every_byte], max_token_length=8)
-    tokenizer.train_from_iterator(list(read_texts("embedded:stories/heldout.parquet"))[:50], trainer)
+    trainer = trainers.BpeTrainer(vocab_size=2400, special_tokens=[*special, *every_byte])
+    tokenizer.train_from_iterator(list(read_texts("embedded:stories/heldout.parquet"))[:400], trainer)
     tokenizer.add_special_tokens([AddedToken(each, special=True) for each in special])
     tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
     tokenizer.save(str(repository / "tokenizer.json"))
@@ -141,11 +216,12 @@ def write_gemma_tokenizer(repository):
 
 
 def random_weights(d_in, seed=0):
-    """Tied encoder and unit-norm decoder: (W_enc (d_in, D_SAE), b_enc, W_dec (D_SAE, d_in), b_dec)."""
+    """(W_enc (d_in, D_SAE), b_enc, W_dec (D_SAE, d_in), b_dec): rows of norms 0.5 to 2 along encoder columns."""
     generator = torch.Generator().manual_seed(seed)
-    decoder = torch.nn.functional.normalize(torch.randn(D_SAE, d_in, generator=generator), dim=1)
+    directions = torch.nn.functional.normalize(torch.randn(D_SAE, d_in, generator=generator), dim=1)
     b_enc, b_dec = (torch.randn(n, generator=generator) * 0.01 for n in (D_SAE, d_in))
-    return decoder.T.contiguous(), b_enc, decoder, b_dec
+    norms = 0.5 + 1.5 * torch.rand(D_SAE, 1, generator=generator)
+    return directions.T.contiguous(), b_enc, norms * directions, b_dec
 
 
 def write_sparsify(directory, d_in, seed=0, k=16):
@@ -175,10 +251,10 @@ def write_old_saelens(directory, d_in, architecture, layer, **settings):
     write_json(directory / "cfg.json", about | settings)
 
 
-def gemma_scope_folder(layer):
+def gemma_scope_folder(layer, size="2b"):
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
-    saes = get_pretrained_saes_directory()["gemma-scope-2b-pt-res-canonical"].saes_map
+    saes = get_pretrained_saes_directory()[f"gemma-scope-{size}-pt-res-canonical"].saes_map
     return saes[f"layer_{layer}/width_16k/canonical"]
 
 
@@ -197,6 +273,7 @@ def write_llama_scope(directory, d_in):
     save_file(state, directory / "checkpoints/final.safetensors")
     norm = d_in**0.5 / 2.0237154150197627  # SAELens's scaling factor for block 25
     about = {"d_model": d_in, "d_sae": D_SAE, "jump_relu_threshold": 0.05, "hook_point_in": "blocks.25.hook_resid_post"}
+    about |= {"hook_point_out": "blocks.25.hook_resid_post", "sparsity_include_decoder_norm": True}
     about |= {"dataset_average_activation_norm": {"in": norm, "out": norm}, "norm_activation": "dataset-wise"}
     write_json(directory / "hyperparams.json", about)
 

@@ -16,6 +16,9 @@ PRESETS = {
         25,
         "jumprelu",
     ),
+    "gemma_2_2b_vs_9b": ("google/gemma-2-2b", 12, "jumprelu", "google/gemma-2-9b", 20, "jumprelu"),
+    "pythia_70m_controls": ("EleutherAI/pythia-70m", 3, "topk", "EleutherAI/pythia-70m", 3, "topk"),
+    "mamba_vs_pythia": ("state-spaces/mamba-130m-hf", 12, "topk", "EleutherAI/pythia-160m", 6, "topk"),
     "tinystories_seeds": (
         "roneneldan/TinyStories-1Layer-21M",
         0,
@@ -37,12 +40,20 @@ def trained_saes(home):
         sae.save_model(home / f"saes/tinystories/layer_0/seed_{seed}/d_sae_16384")
 
 
+@pytest.fixture(scope="module")
+def trained_mamba(client):
+    """The SAE that the user of `mamba_vs_pythia` has trained."""
+    sizes = ("dead_after_tokens=512", "evaluation.every_steps=1", "checkpoints.every_steps=1", "layers=[12]")
+    answer = client.train("experiment=mamba_130m", *sizes, "output_dir=saes/mamba_130m")
+    assert answer == {"saes": ["layer_12"]}
+
+
 def summary(side):
     return side["model"], side["layer"], side["sae_architecture"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_runs_end_to_end(client, trained_saes, preset):
+def test_a_preset_runs_end_to_end(client, trained_saes, trained_mamba, preset):
     answer = client.compare(f"experiment={preset}")
     assert "record" in answer, answer
     record = answer["record"]
@@ -50,6 +61,23 @@ def test_a_preset_runs_end_to_end(client, trained_saes, preset):
     assert record["corpus"]["n_tokens"] > 0
     assert record["funnel"][-1]["n_pairs"] >= 3
     assert all(entry["score"] is not None for entry in record["similarity"])
+    assert not [warning for warning in record["warnings"] if "was trained on" in warning]
+
+
+@pytest.mark.parametrize(
+    ("sae", "path"),
+    [("pythia_70m_seed_32", "wlog/sae_pythia_70m_32k_seed32"), ("pythia_70m_64k", "wlog/sae_pythia_70m_64k")],
+)
+def test_the_controls_of_the_papers_authors(client, sae, path):
+    record = client.compare("experiment=pythia_70m_controls", f"sae_b={sae}")["record"]
+    assert record["side_b"]["sae"] == f"{path}:layers.3"
+    assert record["side_a"]["sae_fingerprint"] != record["side_b"]["sae_fingerprint"]
+
+
+def test_the_control_with_redrawn_weights(client):
+    record = client.compare("experiment=pythia_70m_controls", "sae_b=pythia_70m", "model_b.randomize=weights")["record"]
+    assert record["side_a"]["sae_fingerprint"] == record["side_b"]["sae_fingerprint"]
+    assert record["side_a"]["model_fingerprint"] != record["side_b"]["model_fingerprint"]
 
 
 def test_the_published_protocol_switches_every_row(client):

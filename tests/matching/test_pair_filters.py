@@ -84,6 +84,18 @@ def test_max_correlation_without_live_features_or_direction() -> None:
         max_correlation(dead, dead, "both")  # type: ignore[arg-type]
 
 
+def test_tokens_without_a_letter_of_any_script_are_no_concept() -> None:
+    strings = [" king", "\u0434\u0430", "\u65e5", "\n\n", " (", "1984", ' "', "<0xE2><0x80>", "s"]
+    top = tokens(*((string,) for string in strings))
+    pairs = make_pairs([*range(9)], [*range(9)])
+    kept = [True, True, True, False, False, False, False, False, True]
+    assert drop_non_concept(pairs, top, top, {"."}, "no_letter").kept.tolist() == kept
+    assert drop_non_concept(pairs, top, top, {".", "s"}, "no_letter").kept.tolist() == [*kept[:-1], False]
+    assert drop_non_concept(pairs, top, top, {"."}).kept.all()
+    with pytest.raises(ValueError, match="non_concept=letters: is not an option; choose from listed, no_letter"):
+        drop_non_concept(pairs, top, top, {"."}, "letters")
+
+
 def test_drop_non_concept_looks_at_every_token_of_both_sides() -> None:
     pairs = make_pairs([0, 1, 2, 3, 2], [0, 1, 2, 1, 1])
     assert drop_non_concept(pairs, TOP_A, TOP_B, {".", ","}).kept.tolist() == [True, False, False, True, True]

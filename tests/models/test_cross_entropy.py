@@ -1,4 +1,4 @@
-"""What a language model loses when a block's output is replaced, against a forward pass written out by hand."""
+"""What a language model loses when what is read of a block is replaced, against a forward pass written out by hand."""
 
 import pytest
 import torch
@@ -28,13 +28,17 @@ def text():
 def ours(text):
     """The loss of our function, by what becomes of the residual stream."""
     resid = open_model("embedded:stories-6").load(with_head=True)
-    return lambda replace: float(next_token_loss(resid.model, resid.blocks[LAYER], *text, replace))
+
+    def loss(replace, hook="resid_post", layer=LAYER):
+        return float(next_token_loss(resid.model, resid.tap(layer, hook, *text), *text, replace))
+
+    return loss
 
 
-def by_hand(text, replace):
+def by_hand(text, replace, part=""):
     """Minus the log-probability of each next token, a sequence at a time and without padding."""
     model = AutoModelForCausalLM.from_pretrained(ASSETS / "stories-6", dtype=torch.float32).eval()
-    layer, total = model.gpt_neox.layers[LAYER], 0.0
+    layer, total = model.gpt_neox.layers[LAYER].get_submodule(part), 0.0
 
     def hook(module, inputs, output):
         return (replace(output[0]), *output[1:]) if isinstance(output, tuple) else replace(output)
@@ -54,6 +58,10 @@ def shrunk(resid):
     return 0.7 * resid
 
 
+def turned(term):
+    return 20 * term.flip(-1)
+
+
 def unchanged(resid):
     return resid
 
@@ -61,6 +69,17 @@ def unchanged(resid):
 @pytest.mark.parametrize("replace", [unchanged, shrunk, torch.zeros_like])
 def test_the_loss_is_that_of_a_pass_written_out_by_hand(ours, text, replace):
     assert ours(replace) == pytest.approx(by_hand(text, replace), rel=1e-5)
+
+
+@pytest.mark.parametrize("replace", [shrunk, torch.zeros_like])
+def test_what_blocks_take_in_is_replaced_too(ours, replace):
+    assert ours(replace, "resid_pre", LAYER + 1) == pytest.approx(ours(replace, "resid_post", LAYER), rel=1e-6)
+
+
+@pytest.mark.parametrize(("hook", "part"), [("attn_out", "attention"), ("mlp_out", "mlp")])
+def test_the_terms_of_a_block_are_replaced_where_they_are_added(ours, text, hook, part):
+    assert ours(turned, hook) == pytest.approx(by_hand(text, turned, part), rel=1e-5)
+    assert ours(turned, hook) > 1.1 * ours(None)
 
 
 def test_the_residual_stream_itself_recovers_all_and_zeros_nothing(ours):

@@ -15,6 +15,7 @@ from transformers import (
     LlamaConfig,
     RobertaConfig,
     T5Config,
+    XLNetConfig,
 )
 
 from analogue.embedded import ASSETS
@@ -97,6 +98,14 @@ def test_sequences_may_be_as_long_as_the_model_has_positions(tmp_path, config_cl
     assert model.load()(ids + 1, ids > 0, [1])[1].shape == (1, longest, 16)
     with pytest.raises(InvalidArgument, match=rf"^seq_len={longest + 1}: .* \(`model`\) reads at most {longest} tok"):
         model.check_seq_len(longest + 1)
+
+
+def test_minus_one_position_is_no_limit(tmp_path):
+    config = XLNetConfig(d_model=16, n_layer=2, n_head=2, d_inner=32, vocab_size=4096)
+    assert config.max_position_embeddings == -1
+    model = open_model(saved(tmp_path, config))
+    assert model.n_positions is None
+    model.check_seq_len(10**6)
 
 
 def test_a_tokenizer_of_another_model_is_refused():

@@ -80,9 +80,10 @@ def test_the_mode_comes_back_after_a_failure(model, tokenizer):
 def test_its_loss_is_measured_in_evaluation_mode(model, tokenizer):
     stream = open_model(model, tokenizer).load(with_head=True)
     before = as_it_is(model)
-    first, again = (next_token_loss(stream.model, stream.blocks[1], IDS, MASK) for _ in range(2))
+    tap = stream.tap(1, "mlp_out", IDS, MASK)
+    first, again = (next_token_loss(stream.model, tap, IDS, MASK) for _ in range(2))
     assert_as_it_was(model, before)
-    assert first == again == next_token_loss(model.eval(), stream.blocks[1], IDS, MASK)
+    assert first == again == next_token_loss(model.eval(), tap, IDS, MASK)
 
 
 def test_a_randomised_object_is_a_copy(model, tokenizer):
@@ -147,10 +148,10 @@ def test_a_tokenizer_may_replace_the_one_of_a_named_model(tokenizer):
     assert open_model("embedded:stories-6", other).fingerprint == open_model("embedded:stories-6").fingerprint
 
 
-@pytest.mark.parametrize("options", [{"hook": "resid_mid"}, {"randomize": "biases"}])
+@pytest.mark.parametrize("options", [{"hook": "resid"}, {"randomize": "biases"}])
 def test_unknown_options_list_the_known_ones(options):
     [(name, value)] = options.items()
-    with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not an option; choose from (resid_post|weights)"):
+    with pytest.raises(InvalidArgument, match=rf"^{name}={value}: is not an option; choose from (resid_pre|weights)"):
         open_model("embedded:stories-6", **options)
 
 

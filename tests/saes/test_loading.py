@@ -76,9 +76,15 @@ def test_a_missing_directory_names_the_argument(tmp_path):
         load(path=str(tmp_path / "layer_{layer}"), layer=7)
 
 
-def test_a_directory_without_an_sae_says_what_is_needed(tmp_path):
-    with pytest.raises(NotFound, match=r"sae_weights.safetensors \(SAELens\)"):
+def test_a_directory_without_an_sae_says_what_is_there_and_what_is_read(tmp_path):
+    (tmp_path / "layers.3").mkdir()
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(
+        NotFound, match=r"holds layers.3/, notes.txt, and no SAE: .*sae_weights.safetensors \(SAELens\)"
+    ):
         load(path=str(tmp_path))
+    with pytest.raises(NotFound, match="is a file of no format that is read"):
+        load(path=str(tmp_path / "notes.txt"))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
@@ -90,11 +96,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"activation": "groupmax"}, {"signed": True}, {"transcode": True}, {"skip_connection": True}]
+    ("changes", "told"),
+    [
+        ({"activation": "groupmax"}, "has the activation 'groupmax'; of sparsify's formats, TopK can be read"),
+        ({"signed": True}, "keeps signed activations"),
+        ({"transcode": True}, "is a transcoder"),
+    ],
 )
-def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes):
+def test_formats_that_would_be_read_wrongly_are_refused(tmp_path, changes, told):
     write_sparsify(tmp_path, weights(), **changes)
-    with pytest.raises(Unavailable, match="cannot be loaded as an SAE"):
+    with pytest.raises(InvalidArgument, match=told):
         load(path=str(tmp_path))
 
 
@@ -122,7 +133,7 @@ def test_weights_that_are_missing_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("sae_class", "config_class", "settings", "told"),
     [
-        ("StandardSAE", "StandardSAEConfig", {"reshape_activations": "hook_z"}, "attention heads"),
+        ("AbsTopKSAE", "AbsTopKSAEConfig", {"k": K}, "keeps negative activations"),
         ("Transcoder", "TranscoderConfig", {"d_out": D_IN, "apply_b_dec_to_input": False}, "transcoder"),
         ("TemporalSAE", "TemporalSAEConfig", {"n_heads": 2, "bottleneck_factor": 1}, "whole seq"),
     ],

@@ -57,6 +57,16 @@ def test_a_model_and_texts_may_be_objects(tmp_path):
     assert of_object.quality == of_name.quality
 
 
+@pytest.mark.filterwarnings("ignore:layer_3 explains")
+def test_saes_of_a_site_are_trained_on_it_and_replaced_there():
+    of_stream, of_mlp = (train(NAME, [3], hook=hook, **SMALL)[0] for hook in ("resid_post", "mlp_out"))
+    assert of_mlp.sae.cfg.metadata.hook_name == "blocks.3.hook_mlp_out"
+    assert not torch.equal(of_mlp.sae.W_dec, of_stream.sae.W_dec)
+    assert of_mlp.quality.cross_entropy_recovered != of_stream.quality.cross_entropy_recovered
+    with pytest.raises(InvalidArgument, match=r"^hook=attn_z: cannot be replaced .* trained on resid_pre, resid_post"):
+        train(NAME, [3], hook="attn_z", **SMALL)
+
+
 def test_what_is_saved_is_what_came_back(tmp_path):
     (trained,) = train(NAME, [3], architecture="batchtopk", output_dir=tmp_path / "saes", **SMALL)
     trained.save(tmp_path / "again")

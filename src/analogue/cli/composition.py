@@ -105,7 +105,9 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read ({first_line(error)}); quote what holds brackets, braces or commas"
+        key, _, value = error.override.partition("=")
+        fix = f"; a value that is no list stands in quotes: '{key}=\"{value}\"'" if value else ""
+        return f"{error.override} cannot be read ({first_line(error)}){fix}"
     lines = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
     no_such_key = _NO_SUCH_KEY.match(lines[0])
     if no_such_key:
@@ -114,6 +116,15 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
     lines = [line.strip() for line in "\n".join(lines).splitlines()]
     lines = [line for line in lines if line and not _NOT_FOR_USERS.match(line)]
     return _listed_options("; ".join(dict.fromkeys(lines)))
+
+
+def can_be_read(argument: str) -> bool:
+    """Whether Hydra's grammar knows what an argument of the command line means."""
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True
 
 
 def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:

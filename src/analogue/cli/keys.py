@@ -9,8 +9,9 @@ from typing import Any
 
 from analogue.errors import AnalogueWarning, ArgumentError, UserError
 
-_MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
+_MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map", "gguf_file")
 _DATA = ("subset", "split", "column", "shuffle_seed", "n_sequences", "seq_len", "batch_size", "packing")
+_EXCLUDED = ("exclude_bos", "exclude_special", "exclude_outliers")
 COMPARE_KEYS: dict[str, str] = {
     **{f"{side}.{name}": f"model_{side}.{name}" for side in "ab" for name in _MODEL},
     **{f"{side}.model": f"model_{side}.name" for side in "ab"},
@@ -18,7 +19,9 @@ COMPARE_KEYS: dict[str, str] = {
     **{f"{side}.sae": f"sae_{side}.path" for side in "ab"},
     **{f"{side}.sae_dtype": f"sae_{side}.dtype" for side in "ab"},
     **{f"{side}.before_topk": f"sae_{side}.before_topk" for side in "ab"},
-    **{name: f"data.{name}" for name in (*_DATA, "count_padding", "exclude_bos")},
+    **{
+        name: f"data.{name}" for name in (*_DATA, "count_padding", "exclude_bos", "exclude_special", "exclude_outliers")
+    },
     "corpus": "data.path",
     "aggregation": "alignment.aggregation",
     "matching.settings": "matching.function",

@@ -18,7 +18,7 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from analogue.cli.composition import composition_error, listed_values, plain
+from analogue.cli.composition import can_be_read, composition_error, listed_values, plain
 from analogue.cli.conf import Program
 from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
@@ -42,7 +42,7 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
         subcommand: what stood between the program and the arguments: `compare`.
     """
     command = sys.argv
-    sys.argv = [command[0], *listed_values(quoted_placeholders(command[1:]), program.schema)]
+    sys.argv = [command[0], *listed_values(quoted_values(command[1:]), program.schema)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
     job = outcome.reported(task, subcommand)
@@ -119,10 +119,22 @@ def in_multirun() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
-def quoted_placeholders(arguments: list[str]) -> list[str]:
-    """Let `sae_a.path=DIR/layer_{layer}` be typed as it is; Hydra's grammar wants braces in quotes."""
+def quoted_values(arguments: list[str]) -> list[str]:
+    """Let values be typed as they are where Hydra's grammar wants quotes: `DIR/layer_{layer}`, `step=10.ckpt`.
+
+    Values with brackets or commas, which may be lists or sweeps, are left to the user's own quotes.
+    """
     unquoted = re.compile(r"""(?<=[=,\[])([^,\[\]"'=]*\{layer\}[^,\[\]"']*)""")
-    return [unquoted.sub(r'"\1"', argument) for argument in arguments]
+    return [_quoted(unquoted.sub(r'"\1"', argument)) for argument in arguments]
+
+
+def _quoted(argument: str) -> str:
+    """The argument with its value in quotes, if Hydra can read it only so."""
+    key, _, value = argument.partition("=")
+    if not value or re.search(r"""[\[\](){},"$\\]""", value) or argument.startswith("-") or can_be_read(argument):
+        return argument
+    quoted = f'{key}="{value}"'
+    return quoted if can_be_read(quoted) else argument
 
 
 def remove_empty_run(directory: Path, job_name: str) -> None:

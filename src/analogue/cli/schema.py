@@ -15,6 +15,7 @@ from analogue.options import (
     Hook,
     Keep,
     MetricsOn,
+    NonConcept,
     NullKind,
     PairingRuleName,
     Redrawn,
@@ -28,10 +29,11 @@ class ModelConfig:
     name: str = MISSING
     revision: str | None = MISSING
     dtype: str = MISSING
-    hook: Hook = MISSING
+    hook: Hook | None = MISSING
     randomize: Redrawn | None = MISSING
     randomize_seed: int = MISSING
     device_map: str | None = MISSING
+    gguf_file: str | None = MISSING
 
 
 @dataclass
@@ -57,7 +59,10 @@ class DataConfig:
     batch_size: int = MISSING
     packing: bool = MISSING
     count_padding: bool = MISSING
+    chat: bool = MISSING
     exclude_bos: bool = MISSING
+    exclude_special: bool = MISSING
+    exclude_outliers: float | None = MISSING
 
 
 @dataclass
@@ -83,6 +88,7 @@ class FiltersConfig:
 
     top_tokens: int = MISSING
     concept_tokens: bool = MISSING
+    non_concept: NonConcept = MISSING
     non_concept_tokens: list[str] = MISSING
     shared_token: bool = MISSING
     minimum_firing_count: int | None = MISSING

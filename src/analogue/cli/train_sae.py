@@ -31,6 +31,8 @@ KEYS: dict[str, str] = {
     "model": "model.name",
     "dtype": "model.dtype",
     "device_map": "model.device_map",
+    "gguf_file": "model.gguf_file",
+    "hook": "model.hook",
     "architecture": "sae.architecture",
     "settings": "sae.settings",
     "corpus": "data.path",

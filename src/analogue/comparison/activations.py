@@ -2,26 +2,29 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torchmetrics import CatMetric
 
 from analogue.comparison.cache import ActivationCache
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.sides import OpenSide
 from analogue.corpus import TokenBatch, TokenDataModule
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
-from analogue.features import ActivationCollector, StoredActivations
+from analogue.features import ActivationCollector, StoredActivations, TokenNorms, outliers
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
-from analogue.saes import ReconstructionQuality, misfit_warnings
+from analogue.saes import ReconstructionQuality, misfit_warnings, reconstruction_of, target_of
 from analogue.settings import Cache
-from analogue.trainer import trainer_on
+from analogue.trainer import check_precision, trainer_on
 
+CONSPICUOUS = 10
+"""Times the median norm: where tokens have more, a warning says so."""
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
 
@@ -64,6 +67,7 @@ def collect_activations(
             cannot be written to.
     """
     trainer = trainer or trainer_on("auto", progress=False)
+    check_precision(trainer, ", and `a.dtype` and `a.sae_dtype` for weights of another precision")
     activations = ActivationCache(sides, corpus.fingerprints(), str(trainer.precision), cache)
     module = ActivationPass(activations)
     try:
@@ -74,6 +78,33 @@ def collect_activations(
     finally:
         activations.release()
         module.release()
+
+
+def without_outliers(
+    sides: Sequence[OpenSide],
+    corpus: TokenisedCorpus,
+    factor: float,
+    trainer: L.Trainer | None = None,
+    cache: Cache | None = None,
+    batch_size: int = 10,
+) -> tuple[TokenisedCorpus, int]:
+    """Let no token count on which what either side reads has more than `factor` times its median norm.
+
+    The norms are those of the tokens that count, computed and stored as activations are; see `collect_activations`.
+
+    Returns:
+        The corpus, and how often a model went over it.
+    """
+    norms = [replace(side, sae=TokenNorms(side.sae.cfg.d_in), sae_fingerprint="norms") for side in sides]
+    cache = cache and replace(cache, layers_a=(), layers_b=())
+    collected = collect_activations(norms, corpus, trainer, cache, batch_size)
+    left = {}
+    for label, sequences in corpus.sequences.items():
+        of_tokens = collected.activations[label].activations.to_scipy().toarray()[:, 0]
+        counted = sequences.counted.copy()
+        counted[sequences.counted] = ~outliers(of_tokens, factor)
+        left[label] = replace(sequences, counted=counted)
+    return corpus.without("outliers", left), collected.n_model_passes
 
 
 class ActivationPass(L.LightningModule):
@@ -99,8 +130,9 @@ class ActivationPass(L.LightningModule):
             {key: ActivationCollector(side.d_sae) for key, side in missing.items()}
         )
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
-            {key: ReconstructionQuality(side.sae.cfg.d_in, side.d_sae) for key, side in missing.items()}
+            {key: ReconstructionQuality(side.d_out, side.d_sae) for key, side in missing.items()}
         )
+        self.norms: Mapping[str, CatMetric] = nn.ModuleDict({key: CatMetric() for key in missing})  # type: ignore[assignment]
 
     def test_step(self, batch: TokenBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         fingerprint = [*dict.fromkeys(self.cache.tokens.values())][dataloader_idx]
@@ -109,17 +141,21 @@ class ActivationPass(L.LightningModule):
         for stream, sides in zip(self.streams, self.passes, strict=True):
             if self.cache.tokens[sides[0].label] != fingerprint:
                 continue
-            resid = stream(batch.ids, batch.mask, [side.layer for side in sides])
+            with renamed_arguments(hook=f"{sides[0].label}.hook"):
+                read = _read(stream, batch, sides)
             for side in sides:
-                counted = resid[side.layer][batch.counted]
-                _check_finite(counted, side)
-                self._encode(self.cache.key_of(side), position[batch.counted], counted)
-                if batch_idx == 0 and self.trainer.is_global_zero:
+                counted = read[side.layer, side.model.hook][batch.counted]
+                _check_activations(counted, side)
+                written = read[side.writes][batch.counted] if side.writes else None
+                self._encode(self.cache.key_of(side), position[batch.counted], counted, written)
+                if batch_idx == 0 and self.trainer.is_global_zero and not isinstance(side.sae, TokenNorms):
                     self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
     def on_test_epoch_end(self) -> None:
         for key, collector in self.collectors.items():
-            stored = StoredActivations(collector.activations(), self.quality[key].compute()._asdict())
+            norms = self.norms[key].compute().cpu().numpy()
+            facts = {"n_outliers": int(outliers(norms, CONSPICUOUS).sum())} | self.quality[key].compute()._asdict()
+            stored = StoredActivations(collector.activations(), facts)
             self.cache.add(key, stored, keep=self.trainer.is_global_zero)
         self.cache.release()
 
@@ -138,13 +174,15 @@ class ActivationPass(L.LightningModule):
         """Sides with the same one share a model's pass over their tokens."""
         return self.cache.tokens[side.label], side.model_identity
 
-    def _encode(self, key: str, position: Tensor, resid: Tensor) -> None:
-        for some_positions, some_resid in zip(
-            position.split(TOKENS_PER_ENCODING), resid.split(TOKENS_PER_ENCODING), strict=True
-        ):
-            acts = self.saes[key].encode(some_resid)
-            self.collectors[key].update(some_positions, acts)
-            self.quality[key].update(some_resid, self.saes[key].decode(acts), acts)
+    def _encode(self, key: str, position: Tensor, read: Tensor, written: Tensor | None) -> None:
+        sae = self.saes[key]
+        for start in range(0, len(position), TOKENS_PER_ENCODING):
+            some = slice(start, start + TOKENS_PER_ENCODING)
+            self.norms[key].update(read[some].float().norm(dim=-1))
+            acts = sae.encode(read[some])
+            self.collectors[key].update(position[some], acts)
+            target = target_of(sae, read[some], None if written is None else written[some])
+            self.quality[key].update(target, reconstruction_of(sae, read[some], acts), acts)
 
     def _warn_of_misfit(self, side: OpenSide, first_tokens_count: bool) -> None:
         """A misfit shows on the first batch; a long run need not end before its user hears of it."""
@@ -159,8 +197,24 @@ def _load(sides: Sequence[OpenSide]) -> ResidualStream:
         return sides[0].model.load(sides[0].settings.dtype)
 
 
-def _check_finite(resid: Tensor, side: OpenSide) -> None:
-    if not resid.isfinite().all():
+def _read(stream: ResidualStream, batch: TokenBatch, sides: Sequence[OpenSide]) -> dict[tuple[int, str], Tensor]:
+    """What the sides of one pass read, and what transcoders among them predict, by layer and hook."""
+    written = {side.writes for side in sides if side.writes}
+    if written:
+        return stream.read(batch.ids, batch.mask, [*{(side.layer, side.model.hook) for side in sides}, *written])
+    hook = sides[0].model.hook
+    read = stream(batch.ids, batch.mask, [side.layer for side in sides])
+    return {(layer, hook): activations for layer, activations in read.items()}
+
+
+def _check_activations(read: Tensor, side: OpenSide) -> None:
+    if read.shape[-1] != side.sae.cfg.d_in:
+        problem = (
+            f"reads activations of width {side.sae.cfg.d_in}, but {side.model.hook} of {side.model.name} has width"
+        )
+        problem += f" {read.shape[-1]}; choose an SAE trained on that model"
+        raise InvalidArgument(f"{side.label}.sae", side.sae_name, problem)
+    if not read.isfinite().all():
         problem = f"puts out values that are not finite after block {side.layer} in {side.settings.dtype}"
         fix = f"choose another `{side.label}.dtype` (bfloat16, float32), or check the model's weights"
         raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")

@@ -1,19 +1,22 @@
 """The corpus in the tokens of both sides, and the pieces of text on which features are compared."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from analogue.comparison.sides import OpenSide, same_tokenizer
 from analogue.corpus import (
     AlignedSequences,
     TextUnits,
     TokenSequences,
+    chat_texts,
+    counting,
     read_texts,
-    spans_without_bos,
     token_units,
     tokenise,
     tokenise_aligned,
     without_bos,
+    without_special,
 )
 from analogue.errors import InvalidArgument, renamed_arguments
 from analogue.features import FeatureActivations, aggregate_spans
@@ -29,11 +32,27 @@ class TokenisedCorpus:
         sequences: what each side reads, by its label; the same on both sides unless tokenizers differ.
         aligned: the common spans, where tokenizers differ; None where every token is one.
         aggregation: how activations on a span's tokens become its activation.
+        excluded: how many tokens of each side do not count, by the reason and the side's label.
     """
 
     sequences: dict[str, TokenSequences]
     aligned: AlignedSequences | None = None
     aggregation: str = Aggregation.max
+    excluded: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def without(self, reason: str, left: dict[str, TokenSequences]) -> "TokenisedCorpus":
+        """With fewer tokens that count; a token, or a span, that one side leaves out does not count on the other.
+
+        Args:
+            reason: the key in `excluded`.
+            left: the tokens of each side, fewer of which count.
+        """
+        lost = {label: self.sequences[label].n_tokens - each.n_tokens for label, each in left.items()}
+        if self.aligned is None:
+            counted = left["a"].counted & left["b"].counted
+            left = dict.fromkeys(left, replace(left["a"], counted=counted))
+        aligned = self.aligned and counting(self.aligned, left["a"], left["b"])
+        return replace(self, sequences=left, aligned=aligned, excluded=self.excluded | {reason: lost})
 
     def fingerprints(self) -> dict[str, str]:
         """Of the tokens that each side reads, by its label."""
@@ -83,8 +102,15 @@ def tokenise_corpus(
         with renamed_arguments(model=f"{side.label}.model"):
             side.model.check_seq_len(corpus.seq_len)
     if same_tokenizer(a, b):
+        texts = chat_texts(_texts(corpus), _with_template(a, b)) if corpus.chat else _texts(corpus)
         sequences = tokenise(
-            _texts(corpus), a.model.tokenizer, corpus.n_sequences, corpus.seq_len, corpus.packing, corpus.count_padding
+            texts,
+            a.model.tokenizer,
+            corpus.n_sequences,
+            corpus.seq_len,
+            corpus.packing,
+            corpus.count_padding,
+            add_special_tokens=not corpus.chat,
         )
         tokenised = TokenisedCorpus({"a": sequences, "b": sequences})
     elif alignment == Alignment.spans:
@@ -96,34 +122,56 @@ def tokenise_corpus(
         raise InvalidArgument("b.model", b.model.name, f"{problem}: {fix}")
     for side in (a, b):
         with renamed_arguments(model=f"{side.label}.model"):
-            side.model.check_token_ids(int(tokenised.sequences[side.label].ids.max()))
-    if corpus.exclude_bos and tokenised.aligned is None:
-        sequences = without_bos(tokenised.sequences["a"], a.model.tokenizer)
-        return TokenisedCorpus({"a": sequences, "b": sequences})
+            side.model.check_token_ids(int(tokenised.sequences[side.label].ids.max(initial=0)))
+    of_each = {side.label: side.model.tokenizer for side in (a, b)}
+    if corpus.exclude_bos:
+        begins = of_each if tokenised.aligned else dict.fromkeys("ab", a.model.tokenizer)
+        left = {label: without_bos(tokenised.sequences[label], each) for label, each in begins.items()}
+        tokenised = tokenised.without("bos", left)
+    if corpus.exclude_special:
+        left = {label: without_special(tokenised.sequences[label], each) for label, each in of_each.items()}
+        tokenised = tokenised.without("special", left)
+    check_counted(tokenised, corpus)
     return tokenised
+
+
+def check_counted(tokenised: TokenisedCorpus, corpus: Corpus) -> None:
+    """Raise `InvalidArgument` unless there is something to compare features on."""
+    if tokenised.aligned is not None and not tokenised.aligned.n_spans:
+        problem = f"has no piece of at most {corpus.seq_len} tokens (`seq_len`) at whose ends both tokenizers have"
+        raise InvalidArgument("corpus", corpus.name, f"{problem} a boundary; give another text or longer sequences")
+    if not all(each.n_tokens for each in tokenised.sequences.values()):
+        excluding = [name for name in ("exclude_bos", "exclude_special", "exclude_outliers") if getattr(corpus, name)]
+        names = " and ".join(f"`{name}`" for name in excluding)
+        problem = f"holds no token that counts{names and f' with {names}'}"
+        raise InvalidArgument("corpus", corpus.name, f"{problem}; give longer texts")
+
+
+def _with_template(a: OpenSide, b: OpenSide) -> Any:
+    """The tokenizer whose chat template is used: A's, or B's where A is a model without one."""
+    for side in (a, b):
+        if side.model.tokenizer.chat_template:
+            return side.model.tokenizer
+    problem = f"needs a chat template, and neither the tokenizer of {a.model.name} (`a.model`) nor that of"
+    raise InvalidArgument("chat", True, f"{problem} {b.model.name} (`b.model`) has one")
 
 
 def _aligned(corpus: Corpus, a: OpenSide, b: OpenSide) -> AlignedSequences:
     if corpus.count_padding:
         problem = "counts padding as tokens, but there is no text in it to compare different tokenizers on"
         raise InvalidArgument("count_padding", True, f"{problem}; set it to false")
+    if corpus.chat:
+        problem = "writes chats by a tokenizer's template, which differ from model to model, and so does the text"
+        raise InvalidArgument("chat", True, f"{problem}; choose two models that share a tokenizer")
     for side in (a, b):
         if not side.model.tokenizer.is_fast:
             problem = "has a tokenizer that does not record where in the text its tokens stand"
             fix = "`alignment`=spans needs a fast one"
             raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")
-    aligned = tokenise_aligned(
+    return tokenise_aligned(
         _texts(corpus), a.model.tokenizer, b.model.tokenizer, corpus.n_sequences, corpus.seq_len, corpus.packing
     )
-    if corpus.exclude_bos:
-        aligned = spans_without_bos(aligned, a.model.tokenizer, b.model.tokenizer)
-    if aligned.n_spans == 0:
-        problem = f"has no piece of at most {corpus.seq_len} tokens (`seq_len`) at whose ends both tokenizers have"
-        raise InvalidArgument("corpus", corpus.name, f"{problem} a boundary; give another text or longer sequences")
-    return aligned
 
 
 def _texts(corpus: Corpus) -> Iterable[str]:
-    return read_texts(
-        corpus.path, column=corpus.column, subset=corpus.subset, split=corpus.split, shuffle_seed=corpus.shuffle_seed
-    )
+    return read_texts(corpus.path, corpus.column, corpus.subset, corpus.split, corpus.shuffle_seed, corpus.chat)

@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from analogue.comparison.ranks import best_partners_on_ranks
 from analogue.comparison.sides import OpenSide
 from analogue.concepts import FeatureSpace
-from analogue.corpus import TextUnits
+from analogue.corpus import TextUnits, special_ids, token_strings
 from analogue.errors import ArgumentError, InvalidArgument, first_line, shown
 from analogue.features import FeatureActivations, top_tokens
 from analogue.matching import (
@@ -148,7 +148,13 @@ def filter_pairs(
         (
             "concept_tokens",
             filters.concept_tokens,
-            partial(drop_non_concept, top_a=a.top, top_b=b.top, non_concept_tokens=non_concept),
+            partial(
+                drop_non_concept,
+                top_a=a.top,
+                top_b=b.top,
+                non_concept_tokens=non_concept,
+                non_concept=filters.non_concept,
+            ),
         ),
         ("shared_token", filters.shared_token, partial(require_shared_token, top_a=a.top, top_b=b.top)),
         (
@@ -173,4 +179,6 @@ def filter_pairs(
 
 def special_tokens_of(*sides: OpenSide) -> list[str]:
     """The special tokens of the sides' tokenizers."""
-    return [str(token) for side in sides for token in side.model.tokenizer.all_special_tokens]
+    names = [str(token) for side in sides for token in side.model.tokenizer.all_special_tokens]
+    tokenizers = [side.model.tokenizer for side in sides]
+    return names + [text for each in tokenizers for text in token_strings(each, special_ids(each)).values()]

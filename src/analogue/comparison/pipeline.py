@@ -11,8 +11,8 @@ import lightning as L
 from rich.console import Console
 from torch.random import fork_rng
 
-from analogue.comparison.activations import collect_activations
-from analogue.comparison.corpus import tokenise_corpus
+from analogue.comparison.activations import collect_activations, without_outliers
+from analogue.comparison.corpus import check_counted, tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import (
@@ -146,7 +146,13 @@ def compare(
     trainer = trainer or trainer_on(device, progress)
     computed_on = trainer.strategy.root_device
     rule = chosen_rule(matching, side_a, side_b, computed_on)
+    n_passes_before = 0
+    if corpus.exclude_outliers is not None:
+        place = (trainer, cache, corpus.batch_size)
+        text, n_passes_before = without_outliers([side_a, side_b], text, corpus.exclude_outliers, *place)
+        check_counted(text, corpus)
     collected = collect_activations([side_a, side_b], text, trainer, cache, corpus.batch_size)
+    collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes_before)
     stopwatch.lap("activations")
 
     with Console().status("pairing features") if progress else nullcontext():
@@ -187,7 +193,7 @@ def compare(
     concept_pairing: dict[str, Any] | None = None
     if concepts.keywords:
         keep = filters.one_to_one or Keep.best
-        words = TokenText(*units)
+        words = TokenText(units.ids, units.strings, units.lengths)
         subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
         concept_pairing = {"rule": "max_correlation", "one_to_one": str(keep), "filters": []}
         concept_pairing["fragments"] = concepts.fragments
@@ -227,7 +233,7 @@ def described(
     seed: int,
 ) -> dict[str, Any]:
     """The settings of a comparison as its record keeps them, under the names that the command line uses too."""
-    models = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map")
+    models = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map", "gguf_file")
     config: dict[str, Any] = {}
     for label, side in (("a", a), ("b", b)):
         config[f"model_{label}"] = {"name": _name(side.model)} | {name: getattr(side, name) for name in models}

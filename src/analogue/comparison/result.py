@@ -19,25 +19,23 @@ from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.scoring import Scores
 from analogue.comparison.sides import OpenSide
+from analogue.comparison.warnings import comparison_warnings
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
 from analogue.errors import NotFound, Unavailable
 from analogue.matching import paired_cosines
-from analogue.options import DecoderRows, NullKind
+from analogue.options import NullKind
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.published import published_for
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
-from analogue.saes import misfit_warnings
 from analogue.settings import Corpus, Matching
-from analogue.significance import PairEvidence, SimilarityResult
+from analogue.significance import PairEvidence
 from analogue.similarity import DictionaryConsistency
 
 if TYPE_CHECKING:
     import pandas
 
-_EQUAL_NORMS = 1.01  # norms up to this ratio are equal to every metric's printed digits
 Q = 0.05  # the false discovery rate at which the record counts
-_FEW_SEQUENCES = 10
 LIBRARIES = ("lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
 
 
@@ -187,13 +185,9 @@ def assemble(
         versions={"python": platform.python_version(), "analogue": __version__}
         | {library: version(library) for library in LIBRARIES},
         config=dict(config),
-        warnings=[
-            *(warning for side in sides for warning in side.warnings),
-            *_bos_warnings(corpus, sides),
-            *_norm_warnings(decoder_rows, side_records),
-            *_evidence_warnings(evidence),
-            *_warnings(corpus, tokenised, sides, side_records, scores.similarity),
-        ],
+        warnings=comparison_warnings(
+            sides, corpus, tokenised, collected, decoder_rows, side_records, evidence, scores.similarity
+        ),
     )
     result = replace(result, published=[printed._asdict() for printed in published_for(result)])
     units = tokenised.units(sides[0])
@@ -254,6 +248,7 @@ def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
         spans=SpansRecord(aligned.n_spans, str(tokenised.aggregation), of_b.n_tokens, of_b.fingerprint())
         if aligned is not None
         else None,
+        excluded=tokenised.excluded,
     )
 
 
@@ -287,47 +282,6 @@ def _norms(rows: np.ndarray) -> dict[str, float] | None:
     return {"lowest": float(norms.min()), "median": float(np.median(norms)), "highest": float(norms.max())}
 
 
-def _warnings(
-    corpus: Corpus,
-    tokenised: TokenisedCorpus,
-    sides: tuple[OpenSide, OpenSide],
-    records: list[SideRecord],
-    similarity: list[SimilarityResult],
-) -> list[str]:
-    of_scores = (f"{entry.metric}{_on(entry)}: {warning}" for entry in similarity for warning in entry.warnings)
-    warnings = list(dict.fromkeys(of_scores))
-    n_sequences = tokenised.sequences["a"].n_sequences
-    if n_sequences < corpus.n_sequences:
-        wanted = f"`n_sequences`={corpus.n_sequences}"
-        warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences; all were used")
-    for side, record in zip(sides, records, strict=True):
-        of_what = f"layer {side.layer} of {side.model.name}"
-        misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
-        warnings += [f"SAE {side.label} {warning}" for warning in misfits]
-    return warnings
-
-
-def _on(entry: SimilarityResult) -> str:
-    return "" if entry.on == "decoder" else f" on {entry.on}"
-
-
-def _bos_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
-    fix = "was trained without the first tokens of texts, which count here; `exclude_bos`=true leaves them out"
-    trained_without = (side.label for side in sides if side.sae.cfg.metadata.get("exclude_bos"))
-    return [] if corpus.exclude_bos else [f"SAE {label} {fix}" for label in trained_without]
-
-
-def _norm_warnings(decoder_rows: str, records: list[SideRecord]) -> list[str]:
-    if decoder_rows == DecoderRows.unit:
-        return []
-    warnings = []
-    for side, norms in zip("ab", (record.decoder_norms for record in records), strict=True):
-        if norms is not None and norms["highest"] > _EQUAL_NORMS * norms["lowest"]:
-            spread = f"decoder rows of SAE {side} have norms from {norms['lowest']:.3g} to {norms['highest']:.3g}"
-            warnings.append(f"{spread}, which the scores depend on and the SAE's function does not")
-    return warnings
-
-
 def _evidence_record(evidence: PairEvidence | None, pairing: Pairing) -> dict[str, Any] | None:
     if evidence is None:
         return None
@@ -347,24 +301,6 @@ def _evidence_record(evidence: PairEvidence | None, pairing: Pairing) -> dict[st
         "n_kept": len(kept),
         "n_kept_beyond_chance": int((kept <= Q).sum()),
     }
-
-
-def _evidence_warnings(evidence: PairEvidence | None) -> list[str]:
-    if evidence is None:
-        return []
-    if evidence.n_null == 0:
-        return ["one sequence of text cannot be permuted, so that no pair has a p-value; compare several"]
-    warnings = []
-    if evidence.n_sequences < _FEW_SEQUENCES:
-        few = f"{evidence.n_sequences} sequences have few permutations"
-        warnings.append(f"{few}: a pair found on them has weak evidence at best, and draws are not pooled")
-    if evidence.a.n_positional or evidence.b.n_positional:
-        positional = f"{evidence.a.n_positional} features of A and {evidence.b.n_positional} of B"
-        warnings.append(
-            f"{positional} follow the position in the sequence, which permuted sequences keep: "
-            "they cannot tell what such features share"
-        )
-    return warnings
 
 
 def _decoder_cosine(pairing: Pairing, a: FeatureSpace, b: FeatureSpace) -> dict[str, float | None] | None:

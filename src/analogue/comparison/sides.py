@@ -6,17 +6,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from analogue.errors import ArgumentError, InvalidArgument, check_option, renamed_arguments
 from analogue.features import content_key
 from analogue.matching import unit_rows
-from analogue.models import LanguageModel, open_model, tokenizer_fingerprint
-from analogue.options import DecoderRows
-from analogue.saes import load, sae_fingerprint, sae_warnings
+from analogue.models import LanguageModel, open_model, tokenizer_fingerprint, uses_layer_norm
+from analogue.options import DecoderRows, Hook
+from analogue.saes import (
+    RESIDUAL,
+    Site,
+    centre_input,
+    load,
+    names_a_place,
+    output_site,
+    reads_before_gain,
+    sae_fingerprint,
+    sae_site,
+    sae_warnings,
+    same_stream,
+    trained_on,
+    wants_centring,
+)
+from analogue.saes.neurons import NEURONS, Neurons
 from analogue.settings import Side
 
 ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
+OTHER_WIDTHS = {Hook.attn_z, Hook.neurons}  # sites whose width is not d_model
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,21 @@ class OpenSide:
         return int(self.sae.cfg.d_sae)
 
     @property
+    def writes(self) -> Site | None:
+        """The site that a transcoder predicts, in the block that is read; None for an SAE."""
+        if not hasattr(self.sae.cfg, "d_out"):
+            return None
+        site, read = output_site(self.sae), sae_site(self.sae)
+        if site is None or read is None or site == read:
+            return None
+        return Site(site.layer - read.layer + self.layer, site.hook)
+
+    @property
+    def d_out(self) -> int:
+        """The width of what the SAE reconstructs."""
+        return int(getattr(self.sae.cfg, "d_out", self.sae.cfg.d_in))
+
+    @property
     def decoder(self) -> Float[np.ndarray, "d_sae d_model"]:
         """Decoder rows as the SAE has them, in its precision, half precisions in float32."""
         rows = self.sae.W_dec.detach().cpu()
@@ -79,7 +111,9 @@ class OpenSide:
 
     def activation_key(self, tokens_fingerprint: str, precision: str) -> str:
         """The name of this side's activations in the store."""
+        written = {"writes": str(self.writes)} if self.writes else {}  # decides the explained variance
         return content_key(
+            **written,
             model=self.model_identity,
             layer=self.layer,
             hook=self.model.hook,
@@ -100,29 +134,75 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
         model: the language model of `side`, where another layer of it has been opened.
 
     Raises:
-        ArgumentError: no such model or SAE, a layer out of range, or an SAE whose width is not the model's.
+        ArgumentError: no such model or SAE, a layer out of range, an SAE whose width is not the model's, or one that
+            was trained on something else than it is to read.
     """
-    fields = ("model", "tokenizer", "revision", "randomize", "randomize_seed", "device_map", "layer", "before_topk")
-    with renamed_arguments(**{name: f"{label}.{name}" for name in fields}):
+    fields = ("model", "tokenizer", "revision", "randomize", "randomize_seed", "device_map", "gguf_file")
+    with renamed_arguments(**{name: f"{label}.{name}" for name in (*fields, "layer", "before_topk")}):
         model = model or open_model(
             side.model,
             tokenizer=side.tokenizer,
             revision=side.revision,
-            hook=side.hook,
             randomize=side.randomize,
             randomize_seed=side.randomize_seed,
             device_map=side.device_map,
+            gguf_file=side.gguf_file,
         )
         model.check_layer(side.layer)
+        if side.sae == NEURONS:
+            return _neurons(side, label, model)
         with renamed_arguments(path=f"{label}.sae", dtype=f"{label}.sae_dtype"):
-            sae = load(side.sae, side.layer, side.sae_dtype, side.before_topk)
+            sae = load(side.sae, side.layer, side.sae_dtype, side.before_topk, transcoders=True, centre=False)
+    if wants_centring(sae) and uses_layer_norm(model):
+        centre_input(sae)
     opened = OpenSide(label, side, model, sae, sae_fingerprint(sae), [])
-    if sae.cfg.d_in != model.d_model:
+    opened = replace(opened, model=replace(model, hook=_hook(opened)))
+    if sae.cfg.d_in != model.d_model and opened.model.hook not in OTHER_WIDTHS:
         problem = f"reads activations of width {sae.cfg.d_in}, but {model.name} (`{label}.model`) has d_model "
         problem += f"{model.d_model}; choose an SAE trained on that model"
         raise InvalidArgument(f"{label}.sae", opened.sae_name, problem)
-    warnings = sae_warnings(sae, side.layer, model.hook)
+    warnings = sae_warnings(sae, side.layer, opened.model.hook, model.name)
+    if side.before_topk and not sae.cfg.architecture().startswith("topk"):
+        warnings.append(f"is {sae.cfg.architecture()} and has no TopK: `{label}.before_topk`=true changes nothing")
     return replace(opened, warnings=[f"`{label}.sae` {warning}" for warning in warnings])
+
+
+def _hook(side: OpenSide) -> Hook:
+    """Where the side is read: where it was asked for, or else where its SAE was trained.
+
+    The residual stream may be read elsewhere than the SAE's metadata say, with a warning; the paper's published code
+    does so. An SAE of another site reads that site.
+
+    Raises:
+        InvalidArgument: the SAE was trained on another kind of site, or on one that cannot be read.
+    """
+    site, trained, asked = sae_site(side.sae), trained_on(side.sae), side.settings.hook
+    if reads_before_gain(side.sae) and not uses_layer_norm(side.model):
+        problem = f"was trained on {trained}, which in a model with RMSNorm is read before the norm's gain"
+        raise InvalidArgument(f"{side.label}.sae", side.sae_name, f"{problem}; that is no site here")
+    if site is None:
+        if names_a_place(trained) and asked not in RESIDUAL:
+            problem = f"was trained on {trained}, which is none of the sites that are read ({', '.join(Hook)})"
+            raise InvalidArgument(f"{side.label}.sae", side.sae_name, problem)
+        return Hook(asked or Hook.resid_post)
+    if asked is not None:
+        is_alike = same_stream(site, (side.layer, asked)) or {site.hook, asked} <= RESIDUAL or site.hook == asked
+        if not is_alike:
+            problem = f"`{side.label}.sae` was trained on {trained}, which is {site.hook} of block {site.layer}"
+            raise InvalidArgument(f"{side.label}.hook", asked, f"{problem}; leave the hook out, or choose another SAE")
+        return Hook(asked)
+    same = (hook for hook in (Hook.resid_post, Hook.resid_pre) if same_stream(site, (side.layer, hook)))
+    return next(same, site.hook)
+
+
+def _neurons(side: Side, label: str, model: LanguageModel) -> OpenSide:
+    """A side without an SAE, for which the model's weights are read: its decoder is the MLP's output projection."""
+    if side.hook not in (None, Hook.neurons):
+        raise InvalidArgument(f"{label}.hook", side.hook, f"is not what `{label}.sae`=neurons reads; use neurons")
+    with renamed_arguments(hook=f"{label}.hook"):
+        rows = model.load(side.dtype).output_rows(side.layer)
+    neurons = Neurons(rows.cpu().to(getattr(torch, side.sae_dtype)))
+    return OpenSide(label, side, replace(model, hook=Hook.neurons), neurons, sae_fingerprint(neurons), [])
 
 
 def open_companion_layers(side: OpenSide, layers: Iterable[int]) -> list[OpenSide]:

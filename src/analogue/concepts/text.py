@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Int, Int64
 
-from analogue.features import TopTokens
+from analogue.features import FRAGMENT, TopTokens
 
-# What byte-level vocabularies write for a space and a line break where a token is only a fragment of a character.
-_MARKERS = str.maketrans({"Ġ": " ", "Ċ": "\n"})
+_LETTER = "x"  # for a byte of a character that is cut into several tokens, most of which are letters
 _BOUNDARY = "\n"
 
 
@@ -45,7 +44,7 @@ class TokenText:
         ids, sequence_lengths = np.asarray(token_ids).tolist(), np.asarray(sequence_lengths, dtype=np.int64)
         if sequence_lengths.sum() != len(ids):
             raise ValueError(f"expected sequences of {len(ids)} tokens in all, got {sequence_lengths.sum()}")
-        lower = {token: vocabulary[token].translate(_MARKERS).lower() for token in set(ids)}
+        lower = {token: FRAGMENT.sub(_LETTER, vocabulary[token]).lower() for token in set(ids)}
         pieces = [lower[token] for token in ids]
         firsts = np.cumsum(sequence_lengths) - sequence_lengths
         self._text = _BOUNDARY.join(

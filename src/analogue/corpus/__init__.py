@@ -1,9 +1,19 @@
 """Text to token batches."""
 
-from analogue.corpus.aligned import AlignedSequences, spans_without_bos, tokenise_aligned
+from analogue.corpus.aligned import AlignedSequences, counting, tokenise_aligned
+from analogue.corpus.chat import chat_texts
 from analogue.corpus.datamodule import TokenBatch, TokenDataModule
 from analogue.corpus.text import read_texts
-from analogue.corpus.tokens import TextUnits, TokenSequences, token_strings, token_units, tokenise, without_bos
+from analogue.corpus.tokens import (
+    TextUnits,
+    TokenSequences,
+    special_ids,
+    token_strings,
+    token_units,
+    tokenise,
+    without_bos,
+    without_special,
+)
 
 __all__ = [
     "AlignedSequences",
@@ -11,11 +21,14 @@ __all__ = [
     "TokenBatch",
     "TokenDataModule",
     "TokenSequences",
+    "chat_texts",
+    "counting",
     "read_texts",
-    "spans_without_bos",
+    "special_ids",
     "token_strings",
     "token_units",
     "tokenise",
     "tokenise_aligned",
     "without_bos",
+    "without_special",
 ]

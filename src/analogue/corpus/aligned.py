@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 from transformers import PreTrainedTokenizerBase
 
-from analogue.corpus.tokens import TextUnits, TokenSequences, padded, without_bos
+from analogue.corpus.tokens import TextUnits, TokenSequences, padded
 
 NO_SPAN = -1
 
@@ -88,12 +88,15 @@ def tokenise_aligned(
     )
 
 
-def spans_without_bos(
-    aligned: AlignedSequences, tokenizer_a: PreTrainedTokenizerBase, tokenizer_b: PreTrainedTokenizerBase
-) -> AlignedSequences:
-    """`without_bos` on both sides; a span that loses a token on either side is dropped."""
-    a, b = without_bos(aligned.a, tokenizer_a), without_bos(aligned.b, tokenizer_b)
-    stays_a, stays_b = a.counted[a.mask], b.counted[b.mask]
+def counting(aligned: AlignedSequences, a: TokenSequences, b: TokenSequences) -> AlignedSequences:
+    """With fewer tokens that count; a span that loses a token on either side is dropped.
+
+    Args:
+        aligned: what is left of it comes back.
+        a: its tokens of A, fewer of which count.
+        b: its tokens of B, likewise.
+    """
+    stays_a, stays_b = a.counted[aligned.a.counted], b.counted[aligned.b.counted]
     kept = np.append(np.ones(aligned.n_spans, dtype=bool), False)  # the last entry is that of NO_SPAN
     kept[aligned.span_a[~stays_a]] = False
     kept[aligned.span_b[~stays_b]] = False

@@ -21,6 +21,7 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 # A data set's files are shuffled, then its documents in a buffer that is filled from one file at a time: a few hundred
 # documents are no reason to download the beginnings of ten files.
 SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
+ENCODING = "utf-8-sig"  # UTF-8, with or without the byte order mark that Windows tools write
 DOCUMENTS_PER_READ = 100
 MOST_KEPT = 10_000  # documents of a data set that are kept on disk; a training corpus is streamed again
 
@@ -31,6 +32,7 @@ def read_texts(
     subset: str | None = None,
     split: str = "train",
     shuffle_seed: int | None = None,
+    chat: bool = False,
 ) -> Iterable[str]:
     """The documents of a text file, in file order, of a hub data set, or of a list; empty ones are left out.
 
@@ -41,6 +43,8 @@ def read_texts(
         subset: configuration of a hub data set that has several.
         split: of a hub data set.
         shuffle_seed: of a hub data set; None for its own order.
+        chat: whether a document is a list of messages, each with `role` and `content`; it comes back as JSON, which
+            `analogue.corpus.chat_texts` makes text of.
 
     Raises:
         NotFound: no such file. (Whether a data set exists shows when it is read.)
@@ -48,18 +52,18 @@ def read_texts(
         InvalidArgument: an unknown suffix, or no text.
     """
     if not isinstance(path, str | PathLike):
-        return _documents_at_hand(path)
+        return _documents_at_hand(path, chat)
     name = str(path)
     file = Path(locate(name, "path")).expanduser()
     reader = _READERS.get(file.suffix)
     if reader is None and HUB_NAME.fullmatch(name) and not file.exists():
-        return StreamedTexts(name, column, subset, split, shuffle_seed)
+        return StreamedTexts(name, column, subset, split, shuffle_seed, chat)
     if reader is None:
         raise InvalidArgument("path", name, f"has the suffix '{file.suffix}'; {_PATHS}")
     if not file.is_file():
         raise NotFound("path", name, f"is not a file; give the path of a {', '.join(_READERS)} file")
     try:
-        texts = [text for text in reader(file, column) if text.strip()]
+        texts = [text for text in reader(file, column, chat) if text.strip()]
     except (OSError, ValueError) as error:
         raise Unavailable("path", name, f"cannot be read: {first_line(error)}") from error
     if not texts:
@@ -67,27 +71,44 @@ def read_texts(
     return texts
 
 
-def _documents_at_hand(documents: Iterable[str]) -> list[str]:
-    texts = [*documents]
-    others = [type(text).__name__ for text in texts if not isinstance(text, str)]
+def _documents_at_hand(documents: Iterable[Any], chat: bool) -> list[str]:
+    given = [*documents]
+    others = [type(each).__name__ for each in given if not _is_document(each, chat)]
     if others:
-        raise InvalidArgument("path", f"<{len(texts)} documents>", f"holds {others[0]}, where text is needed")
-    texts = [text for text in texts if text.strip()]
+        problem = f"holds {others[0]}, where {_WANTED[chat]} is needed"
+        raise InvalidArgument("path", f"<{len(given)} documents>", problem)
+    texts = [text for text in (_as_text(each, chat) for each in given) if text.strip()]
     if not texts:
         raise InvalidArgument("path", "[]", "holds no text; give at least one non-empty document")
     return texts
 
 
-def _read_txt(file: Path, column: str) -> list[str]:
-    return file.read_text(encoding="utf-8").split("\n\n")
+_WANTED = {False: "text", True: "a list of messages with role and content"}
 
 
-def _read_jsonl(file: Path, column: str) -> list[str]:
-    with file.open(encoding="utf-8") as lines:  # str.splitlines would cut at line separators inside a text
-        return [_text_of(line, number, column) for number, line in enumerate(lines, 1) if line.strip()]
+def _is_document(value: Any, chat: bool) -> bool:
+    if value is None or not chat:
+        return isinstance(value, str | None)
+    messages = value if isinstance(value, list) else [None]
+    return all(isinstance(each, dict) and {"role", "content"} <= each.keys() for each in messages)
 
 
-def _text_of(line: str, number: int, column: str) -> str:
+def _as_text(document: Any, chat: bool) -> str:
+    return json.dumps(document, ensure_ascii=False) if chat and document else document or ""
+
+
+def _read_txt(file: Path, column: str, chat: bool) -> list[str]:
+    if chat:
+        raise ValueError("it holds no messages; `chat` reads .jsonl, .parquet and data sets")
+    return file.read_text(encoding=ENCODING).split("\n\n")
+
+
+def _read_jsonl(file: Path, column: str, chat: bool) -> list[str]:
+    with file.open(encoding=ENCODING) as lines:  # str.splitlines would cut at line separators inside a text
+        return [_text_of(line, number, column, chat) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _text_of(line: str, number: int, column: str, chat: bool) -> str:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
@@ -95,26 +116,25 @@ def _text_of(line: str, number: int, column: str) -> str:
     if not isinstance(record, dict) or column not in record:
         held = f"has {', '.join(record) or 'no keys'}" if isinstance(record, dict) else "is no object"
         raise ValueError(f"line {number} {held}, where '{column}' is needed (`column`)")
-    text = record[column]
-    if not isinstance(text, str | None):
-        raise ValueError(f"line {number} holds no text under '{column}' (`column`)")
-    return text or ""
+    if not _is_document(record[column], chat):
+        raise ValueError(f"line {number} holds no {_WANTED[chat].removeprefix('a ')} under '{column}' (`column`)")
+    return _as_text(record[column], chat)
 
 
-def _read_parquet(file: Path, column: str) -> list[str]:
+def _read_parquet(file: Path, column: str, chat: bool) -> list[str]:
     import pyarrow.parquet as pq
 
     columns = pq.read_schema(file).names
     if column not in columns:
         raise ValueError(f"its columns are {', '.join(columns)}, none is '{column}' (`column`)")
-    texts = pq.read_table(file, columns=[column])[column].to_pylist()
-    if not all(isinstance(text, str | None) for text in texts):
-        raise ValueError(f"its column '{column}' holds no text (`column`)")
-    return [text or "" for text in texts]
+    documents = pq.read_table(file, columns=[column])[column].to_pylist()
+    if not all(_is_document(each, chat) for each in documents):
+        raise ValueError(f"its column '{column}' holds no {_WANTED[chat].removeprefix('a ')} (`column`)")
+    return [_as_text(each, chat) for each in documents]
 
 
 _PATHS = "use one of .txt, .jsonl, .parquet, or put texts into a list"
-_READERS: dict[str, Callable[[Path, str], list[str]]] = {
+_READERS: dict[str, Callable[[Path, str, bool], list[str]]] = {
     ".txt": _read_txt,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
@@ -134,6 +154,7 @@ class StreamedTexts:
         subset: the data set's configuration, where it has several.
         split: such as `train`.
         shuffle_seed: None for the data set's own order.
+        chat: see `read_texts`.
     """
 
     name: str
@@ -141,6 +162,7 @@ class StreamedTexts:
     subset: str | None
     split: str
     shuffle_seed: int | None
+    chat: bool = False
 
     def __iter__(self) -> Iterator[str]:
         """Yield the documents.
@@ -181,12 +203,13 @@ class StreamedTexts:
 
     def _texts(self) -> Iterator[str]:
         for row in self._rows():
-            text = row[self.column]
-            if not isinstance(text, str | None):
-                kind = type(text).__name__
-                problem = f"holds {kind} in its column '{self.column}' (`column`), where text is needed"
+            document = row[self.column]
+            if not _is_document(document, self.chat):
+                kind, wanted = type(document).__name__, _WANTED[self.chat]
+                problem = f"holds {kind} in its column '{self.column}' (`column`), where {wanted} is needed"
                 raise InvalidArgument("path", self.name, problem)
-            if text and text.strip():
+            text = _as_text(document, self.chat)
+            if text.strip():
                 yield text
 
     def _rows(self) -> Any:
@@ -206,7 +229,8 @@ class StreamedTexts:
 
     def _file(self) -> Path:
         """One line of JSON per document; after the last document of the data set, `null`."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        about = {name: value for name, value in asdict(self).items() if name != "chat" or value}
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
         folder = user_cache_path("analogue", ensure_exists=True) / "texts"
         return folder / f"{self.name.replace('/', '--')}-{digest}.jsonl"
 

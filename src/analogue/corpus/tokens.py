@@ -1,14 +1,22 @@
 """Token sequences, their padding mask, and tokens as units of text."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
+"""By the characters that stand for bytes in byte-level vocabularies."""
+UNKNOWN = "\U00013000\ua500"  # hieroglyphs and Vai, in hardly any vocabulary
+REPLACEMENT = "\ufffd"  # what decoders write for bytes that are no complete character
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ def tokenise(
     seq_len: int,
     packing: bool,
     count_padding: bool = False,
+    add_special_tokens: bool = True,
 ) -> TokenSequences:
     """Cut documents into at most `n_sequences` sequences of at most `seq_len` tokens.
 
@@ -70,13 +79,30 @@ def tokenise(
         packing: False for one document per sequence, as the paper does; True to string documents together, with an
             end-of-text token before each, so that every sequence but the last is full.
         count_padding: True to let padding count as tokens, as the paper's published code does.
+        add_special_tokens: False for texts that hold them already, as a chat's template writes them.
     """
-    documents = (list(tokenizer(text)["input_ids"]) for text in texts)
+    documents = (list(tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]) for text in texts)
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
     wanted = list(islice((row for row in rows if row), n_sequences))
     sequences = padded(wanted, seq_len, tokenizer)
     everywhere = np.ones_like(sequences.mask)
     return replace(sequences, mask=everywhere, counted=everywhere) if count_padding else sequences
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that no text is made of: those that begin, end and pad it, and mark the turns of a chat.
+
+    The token that stands for words outside the vocabulary is text. (Tokenizers that know every byte often name one.)
+    """
+    marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    of_text = {*tokenizer(UNKNOWN, add_special_tokens=False)["input_ids"]}
+    return ({*tokenizer.all_special_ids} | marked) - of_text
+
+
+def without_special(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
+    """Let no special token count, wherever it stands."""
+    special = np.isin(sequences.ids, sorted(special_ids(tokenizer)))
+    return replace(sequences, counted=sequences.counted & ~special)
 
 
 def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
@@ -92,12 +118,41 @@ def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> dict[int, str]:
-    """The text of each token; a fragment of a character keeps its vocabulary entry, so that no two are confused."""
-    strings = {}
-    for token in ids:
-        text = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
-        strings[token] = str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
-    return strings
+    """The text of each token as it stands within other text, no two of them alike.
+
+    A leading space is part of it, with tokenizers that write it as U+2581 too. Bytes of a character that is cut into
+    several tokens read `<0xE2>`. Where two tokens have one text, as the letter A and the byte 0x41 have in Llama 2,
+    both keep their vocabulary entries.
+    """
+    tokens = list(dict.fromkeys(ids))
+    strings = {token: _text_within_text(tokenizer, token) for token in tokens}
+    n_alike = Counter(strings.values())
+    return {token: text if n_alike[text] == 1 else _entry(tokenizer, token) for token, text in strings.items()}
+
+
+def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The text that tokens were made from, as far as the tokenizer keeps it."""
+    return str(tokenizer.decode([*ids], clean_up_tokenization_spaces=False))
+
+
+def _text_within_text(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """What the token adds to a text: decoders of SentencePiece drop a text's first space."""
+    once, twice = (decoded(tokenizer, [token] * n) for n in (1, 2))
+    text = twice[len(once) :] if twice.startswith(once) else once
+    return _bytes_shown(_entry(tokenizer, token)) if REPLACEMENT in text else text
+
+
+def _entry(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    return str(tokenizer.convert_ids_to_tokens(token))
+
+
+def _bytes_shown(entry: str) -> str:
+    """An entry of a byte-level vocabulary as text, its incomplete characters as bytes; others as they are."""
+    try:
+        characters = bytes(BYTE_OF[character] for character in entry).decode(errors="surrogateescape")
+    except KeyError:
+        return entry
+    return "".join(f"<0x{ord(each) - 0xDC00:02X}>" if "\udc80" <= each <= "\udcff" else each for each in characters)
 
 
 def _packed(documents: Iterator[list[int]], separator: int | None, seq_len: int) -> Iterator[list[int]]:
@@ -130,23 +185,40 @@ class TextUnits(NamedTuple):
         ids: (n_units,) the id of each unit's string, in reading order.
         strings: the string of each id, leading space included.
         lengths: (n_sequences,) number of units in each sequence.
+        decode: the text of several units; None where their strings, one after the other, are their text.
     """
 
     ids: Int64[np.ndarray, " n_units"]
     strings: Mapping[int, str]
     lengths: Int64[np.ndarray, " n_sequences"]
+    decode: Callable[[Sequence[int]], str] | None = None
 
     def context(self, position: int, n: int = 8) -> str:
-        """The unit at a row, in double angle quotes, between up to n units of its sequence on either side."""
+        """The unit at a row, in double angle quotes, between up to n units of its sequence on either side.
+
+        A unit that is a part of a character stands there with the rest of it.
+        """
         ends = np.cumsum(self.lengths)
         sequence = int(np.searchsorted(ends, position, side="right"))
         first, last = int(ends[sequence] - self.lengths[sequence]), int(ends[sequence])
-        before = "".join(self.strings[i] for i in self.ids[max(first, position - n) : position].tolist())
-        after = "".join(self.strings[i] for i in self.ids[position + 1 : min(last, position + 1 + n)].tolist())
-        return f"{before}«{self.strings[int(self.ids[position])]}»{after}"
+        units = self.ids[max(first, position - n) : min(last, position + 1 + n)].tolist()
+        at = min(n, position - first)
+        text = self._text(units)
+        begin, end = self._end_of(units, at, text, -1), self._end_of(units, at + 1, text, 1)
+        return f"{text[:begin]}«{text[begin:end]}»{text[end:]}"
+
+    def _text(self, units: Sequence[int]) -> str:
+        return self.decode(units) if self.decode else "".join(self.strings[unit] for unit in units)
+
+    def _end_of(self, units: Sequence[int], n_units: int, text: str, step: int) -> int:
+        """Where the first units end in their text; one unit fewer, or more, where that is within a character."""
+        while not text.startswith(start := self._text(units[:n_units])):
+            n_units += step
+        return len(start)
 
 
 def token_units(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TextUnits:
     """The tokens that count, each a unit."""
     ids = sequences.flat_ids()
-    return TextUnits(ids, token_strings(tokenizer, set(ids.tolist())), sequences.counted.sum(axis=1))
+    strings = token_strings(tokenizer, set(ids.tolist()))
+    return TextUnits(ids, strings, sequences.counted.sum(axis=1), partial(decoded, tokenizer))

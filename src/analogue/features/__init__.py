@@ -2,18 +2,22 @@
 
 from analogue.features.activations import FeatureActivations
 from analogue.features.collector import ActivationCollector
+from analogue.features.outliers import TokenNorms, outliers
 from analogue.features.spans import aggregate_spans
 from analogue.features.store import ActivationStore, StoredActivations, content_key
-from analogue.features.top_tokens import TopTokens, top_positions, top_tokens
+from analogue.features.top_tokens import FRAGMENT, TopTokens, top_positions, top_tokens
 
 __all__ = [
+    "FRAGMENT",
     "ActivationCollector",
     "ActivationStore",
     "FeatureActivations",
     "StoredActivations",
+    "TokenNorms",
     "TopTokens",
     "aggregate_spans",
     "content_key",
+    "outliers",
     "top_positions",
     "top_tokens",
 ]

@@ -1,5 +1,6 @@
 """The tokens on which each feature activates most, by which features are interpreted."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -7,8 +8,12 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64
 
+from analogue.compiled import compiled
 from analogue.errors import check_minima
 from analogue.features.activations import FeatureActivations
+
+FRAGMENT = re.compile("<0x[0-9A-Fa-f]{2}>")
+"""A byte of a character that is cut into several tokens, as SentencePiece writes it, and `analogue.corpus` too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +106,7 @@ def _look_up(token_ids: np.ndarray, vocabulary: Sequence[str] | Mapping[int, str
 
 @cache
 def _compiled_highest_entries() -> Callable[..., Int64[np.ndarray, "d_sae k"]]:
-    from numba import njit  # takes a while to load
-
-    return njit(cache=True, nogil=True)(_highest_entries)
+    return compiled()(_highest_entries)
 
 
 def _highest_entries(

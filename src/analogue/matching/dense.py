@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
-from numba import njit
 from torch import Tensor
 
+from analogue.compiled import compiled
 from analogue.matching.pairs import BestPartners
 from analogue.matching.standardised import Columns, Standardised, as_correlations
 
@@ -208,7 +208,7 @@ def fill_on_cpu(device: torch.device, *arrays: np.ndarray) -> Float32[Tensor, "n
     return torch.from_numpy(_fill(*arrays))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _fill(indptr, indices, values, label_of, silent, shift, norm):  # type: ignore[no-untyped-def]
     out, scale = np.empty((len(indptr) - 1, len(norm)), dtype=np.float32), 1 / norm
     for token in range(len(out)):
@@ -261,7 +261,7 @@ def _columns(side: Standardised, start: int, stop: int) -> Columns:
     return Columns(*_transpose(*arrays))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _transpose(indptr, indices, values, label_of, centre, norm):  # type: ignore[no-untyped-def]
     starts = np.zeros(len(norm) + 1, dtype=np.int64)
     for entry in range(len(indices)):
@@ -281,7 +281,7 @@ def _transpose(indptr, indices, values, label_of, centre, norm):  # type: ignore
     return starts, tokens, standardised
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _add_products(
     columns_a: Columns,
     columns_b: Columns,

@@ -9,13 +9,17 @@ import numpy as np
 from jaxtyping import Float64
 
 from analogue.errors import check_option
-from analogue.features import TopTokens
+from analogue.features import FRAGMENT, TopTokens
 from analogue.matching.pairs import FeaturePairs
-from analogue.options import Keep
+from analogue.options import Keep, NonConcept
 
 
 def drop_non_concept(
-    pairs: FeaturePairs, top_a: TopTokens, top_b: TopTokens, non_concept_tokens: Collection[str]
+    pairs: FeaturePairs,
+    top_a: TopTokens,
+    top_b: TopTokens,
+    non_concept_tokens: Collection[str],
+    non_concept: str = NonConcept.listed,
 ) -> FeaturePairs:
     """Drop a pair if any top token of either feature is a non-concept token (Appendix F).
 
@@ -24,15 +28,23 @@ def drop_non_concept(
         top_a: top tokens of A's features.
         top_b: top tokens of B's features.
         non_concept_tokens: token strings, compared exactly: punctuation, white space, special tokens.
+        non_concept: `listed` for those alone; `no_letter` for all tokens without a letter of any script, too: digits,
+            ` (`, line breaks in a row, a byte of a character.
+
+    Raises:
+        ValueError: if `non_concept` is none of the two.
     """
+    check_option("non_concept", non_concept, NonConcept)
     if isinstance(non_concept_tokens, str):
         raise ValueError(f"expected a collection of token strings, got the string {non_concept_tokens!r}")
-    unwanted = frozenset(non_concept_tokens)
-    non_concept = [
+    strings = {string for top in (top_a, top_b) for tokens in top.strings for string in tokens}
+    letterless = filter(_has_no_letter, strings) if non_concept == NonConcept.no_letter else ()
+    unwanted = frozenset([*non_concept_tokens, *letterless])
+    drops = [
         not unwanted.isdisjoint(top_a.strings[a]) or not unwanted.isdisjoint(top_b.strings[b])
         for a, b in _features(pairs)
     ]
-    return pairs.drop(np.array(non_concept, dtype=bool), "non_concept")
+    return pairs.drop(np.array(drops, dtype=bool), "non_concept")
 
 
 def require_shared_token(pairs: FeaturePairs, top_a: TopTokens, top_b: TopTokens) -> FeaturePairs:
@@ -115,6 +127,10 @@ def apply_filters(
         pairs = pairs.drop(~filtered.kept, name)
         funnel.append((name, pairs.n_kept))
     return pairs, funnel
+
+
+def _has_no_letter(string: str) -> bool:
+    return not any(character.isalpha() for character in FRAGMENT.sub("", string))
 
 
 def _features(pairs: FeaturePairs) -> list[tuple[int, int]]:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
-from numba import njit
 
+from analogue.compiled import compiled
 from analogue.matching.standardised import DECIMALS, ROUNDING, Columns, Operand
 
 # A column with fewer products than this share of the other side's features keeps a list of those it meets.
@@ -37,7 +37,7 @@ class Scratch(NamedTuple):
     """Labels that fire together with a column of few products."""
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def insert(ranking: Ranking, own: int, partner: int, correlation: float) -> None:
     """Give `partner` its place in the ranking of feature `own`: higher first, of equals the lower index, none twice."""
     partners, correlations = ranking.partners[own], ranking.correlations[own]
@@ -58,7 +58,7 @@ def insert(ranking: Ranking, own: int, partner: int, correlation: float) -> None
     ranking.lowest[own] = correlations[k - 1]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def merge(into: Ranking, other: Ranking) -> None:
     """Merge another thread's ranking of the same features; the order of merging does not matter."""
     n, k = other.partners.shape
@@ -67,14 +67,14 @@ def merge(into: Ranking, other: Ranking) -> None:
             insert(into, own, other.partners[own, slot], other.correlations[own, slot])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _correlation(sum_products: float, mean_over_sds: float) -> float:
     """Pearson's r in [-1, 1]; what differs by rounding alone is equal."""
     correlation = np.rint((sum_products - mean_over_sds) * _SCALE) / _SCALE
     return min(1.0, max(-1.0, correlation))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _rank(
     label: int, partner: int, own: Operand, rows: Operand, sums: np.ndarray, forward: Ranking, reverse: Ranking
 ) -> None:
@@ -85,7 +85,7 @@ def _rank(
         insert(reverse, partner, own.features[label], correlation)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sum_listing(label: int, columns: Columns, rows: Operand, sums: np.ndarray, met: np.ndarray) -> int:
     """Sum the products of a column that meets few features, and list those; returns how many it listed."""
     starts, labels, values = rows.indptr, rows.labels, rows.values
@@ -102,7 +102,7 @@ def _sum_listing(label: int, columns: Columns, rows: Operand, sums: np.ndarray, 
     return n_met
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sum_all(label: int, columns: Columns, rows: Operand, sums: np.ndarray) -> None:
     """Sum the products of a column that meets many features."""
     starts, labels, values = rows.indptr, rows.labels, rows.values
@@ -112,7 +112,7 @@ def _sum_all(label: int, columns: Columns, rows: Operand, sums: np.ndarray) -> N
             sums[np.uint32(labels[other])] += value * values[other]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _list_of_rank(
     label: int, n_met: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking
 ) -> None:
@@ -127,7 +127,7 @@ def _list_of_rank(
             _rank(label, int(partner), own, rows, sums, forward, reverse)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _all_of_rank(label: int, own: Operand, rows: Operand, scratch: Scratch, forward: Ranking, reverse: Ranking) -> None:
     """Rank all features for a column, in blocks; counting those of rank, before looking for them, vectorises."""
     sums = scratch.sums
@@ -148,7 +148,7 @@ def _all_of_rank(label: int, own: Operand, rows: Operand, scratch: Scratch, forw
                     _rank(label, partner, own, rows, sums, forward, reverse)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _rank_silent(label: int, own: Operand, rows: Operand, order: np.ndarray, scratch: Scratch, best: Ranking) -> None:
     """Rank the features that never fire together with a column.
 
@@ -164,7 +164,7 @@ def _rank_silent(label: int, own: Operand, rows: Operand, order: np.ndarray, scr
         insert(best, label, rows.features[partner], correlation)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def walk_columns(
     labels: np.ndarray,
     own: Operand,
@@ -199,7 +199,7 @@ def walk_columns(
             scratch.sums[:] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def highest_of_columns(
     own: Operand, columns: Columns, rows: Operand, scratch: Scratch, highest: np.ndarray, highest_reverse: np.ndarray
 ) -> None:

@@ -1,8 +1,9 @@
 """Tokens to residual stream."""
 
 from analogue.models.cross_entropy import next_token_loss, recovered
-from analogue.models.identity import directory_fingerprint, model_fingerprint, tokenizer_fingerprint
+from analogue.models.identity import directory_fingerprint, model_fingerprint, same_weights, tokenizer_fingerprint
 from analogue.models.loading import LanguageModel, open_model
+from analogue.models.norms import uses_layer_norm
 from analogue.models.randomise import redraw_parameters
 from analogue.models.residual_stream import ResidualStream, find_blocks
 
@@ -16,5 +17,7 @@ __all__ = [
     "open_model",
     "recovered",
     "redraw_parameters",
+    "same_weights",
     "tokenizer_fingerprint",
+    "uses_layer_norm",
 ]

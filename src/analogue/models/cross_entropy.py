@@ -1,7 +1,6 @@
-"""How well a language model predicts text when a block's output is replaced."""
+"""How well a language model predicts text when what is read of a block is replaced."""
 
-from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -9,14 +8,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from analogue.models.residual_stream import evaluation_mode
-
-Replace = Callable[[Float[Tensor, "batch seq_len d_model"]], Float[Tensor, "batch seq_len d_model"]]
+from analogue.models.sites import Replace, Tap
 
 
 @torch.no_grad()
 def next_token_loss(
     model: nn.Module,
-    block: nn.Module,
+    tap: Tap,
     ids: Int64[Tensor, "batch seq_len"],
     mask: Bool[Tensor, "batch seq_len"],
     replace: Replace | None = None,
@@ -25,23 +23,14 @@ def next_token_loss(
 
     Args:
         model: a causal language model of `transformers`, with its head.
-        block: the block whose output is replaced.
+        tap: what is replaced, see `ResidualStream.tap`; a block's output or input, or a site.
         ids: token ids, padded on the right.
         mask: False for padding, which is not predicted.
-        replace: maps the block's output to what takes its place; None to leave the output as it is.
+        replace: maps the activations there to what takes their place; None to leave them as they are.
     """
 
-    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-        resid = output[0] if isinstance(output, tuple) else output
-        replaced = replace(resid) if replace else resid
-        return (replaced, *output[1:]) if isinstance(output, tuple) else replaced
-
-    handle = block.register_forward_hook(hook)
-    try:
-        with evaluation_mode(model):
-            logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
-    finally:
-        handle.remove()
+    with evaluation_mode(model), tap.replaced_by(replace) if replace else nullcontext():
+        logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
     targets = torch.where(mask[:, 1:], ids[:, 1:], -100)
     return cross_entropy(logits[:, :-1].flatten(0, 1).double(), targets.flatten(), reduction="sum")
 

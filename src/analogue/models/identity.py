@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import uuid
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PROBE = "Hello  World!\n\n\tdef f(x):\n    return 3.14159 * x  # it's caf\u00e9, \u65e5\u672c\u8a9e \U0001f642\r\n "
 """Text on which normalisers, pre-tokenisers and the adding of special tokens differ."""
+
+WEIGHTS = ("*.safetensors", "*.bin")
+OF_THE_HUB = re.compile(r"[0-9a-f]{64}")
 
 
 def directory_fingerprint(directory: str | Path) -> str:
@@ -44,17 +49,51 @@ def model_fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-def cached_commit(repository: str, revision: str | None) -> str:
-    """The commit of a model that has been downloaded: the name of the folder that its configuration lies in.
+def same_weights(a: str | PreTrainedModel, b: str | PreTrainedModel, revisions: Sequence[str | None]) -> bool:
+    """Whether two models have the same weights, byte by byte, whatever their configurations say.
+
+    Args:
+        a: a directory, a hub id whose weights are in the hub's cache, or a model.
+        b: likewise.
+        revisions: of a and b on the hub.
+    """
+    digests = [_weights_digests(source, revision) for source, revision in zip((a, b), revisions, strict=True)]
+    return bool(digests[0]) and digests[0] == digests[1]
+
+
+def _weights_digests(source: str | PreTrainedModel, revision: str | None) -> set[str]:
+    """SHA-256 of each file of weights, or of each tensor of a model at hand."""
+    if isinstance(source, PreTrainedModel):
+        tensors = (each.detach().cpu().contiguous().reshape(-1) for each in source.state_dict().values())
+        return {hashlib.sha256(each.view(torch.uint8).numpy()).hexdigest() for each in tensors}
+    directory = Path(source)
+    if not directory.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(source, "config.json", revision=revision or "main")
+        directory = Path(config).parent if isinstance(config, str) else directory
+    return {_weights_digest(file) for kind in WEIGHTS for file in directory.glob(kind)}
+
+
+def _weights_digest(file: Path) -> str:
+    """Of a file; the hub's cache links to large ones under that name."""
+    linked = file.resolve()
+    if file.is_symlink() and OF_THE_HUB.fullmatch(linked.name):
+        return linked.name
+    return _file_digest(str(file), file.stat().st_size, file.stat().st_mtime_ns)
+
+
+def cached_commit(repository: str, revision: str | None, name: str = "config.json") -> str:
+    """The commit of a model that has been downloaded: the name of the folder that one of its files lies in.
 
     Raises:
-        OSError: its configuration is not in the hub's cache.
+        OSError: that file is not in the hub's cache.
     """
     from huggingface_hub import try_to_load_from_cache
 
-    file = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
+    file = try_to_load_from_cache(repository, name, revision=revision or "main")
     if not isinstance(file, str):
-        raise OSError("its config.json is not in the hub's cache")
+        raise OSError(f"its {name} is not in the hub's cache")
     return Path(file).parent.name
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,12 @@ class LanguageModel:
         vocab_size: number of tokens that it has embeddings for.
         n_positions: the longest sequence that it reads; None where the configuration sets no limit.
         fingerprint: identifies the weights: the hub commit or a hash of the contents, and how they were redrawn.
-        hook: which residual stream of a block is read.
+        hook: what is read of a block.
         randomize: which parameters `load` redraws; None for the model as it was trained.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a model that fits no single device over all there are; None to leave its place to
             the trainer.
+        gguf_file: the file of that format, beside or in place of the others, that weights and tokenizer are read from.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LanguageModel:
     randomize: str | None = None
     randomize_seed: int = 0
     device_map: str | None = None
+    gguf_file: str | None = None
 
     def load(self, dtype: str = "float32", with_head: bool = False) -> ResidualStream:
         """Read the weights for inference, from the hub if they are not in its cache.
@@ -122,6 +125,7 @@ class LanguageModel:
                 dtype=getattr(torch, dtype),
                 device_map=self.device_map,
                 output_loading_info=True,
+                **_only_in(self.gguf_file),
                 **OWN_CODE,
             )
         missing = [name for name in sorted(found["missing_keys"]) if not name.startswith("pooler")]  # after the blocks
@@ -138,6 +142,7 @@ def open_model(
     randomize: str | None = None,
     randomize_seed: int = 0,
     device_map: str | None = None,
+    gguf_file: str | None = None,
 ) -> LanguageModel:
     """Learn what a model is from its configuration, and read its tokenizer, not its weights.
 
@@ -146,11 +151,12 @@ def open_model(
             it is and where it is.
         tokenizer: of the model; None to read the one that lies with a named model.
         revision: branch, tag or commit on the hub.
-        hook: `resid_post`, a block's output, or `resid_pre`, its input.
+        hook: what is read of a block, a member of `Hook`; see `analogue.models.sites`.
         randomize: `weights` to redraw every parameter but the embeddings when the model is loaded, `all` to redraw
             those too.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a named model over all devices, as `transformers` does; None for one device.
+        gguf_file: name of a GGUF file in that directory or repository; None to read the files of transformers' format.
 
     Raises:
         NotFound: no such directory or hub id, or no tokenizer in it.
@@ -162,7 +168,7 @@ def open_model(
     if isinstance(model, PreTrainedModel):
         source: str | PreTrainedModel = model
         name, config = model.config._name_or_path or type(model).__name__, model.config
-        revision = device_map = None
+        revision = device_map = gguf_file = None
         if tokenizer is None:
             problem = f"is needed where `model` is an object ({name}): AutoTokenizer.from_pretrained reads it"
             raise InvalidArgument("tokenizer", None, problem)
@@ -174,8 +180,9 @@ def open_model(
         name = str(model)
         source = place = _source(name)
         with _loading_errors(name, place):
-            config = AutoConfig.from_pretrained(place, revision=revision, **OWN_CODE)
-            tokenizer = _tokenizer(name, place, revision) if tokenizer is None else tokenizer
+            _check_gguf(place, gguf_file)
+            config = AutoConfig.from_pretrained(place, revision=revision, **_only_in(gguf_file), **OWN_CODE)
+            tokenizer = _tokenizer(name, place, revision, gguf_file) if tokenizer is None else tokenizer
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         problem = "is not a tokenizer of transformers; AutoTokenizer.from_pretrained reads one"
         raise InvalidArgument("tokenizer", str(tokenizer), problem)
@@ -191,13 +198,31 @@ def open_model(
         d_model=text_config.hidden_size,
         vocab_size=text_config.vocab_size,
         n_positions=_n_positions(text_config, source),
-        fingerprint=_fingerprint(source, revision) + redrawn,
+        fingerprint=_fingerprint(source, revision, gguf_file) + redrawn,
         tokenizer=tokenizer,
         hook=hook,
         randomize=randomize,
         randomize_seed=randomize_seed,
         device_map=device_map,
+        gguf_file=gguf_file,
     )
+
+
+def _only_in(gguf_file: str | None) -> dict[str, str]:
+    """The argument of transformers that names a GGUF file, where there is one."""
+    return {} if gguf_file is None else {"gguf_file": gguf_file}
+
+
+def _check_gguf(source: str, gguf_file: str | None) -> None:
+    if gguf_file is None:
+        return
+    if find_spec("gguf") is None:
+        raise Unavailable(
+            "gguf_file", gguf_file, "is read with the package gguf; install it (pip install 'analogue[gguf]')"
+        )
+    if Path(source).is_dir() and not (Path(source) / gguf_file).is_file():
+        found = ", ".join(sorted(path.name for path in Path(source).glob("*.gguf"))) or "none"
+        raise NotFound("gguf_file", gguf_file, f"is not in {source} (`model`); files of that format there: {found}")
 
 
 def _source(name: str) -> str:
@@ -211,24 +236,29 @@ def _source(name: str) -> str:
     return str(directory)
 
 
-def _tokenizer(name: str, source: str, revision: str | None) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, **OWN_CODE)
+def _tokenizer(name: str, source: str, revision: str | None, gguf_file: str | None) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, **_only_in(gguf_file), **OWN_CODE)
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):  # transformers makes one up without files
         raise NotFound("model", name, "holds no tokenizer; save it there too (tokenizer.save_pretrained)")
     return tokenizer
 
 
-def _fingerprint(source: str | PreTrainedModel, revision: str | None) -> str:
+def _fingerprint(source: str | PreTrainedModel, revision: str | None, gguf_file: str | None) -> str:
     if isinstance(source, PreTrainedModel):
         return model_fingerprint(source)
-    return directory_fingerprint(source) if Path(source).is_dir() else f"{source}@{cached_commit(source, revision)}"
+    file = f" {gguf_file}" if gguf_file else ""
+    if Path(source).is_dir():
+        return directory_fingerprint(source) + file
+    return f"{source}@{cached_commit(source, revision, gguf_file or 'config.json')}{file}"
 
 
 def _n_positions(config: Any, source: str | PreTrainedModel) -> int | None:
     """The longest sequence; models such as RoBERTa count positions from behind the padding token's id."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1:  # XLNet writes -1
+        return None
     is_rotary = getattr(config, "rope_parameters", None) is not None
-    if limit is None or is_rotary or getattr(config, "pad_token_id", None) is None:
+    if is_rotary or getattr(config, "pad_token_id", None) is None:
         return limit
     with torch.device("meta"):
         model = source if isinstance(source, PreTrainedModel) else AutoModel.from_config(config, **OWN_CODE)

@@ -1,7 +1,8 @@
 """The residual stream at a block, from any `transformers` model."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
+from analogue.errors import InvalidArgument
+from analogue.models.sites import MissingSiteError, Sublayers, Tap, copied, find_sublayers, recorded_calls
 from analogue.options import Hook
+
+TERMS = (Hook.attn_out, Hook.mlp_out)
 
 
 class _DeepestBlockReached(Exception):
@@ -46,16 +51,17 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 class ResidualStream(nn.Module):
-    """Runs a model up to the deepest block asked for and returns the residual stream there.
+    """Runs a model up to the deepest block asked for and returns what is read there: the residual stream, or a site.
 
     `resid_post` is a block's output. A hook on block `layer` sees it before any final norm, for the last block too;
     `hidden_states[-1]` of many architectures is taken after that norm. Logits are never computed. `resid_pre` is a
-    block's input: `hidden_states[layer]`, which the paper's published code reads.
+    block's input: `hidden_states[layer]`, which the paper's published code reads. The other sites are looked for in the
+    first pass, on its first few tokens; `analogue.models.sites` says what they are.
 
     Args:
         model: of `transformers`.
         n_layers: its number of blocks.
-        hook: `resid_post` or `resid_pre`.
+        hook: a member of `Hook`.
         movable: False for a model that is spread over devices or belongs to the caller: moving this module, changing
             its precision or switching its mode then leaves the model as it is.
     """
@@ -66,26 +72,71 @@ class ResidualStream(nn.Module):
         self.hook = hook
         self.movable = movable
         self.blocks = [*find_blocks(model, n_layers)]  # a plain list: the modules already belong to `model`
+        self._sublayers: dict[int, Sublayers] = {}
 
     @torch.no_grad()
     def forward(
         self, ids: Int64[Tensor, "batch seq_len"], mask: Bool[Tensor, "batch seq_len"], layers: Sequence[int]
-    ) -> dict[int, Float[Tensor, "batch seq_len d_model"]]:
-        """The residual stream at each of `layers` (counted from 0), on the device of `ids`.
+    ) -> dict[int, Float[Tensor, "batch seq_len width"]]:
+        """What `hook` reads at each of `layers` (counted from 0), on the device of `ids`.
 
         The model may be on another device, and one that is not movable in training mode; it stays so.
+
+        Raises:
+            InvalidArgument: `hook` is no site of a block, or the blocks put out something else than one vector for
+                each token.
         """
-        seen: dict[int, Tensor] = {}
-        handles = [self._register(layer, seen, max(layers)) for layer in layers]
+        read = self.read(ids, mask, [(layer, self.hook) for layer in layers])
+        return {layer: acts for (layer, _), acts in read.items()}
+
+    @torch.no_grad()
+    def read(
+        self, ids: Int64[Tensor, "batch seq_len"], mask: Bool[Tensor, "batch seq_len"], sites: Sequence[tuple[int, str]]
+    ) -> dict[tuple[int, str], Float[Tensor, "batch seq_len width"]]:
+        """Several sites in one pass, by layer and hook; see `forward`."""
+        taps = {site: self.tap(*site, ids, mask) for site in sites}
+        seen: dict[tuple[int, str], Tensor] = {}
+
+        def keep(site: tuple[int, str], acts: Tensor) -> None:
+            seen[site] = acts.clone() if site[1] in TERMS else acts  # some blocks add to them in place
+            if len(seen) == len(taps):
+                raise _DeepestBlockReached
+
+        self._run(ids, mask, [tap.register(partial(keep, site)) for site, tap in taps.items()])
+        return {site: _one_vector_per_token(acts, ids, site[1]).to(ids.device) for site, acts in seen.items()}
+
+    @torch.no_grad()
+    def tap(
+        self, layer: int, hook: str, ids: Int64[Tensor, "batch seq_len"], mask: Bool[Tensor, "batch seq_len"]
+    ) -> Tap:
+        """Where a site is seen; a pass over a few of the tokens shows it.
+
+        Raises:
+            InvalidArgument: as `forward`.
+        """
+        if hook in (Hook.resid_pre, Hook.resid_post):
+            return Tap(self.blocks[layer], reads_input=hook == Hook.resid_pre)
         try:
-            with nullcontext() if self.movable else evaluation_mode(self.model):
-                self.model(input_ids=self._to_model(ids), attention_mask=self._to_model(mask.long()), use_cache=False)
-        except _DeepestBlockReached:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
-        return {layer: stream.to(ids.device) for layer, stream in seen.items()}
+            if layer not in self._sublayers:
+                self._sublayers[layer] = self._find_sublayers(layer, hook, ids[:2, :8], mask[:2, :8])
+            return self._sublayers[layer].tap(hook)
+        except MissingSiteError as error:
+            problem = f"is no site of block {layer}: {type(self.blocks[layer]).__name__} {error}"
+            raise InvalidArgument("hook", hook, f"{problem}; resid_pre and resid_post can be read") from error
+
+    def output_rows(self, layer: int) -> Float[Tensor, "d_mlp d_model"]:
+        """The rows of the MLP's output projection: what each neuron adds to the MLP's output where it is 1.
+
+        Raises:
+            InvalidArgument: the block has no `neurons`, or its matrix is stored in a form that cannot be read.
+        """
+        ids = torch.arange(8).reshape(1, 8)
+        matrix = self.tap(layer, Hook.neurons, ids, ids >= 0).module
+        rows = matrix.weight.T if isinstance(matrix, nn.Linear) else matrix.weight
+        if not (isinstance(rows, Tensor) and rows.is_floating_point()):
+            problem = f"has no output projection that can be read in block {layer}: {type(matrix).__name__}"
+            raise InvalidArgument("hook", Hook.neurons, f"{problem}; load the model without quantisation")
+        return rows.detach()
 
     def train(self, mode: bool = True) -> Self:
         """Switch the mode of a movable model."""
@@ -98,14 +149,42 @@ class ResidualStream(nn.Module):
         device = next(self.model.parameters()).device
         return tensor if device.type == "meta" else tensor.to(device)  # accelerate moves inputs of weights on disk
 
-    def _register(self, layer: int, seen: dict[int, Tensor], deepest: int) -> RemovableHandle:
-        def keep(stream: Any) -> None:
-            seen[layer] = stream[0] if isinstance(stream, tuple) else stream
-            if layer == deepest:
+    def _run(self, ids: Tensor, mask: Tensor, handles: list[RemovableHandle]) -> None:
+        """A pass of the model, after which the hooks are removed."""
+        try:
+            with self._evaluating():
+                self.model(input_ids=self._to_model(ids), attention_mask=self._to_model(mask.long()), use_cache=False)
+        except _DeepestBlockReached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _find_sublayers(self, layer: int, hook: str, ids: Tensor, mask: Tensor) -> Sublayers:
+        block = self.blocks[layer]
+        seen: dict[Hook, Tensor] = {}
+
+        def keep(end: Hook, acts: Tensor) -> None:
+            seen[end] = copied(acts)
+            if end == Hook.resid_post:
                 raise _DeepestBlockReached
 
-        block = self.blocks[layer]
-        if self.hook == Hook.resid_pre:
-            read = lambda module, inputs, named: keep(inputs or named["hidden_states"])  # noqa: E731
-            return block.register_forward_pre_hook(read, with_kwargs=True)
-        return block.register_forward_hook(lambda module, inputs, output: keep(output))
+        ends = (Hook.resid_pre, Hook.resid_post)
+        with recorded_calls(block) as calls:
+            self._run(ids, mask, [self.tap(layer, end, ids, mask).register(partial(keep, end)) for end in ends])
+        before, after = (_one_vector_per_token(seen[end], ids, hook) for end in ends)
+        with self._evaluating():
+            return find_sublayers(before, after, calls)
+
+    def _evaluating(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.movable else evaluation_mode(self.model)
+
+
+def _one_vector_per_token(acts: Tensor, ids: Tensor, hook: str) -> Float[Tensor, "batch seq_len width"]:
+    """Activations with the axes of the ids, of which experts make one."""
+    if acts.ndim == 2 and len(acts) == ids.numel():
+        acts = acts.reshape(*ids.shape, -1)
+    if acts.ndim != 3 or acts.shape[:2] != ids.shape:
+        problem = f"has the shape {tuple(acts.shape)} where {tuple(ids.shape)} tokens (sequences, tokens) are read"
+        raise InvalidArgument("hook", hook, f"{problem}; only models with one vector for each token can be compared")
+    return acts

@@ -139,7 +139,8 @@ def _consistency_table(consistency: Mapping[str, Any]) -> Table:
 def _scores_table(result: ComparisonResult, on: str) -> Table:
     entries = [entry for entry in result.similarity if entry.get("on", "decoder") == on]
     draws = sorted({entry["n_null"] for entry in entries if entry["n_null"]})
-    title = f"Similarity of the paired {'decoder rows' if on == 'decoder' else f'features, {on}'}, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
+    what = "decoder rows" if on == "decoder" else f"features, {on}"
+    title = f"Similarity of the paired {what}, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
     headings = ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs")
     table = compact_table(title, headings, texts=("metric", "null"))
     published = published_values(result, concept=None) if on == "decoder" else {}

@@ -126,6 +126,7 @@ def _is_of(result: ComparisonResult, setup: Setup) -> bool:
         and corpus.spans is None
         and not (config["data"]["packing"] or config["data"]["exclude_bos"])
         and config["filters"]["top_tokens"] == TOP_TOKENS
+        and config["filters"].get("non_concept", "listed") == "listed"
         and frozenset(config["filters"]["non_concept_tokens"]) == setup.non_concept_tokens
     )
 

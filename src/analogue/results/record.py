@@ -68,6 +68,7 @@ class CorpusRecord:
 
     Attributes:
         tokens_sha256: equal for equal tokens.
+        excluded: tokens that do not count, of each side (`a`, `b`) by the reason (`bos`, `special`, `outliers`).
         spans: None where features were compared on tokens.
     """
 
@@ -77,6 +78,7 @@ class CorpusRecord:
     n_tokens: int
     tokens_sha256: str
     spans: SpansRecord | None = None
+    excluded: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """What was compared on, in a few words."""

@@ -1,80 +1,75 @@
-"""SAE directories in the formats of SAELens, sparsify and Gemma Scope, each read as an SAE of SAELens."""
+"""The table of formats: how each is recognised, and what reads it."""
 
-import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
-import torch
-from safetensors.torch import load_file
-
-CONFIG = "cfg.json"
-SAELENS_WEIGHTS = "sae_weights.safetensors"
-SPARSIFY_WEIGHTS = "sae.safetensors"
-GEMMA_SCOPE_WEIGHTS = "params.npz"
-
-Reader = Callable[[Path, str], Any]
+from analogue.saes import checkpoints, dictionary_learning, gemma_scope, llama_scope, saelens, sparsify
+from analogue.saes.building import Contents
+from analogue.saes.files import INDEX, Source
 
 
-def find_reader(directory: Path) -> Reader | None:
-    """What reads the SAE in `directory` in a given dtype; None if no known files are there."""
-    if (directory / GEMMA_SCOPE_WEIGHTS).is_file():
-        return read_gemma_scope
-    if not (directory / CONFIG).is_file():
-        return None
-    readers: list[tuple[str, Reader]] = [(SAELENS_WEIGHTS, read_saelens), (SPARSIFY_WEIGHTS, read_sparsify)]
-    return next((read for weights, read in readers if (directory / weights).is_file()), None)
+class Format(NamedTuple):
+    """One way to publish an SAE.
 
-
-def read_saelens(directory: Path, dtype: str) -> Any:
-    """An SAE that SAELens saved, of any architecture it knows."""
-    from sae_lens import SAE
-
-    return SAE.load_from_disk(directory, dtype=dtype)
-
-
-def read_sparsify(directory: Path, dtype: str) -> Any:
-    """A sparsify SAE as the SAELens TopK SAE that computes the same: top k of W_enc (x - b_dec) + b_enc, then ReLU.
-
-    sparsify keeps W_enc as (d_sae, d_in) and W_dec as (d_sae, d_in); `normalize_decoder` concerns training only. The
-    converter of SAELens transposes W_dec, and does not subtract b_dec where `normalize_decoder` is set.
+    Attributes:
+        name: what its authors call it.
+        files: those that its folder holds; the last one may be in parts. Empty for a format of a file per SAE.
+        read: what reads it.
+        file: how such a file is called.
     """
-    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
 
-    config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    if config.get("activation", "topk") != "topk" or any(map(config.get, ("signed", "transcode", "skip_connection"))):
-        raise ValueError("of sparsify's formats, TopK SAEs can be read, not signed or group-max ones or transcoders")
-    k = config.get("k")
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"its {CONFIG} holds k={k}, where the number of active features is needed")
-    weights = load_file(directory / SPARSIFY_WEIGHTS)
-    d_sae, d_in = weights["W_dec"].shape
-    settings = TopKSAEConfig(d_in=d_in, d_sae=d_sae, k=k, dtype=dtype, device="meta", apply_b_dec_to_input=True)
-    sae = TopKSAE(settings)
-    sae.cfg.metadata.hook_name = directory.name  # sparsify names an SAE's folder after the module it was trained on
-    state = {
-        "W_enc": weights["encoder.weight"].T,
-        "b_enc": weights["encoder.bias"],
-        "W_dec": weights["W_dec"],
-        "b_dec": weights["b_dec"],
-    }
-    return _with_weights(sae, state, dtype)
+    name: str
+    files: tuple[str, ...]
+    read: Callable[[Source], Contents]
+    file: re.Pattern[str] | None = None
+
+    def fits(self, source: Source) -> bool:
+        """Whether the files are there."""
+        if self.file:
+            return source.path.is_file() and self.file.fullmatch(source.path.name) is not None
+        return all(source.has(name) for name in self.files)
 
 
-def read_gemma_scope(directory: Path, dtype: str) -> Any:
-    """A Gemma Scope SAE as SAELens's JumpReLU SAE. SAELens's own reader takes the sizes from the folder's name."""
-    from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+FORMATS = (
+    Format("Gemma Scope", (gemma_scope.FIRST_WEIGHTS,), gemma_scope.read_first),
+    Format("Gemma Scope 2", (gemma_scope.SECOND_WEIGHTS,), gemma_scope.read_second),
+    Format("Llama Scope", (llama_scope.CONFIG, llama_scope.WEIGHTS), llama_scope.read),
+    Format("SAELens", (saelens.CONFIG, saelens.WEIGHTS), saelens.read),
+    Format("sparsify", (sparsify.CONFIG, sparsify.WEIGHTS), sparsify.read),
+    Format("Llama Scope R1", (llama_scope.LATER_CONFIG, llama_scope.LATER_WEIGHTS), llama_scope.read_later),
+    Format("dictionary_learning", (dictionary_learning.CONFIG, dictionary_learning.WEIGHTS), dictionary_learning.read),
+    Format("Qwen-Scope", (), checkpoints.read_qwen_scope, checkpoints.QWEN_SCOPE),
+    Format("OpenAI", (), checkpoints.read_openai, checkpoints.OPENAI),
+)
+FILES = sorted({name for each in FORMATS for name in each.files} | {saelens.SCALER, saelens.WHITENING})
+OF_A_FILE = re.compile(r"\.(?:pt|pth|npz|safetensors)$")
 
-    with np.load(directory / GEMMA_SCOPE_WEIGHTS, allow_pickle=False) as arrays:
-        state = {name.replace("w_", "W_"): torch.from_numpy(arrays[name]) for name in arrays}
-    d_sae, d_in = state["W_dec"].shape
-    settings = JumpReLUSAEConfig(d_in=d_in, d_sae=d_sae, dtype=dtype, device="meta", apply_b_dec_to_input=False)
-    return _with_weights(JumpReLUSAE(settings), state, dtype)
+
+def find_format(source: Source) -> Format | None:
+    """The format of these files; None if they are of none that is known."""
+    return next((each for each in FORMATS if each.fits(source)), None)
 
 
-def _with_weights(sae: Any, state: Mapping[str, torch.Tensor], dtype: str) -> Any:
-    """Fill an SAE that was made on the meta device, without memory for weights of its own."""
-    wanted = {name: tensor.to(getattr(torch, dtype)).contiguous() for name, tensor in state.items()}
-    sae.load_state_dict(wanted, assign=True)
-    return sae.to("cpu")
+def patterns(folder: str) -> list[str]:
+    """What to download of a repository for the SAE in a folder, or in a file."""
+    if OF_A_FILE.search(folder):
+        above = folder.rpartition("/")[0]
+        return [folder, *patterns(above)] if folder.rpartition("/")[2] in FILES else [folder]
+    stems = [name.removesuffix(".safetensors") for name in FILES if name.endswith(".safetensors")]
+    names = [*FILES, *(f"{stem}-*.safetensors" for stem in stems), *(f"{stem}.safetensors{INDEX}" for stem in stems)]
+    parents = [folder.rsplit("/", n)[0] for n in (1, 2) if folder.count("/") >= n]
+    of_runs = [f"{parent}/{sparsify.OF_THE_RUN}" for parent in parents] + [sparsify.OF_THE_RUN]
+    return [f"{folder}/{name}" if folder else name for name in names] + of_runs
+
+
+def described(path: Path) -> str:
+    """What lies there, and what would have been read, as a predicate of the path."""
+    if path.is_file():
+        found = "is a file of no format that is read"
+    else:
+        names = sorted(each.name + "/" * each.is_dir() for each in path.iterdir())
+        found = f"holds {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}" if names else "is empty"
+    folders = "; ".join(f"{' with '.join(each.files)} ({each.name})" for each in FORMATS if each.files)
+    return f"{found}, and no SAE: a folder with {folders}, or a file layerN.sae.pt (Qwen-Scope) or N.pt (OpenAI)"

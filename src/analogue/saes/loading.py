@@ -1,8 +1,7 @@
-"""SAEs: from a directory, a SAELens release or a hub repository, or objects at hand."""
+"""SAEs from a directory or a file, a SAELens release or a hub repository, or objects at hand."""
 
 from collections.abc import Iterator
 from copy import deepcopy
-from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,57 +10,65 @@ import torch
 from torch import nn
 
 from analogue.embedded import PREFIX, locate
-from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
-from analogue.hub import hub_errors
-from analogue.saes.formats import (
-    CONFIG,
-    GEMMA_SCOPE_WEIGHTS,
-    SAELENS_WEIGHTS,
-    SPARSIFY_WEIGHTS,
-    Reader,
-    find_reader,
-    read_gemma_scope,
-    read_sparsify,
-)
+from analogue.errors import InvalidArgument, NotFound, Unavailable, UserError, first_line
+from analogue.saes.building import build
+from analogue.saes.files import Source, Unreadable, parts_of
+from analogue.saes.formats import described, find_format
+from analogue.saes.inputs import centre_input, check_model_settings, wants_centring
+from analogue.saes.releases import load_release
+
+TRANSCODER = "is a transcoder, or has a skip connection ({}): its decoder does not give back what it reads; {}"
+INSTEAD = "give an SAE, or let transcoders=True"
 
 
 def load(
-    path: str | PathLike[str] | nn.Module, layer: int | None = None, dtype: str = "float32", before_topk: bool = False
+    path: str | PathLike[str] | nn.Module,
+    layer: int | None = None,
+    dtype: str = "float32",
+    before_topk: bool = False,
+    transcoders: bool = False,
+    centre: bool = True,
 ) -> Any:
     """Load an SAE for inference.
 
     Args:
-        path: a directory in SAELens, sparsify or Gemma Scope format, an `embedded:` name, `RELEASE:ID` of a SAELens
-            release, or `OWNER/REPOSITORY:FOLDER` of the hub (no folder: at its top); may hold `{layer}`. Or a
-            `sae_lens.SAE`, which is copied and stays as it is.
+        path: a directory or a file in one of the formats of `docs/saes.md`, an `embedded:` name, `RELEASE:ID` of a
+            SAELens release, or `OWNER/REPOSITORY:FOLDER` of the hub (no folder: at its top; or a file); may hold
+            `{layer}`. Or a `sae_lens.SAE`, which is copied and stays as it is.
         layer: what `{layer}` stands for.
         dtype: of the weights and of what `encode` returns.
         before_topk: let `encode` of a TopK SAE return all of its ReLU'd pre-activations, as the paper's published code
             does, not the k highest alone.
+        transcoders: whether a transcoder will do: its decoder rows lie in the space that it writes to.
+        centre: let `encode` subtract each token's mean over d_model, where the SAE's metadata say that its model's
+            writing weights were centred. False for a model without LayerNorm, whose weights are never centred.
 
     Returns:
         A `sae_lens.SAE`: `encode(resid)` takes (n_tokens, d_in) to non-negative, dense (n_tokens, d_sae) feature
-        activations, `decode` goes back, and row i of `W_dec` (d_sae, d_in) is feature i's direction.
+        activations, `decode` goes back, and row i of `W_dec` (d_sae, d_in) is feature i's direction. Whatever the
+        files say about scaling or normalising the input is part of `encode`.
 
     Raises:
         NotFound: no SAE there.
-        Unavailable: it cannot be downloaded, or its files are damaged or of a format that is not known.
-        InvalidArgument: weights that are not finite, an SAE that reads something else than single tokens of a residual
-            stream, or an object that is no SAE for inference.
+        Unavailable: it cannot be downloaded, or its files are damaged.
+        InvalidArgument: weights that are not finite, an SAE that cannot be read as its files want it, a transcoder that
+            was not asked for, or an object that is no SAE for inference.
 
     Example:
         >>> tuple(load(path="embedded:stories-6-saes/layer_{layer}", layer=3).W_dec.shape)
         (768, 96)
     """
-    if isinstance(path, nn.Module):
-        name = type(path).__name__
-        sae = _copy(path, name, dtype)
-    else:
+    name = type(path).__name__
+    if not isinstance(path, nn.Module):
         name = str(path) if layer is None else str(path).replace("{layer}", str(layer))
-        sae = _load_named(name, dtype)
-    for problem in _unfit(sae):
-        raise InvalidArgument("path", name, problem)
-    if before_topk and sae.cfg.architecture() == "topk":
+    try:
+        sae = _copy(path, name, dtype) if isinstance(path, nn.Module) else _load_named(name, dtype)
+        _check(sae, transcoders)
+        if centre and wants_centring(sae):
+            centre_input(sae)
+    except Unreadable as problem:
+        raise InvalidArgument("path", name, str(problem)) from problem
+    if before_topk and sae.cfg.architecture().startswith("topk"):
         sae.activation_fn = nn.ReLU()
     return sae.eval().requires_grad_(False)
 
@@ -80,10 +87,17 @@ def _copy(sae: Any, name: str, dtype: str) -> Any:
 def _load_named(name: str, dtype: str) -> Any:
     try:
         if ":" in name and not name.startswith(PREFIX) and not Path(name).expanduser().exists():
-            return _load_release(name, dtype)
-        directory, read = _locate(name)
-        return read(directory, dtype)
-    except ArgumentError:
+            return load_release(name, dtype)
+        path = Path(locate(name, "path")).expanduser()
+        source = Source(path, path.resolve().as_posix())
+        found = find_format(source)
+        if not path.exists():
+            problem = "is not a directory; give one that holds an SAE, RELEASE:ID or OWNER/REPOSITORY:FOLDER"
+            raise NotFound("path", name, problem)
+        if found is None:
+            raise NotFound("path", name, described(path))
+        return build(found.read(source), dtype)
+    except (UserError, Unreadable):
         raise
     except Exception as error:  # whatever a damaged file leads to, in the library that reads its format
         reason = " ".join(str(error).split()) if isinstance(error, RuntimeError) else first_line(error)
@@ -92,76 +106,25 @@ def _load_named(name: str, dtype: str) -> Any:
         raise Unavailable("path", name, problem) from error
 
 
-def _unfit(sae: Any) -> Iterator[str]:
-    """Reasons why an SAE's activations are not features of single tokens of a residual stream."""
+def _check(sae: Any, transcoders: bool) -> None:
+    """Raise `Unreadable` for an SAE whose activations are not features of single tokens."""
+    for problem in _unfit(sae, transcoders):
+        raise Unreadable(problem)
+    check_model_settings(sae)
+    if sae.cfg.reshape_activations == "hook_z":  # sites give the outputs of all heads as one vector
+        sae.turn_off_forward_pass_hook_z_reshaping()
+        sae.cfg.reshape_activations = "none"
+
+
+def _unfit(sae: Any, transcoders: bool) -> Iterator[str]:
     config = sae.cfg
-    if not all(bool(weights.isfinite().all()) for weights in sae.parameters()):
+    if not all(bool(rows.isfinite().all()) for weights in sae.parameters() for rows in parts_of(weights)):
         yield "has weights that are not finite; train or download it again"
     if getattr(config, "k", 0) > config.d_sae:
-        yield f"keeps the {config.k} highest of {config.d_sae} features; its {CONFIG} does not fit its weights"
-    if config.reshape_activations != "none":
-        yield f"reads the outputs of attention heads ({config.reshape_activations}); give one of a residual stream"
-    if hasattr(config, "d_out"):
-        yield f"is a transcoder ({config.architecture()}); give an SAE, which reconstructs its own input"
+        yield f"keeps the {config.k} highest of {config.d_sae} features; its configuration does not fit its weights"
+    if hasattr(config, "d_out") and not transcoders:
+        yield TRANSCODER.format(config.architecture(), INSTEAD)
     if config.architecture() == "temporal":
         yield "reads whole sequences (temporal); give an SAE that reads token by token"
-
-
-def _locate(name: str) -> tuple[Path, Reader]:
-    directory = Path(locate(name, "path")).expanduser()
-    if not directory.is_dir():
-        problem = "is not a directory; give one in SAELens or sparsify format, RELEASE:ID or OWNER/REPOSITORY:FOLDER"
-        raise NotFound("path", name, problem)
-    read = find_reader(directory)
-    if read is None:
-        wanted = f"{CONFIG} with {SAELENS_WEIGHTS} (SAELens) or {SPARSIFY_WEIGHTS} (sparsify), or {GEMMA_SCOPE_WEIGHTS}"
-        raise NotFound("path", name, f"holds no SAE; a directory with {wanted} is needed")
-    return directory, read
-
-
-def _load_release(name: str, dtype: str) -> Any:
-    """Download an SAE, or find it in the hub's cache, and load it.
-
-    SAELens knows how each of its releases is scaled and laid out: it folds factors that stand in no file into the
-    weights. Our own readers read only sparsify's files, which SAELens converts wrongly, and Gemma Scope's, whose sizes
-    it takes from the folder's name.
-    """
-    from sae_lens import SAE
-
-    release, _, sae_id = name.partition(":")
-    repository, folder, is_saelens_release = _repository_and_folder(release, sae_id)
-    with hub_errors("path", name):
-        directory = _download_known_files(repository, folder)
-        read = find_reader(directory)
-        if read in (read_sparsify, read_gemma_scope) or (read and not is_saelens_release):
-            return read(directory, dtype)
-        return SAE.from_pretrained(release, sae_id, dtype=dtype)
-
-
-def _download_known_files(repository: str, folder: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    names = ("*.json", SAELENS_WEIGHTS, SPARSIFY_WEIGHTS, GEMMA_SCOPE_WEIGHTS)
-    files = [f"{folder}/{name}" if folder else name for name in names]
-    return Path(snapshot_download(repository, allow_patterns=files)) / folder
-
-
-def _repository_and_folder(release: str, sae_id: str) -> tuple[str, str, bool]:
-    """The place of an SAE on the hub, and whether it is of a SAELens release."""
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    releases = get_pretrained_saes_directory()
-    if release in releases:
-        ids = releases[release].saes_map
-        if sae_id not in ids:
-            problem = f"is not in that release; it has {_close(sae_id, [*ids])}"
-            raise NotFound("path", f"{release}:{sae_id}", problem)
-        return releases[release].repo_id, ids[sae_id], True
-    if "/" not in release:
-        near = _close(release, [*releases])
-        raise NotFound("path", f"{release}:{sae_id}", f"names no SAELens release; close are {near}")
-    return release, sae_id.strip("/"), False
-
-
-def _close(name: str, known: list[str]) -> str:
-    return ", ".join(get_close_matches(name, known, n=5, cutoff=0.3) or known[:5])
+    if config.architecture() == "abstopk":
+        yield "keeps negative activations (abstopk); features here are non-negative, so give an SAE with ReLU or TopK"

@@ -1,39 +1,82 @@
-"""The identity of a loaded SAE, and where it was trained."""
+"""The identity of a loaded SAE, and what its metadata say against using it somewhere."""
 
 import hashlib
 import json
-import re
 from typing import Any
 
 import torch
 
 from analogue.options import Hook
-
-RESID_POST = re.compile(r"(?:blocks\.(\d+)\.hook_resid_post|(?:\w+\.)*(?:layers|h)[._](\d+))")
-"""A block's output, as SAELens (`blocks.3.hook_resid_post`) and sparsify (`layers.3`) call it."""
+from analogue.saes.files import parts_of
+from analogue.saes.inputs import OF_REVISION, is_centred, model_settings
+from analogue.saes.sites import names_a_place, sae_site, same_stream, trained_on
 
 
 def sae_fingerprint(sae: Any) -> str:
     """SHA-256 of an SAE's configuration and weights, wherever it was loaded from, and of its class if not SAELens's."""
     config = {name: value for name, value in sae.cfg.to_dict().items() if name not in ("metadata", "device")}
     config["activation_fn"] = type(sae.activation_fn).__name__
+    if is_centred(sae):
+        config["centred"] = True
     if not type(sae).__module__.startswith("sae_lens."):
         config["class"] = f"{type(sae).__module__}.{type(sae).__qualname__}"
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(sae.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        for rows in parts_of(tensor.detach()):
+            digest.update(rows.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post) -> list[str]:
-    """Reasons in an SAE's own metadata not to read `hook` of block `layer` with it, as predicates of that SAE."""
+def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post, model_name: str | None = None) -> list[str]:
+    """Reasons in an SAE's own metadata not to read `hook` of block `layer` with it, as predicates of that SAE.
+
+    Args:
+        sae: of SAELens.
+        layer: block, counted from 0.
+        hook: where in the block it reads.
+        model_name: of the model that it reads; None to leave that out.
+    """
     warnings = []
-    trained_on = sae.cfg.metadata.get("hook_name") or ""
-    place = RESID_POST.fullmatch(trained_on)
-    named = place is not None and int(place[1] or place[2]) == layer and hook == Hook.resid_post
-    if re.search(r"\d", trained_on) and not named:  # a name without a number says nothing about the layer
-        warnings.append(f"was trained on {trained_on}, and reads {hook} of block {layer}")
+    name, site = trained_on(sae), sae_site(sae)
+    is_elsewhere = not same_stream(site, (layer, hook)) if site else names_a_place(name)
+    if is_elsewhere:
+        warnings.append(f"was trained on {name}, and reads {hook} of block {layer}")
     if sae.cfg.normalize_activations == "expected_average_only_in":
         warnings.append("expects scaled activations (expected_average_only_in), but its files hold no scaling factor")
+    metadata = sae.cfg.metadata
+    if model_name is not None and not same_model(metadata.get("model_name") or model_name, model_name):
+        warnings.append(f"was trained on {metadata.get('model_name')}, and reads {model_name}")
+    for setting in sorted(OF_REVISION & model_settings(sae).keys()):
+        warnings.append(f"was trained on the checkpoint {setting}={model_settings(sae)[setting]} of its model")
+    positions = metadata.get("seqpos_slice")
+    if positions and any(each is not None for each in positions):
+        warnings.append(f"was trained on the positions {':'.join(map(_or_empty, positions))} of each text only")
     return warnings
+
+
+def same_model(a: str, b: str) -> bool:
+    """Whether two names mean one model, as far as names tell.
+
+    The owner and capital letters do not count, and TransformerLens's short names mean what they mean there:
+    `pythia-70m-deduped` and `EleutherAI/pythia-70m-deduped` are one, `gpt2-small` and `openai-community/gpt2`, too.
+    """
+    return _official(a) == _official(b)
+
+
+def _official(name: str) -> str:
+    from transformer_lens.loading_from_pretrained import get_official_model_name
+
+    name = name.rstrip("/")
+    for each in (name, name.rpartition("/")[2]):
+        try:
+            name = get_official_model_name(each)
+            break
+        except ValueError:
+            continue
+    last = name.rpartition("/")[2].lower()
+    return last.removeprefix("meta-") if last.startswith("meta-llama") else last
+
+
+def _or_empty(position: object) -> str:
+    return "" if position is None else str(position)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped, UInt32
 
+from analogue.compiled import compiled
 from analogue.cores import usable_cores
 
 Array = Any
@@ -245,9 +246,7 @@ def permuted_dot(a: Shaped[Array, " n_entries"], b: Shaped[Array, "n n"], n_thre
 
 @cache
 def _compiled_row_dots() -> Callable[..., None]:
-    from numba import njit
-
-    return njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})(_row_dots)
+    return compiled(fastmath={"contract", "reassoc"})(_row_dots)
 
 
 def _row_dots(

@@ -1,4 +1,4 @@
-"""The cross-entropy on held-out text that is recovered when SAEs' reconstructions replace a block's output."""
+"""The cross-entropy on held-out text that is recovered when SAEs' reconstructions replace what they have read."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -53,11 +53,12 @@ def _loss(text: ModelSource, layer: int = 0, reconstruct: Reconstruct | None = N
         def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
             assert reconstruct is not None
             replaced = resid.clone()
-            replaced[counted] = reconstruct(resid[counted]).to(resid.dtype)
+            of_tokens = replaced.view(*counted.shape, -1)  # experts put out one row of tokens
+            of_tokens[counted] = reconstruct(of_tokens[counted]).to(resid.dtype)
             return replaced
 
-        block, hook = text.model.blocks[layer], replace if reconstruct else None
-        total += float(next_token_loss(text.model.model, block, ids, mask, hook))
+        tap = text.model.tap(layer, text.model.hook, ids, mask)
+        total += float(next_token_loss(text.model.model, tap, ids, mask, replace if reconstruct else None))
     return total
 
 

@@ -15,7 +15,7 @@ from analogue.options import Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
 from analogue.settings import Text
-from analogue.trainer import trainer_on
+from analogue.trainer import check_precision, trainer_on
 from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
@@ -33,8 +33,8 @@ from analogue.training.settings import (
 
 STORIES = Text("embedded:stories/train.parquet")
 HELD_OUT_STORIES = Text("embedded:stories/heldout.parquet")
-# Those that hold the weights in float32: Adam's small steps get lost in less.
-PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+# As wide as the stream, and replaced during a pass by a hook on one module.
+TRAINED_ON = (Hook.resid_pre, Hook.resid_post, Hook.mlp_in, Hook.mlp_out, Hook.attn_out)
 # They choose the features of a batch together: a rank, which has a share of it, would choose others.
 OF_WHOLE_BATCHES = ("batchtopk", "matryoshka_batchtopk")
 
@@ -110,7 +110,8 @@ def train(
             head.
         layers: blocks of the model, counted from 0.
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
-        hook: `resid_post`, a block's output, or `resid_pre`, its input.
+        hook: what is read of a block: `resid_post`, its output, `resid_pre`, its input, or one of the sites `mlp_in`,
+            `mlp_out` and `attn_out`.
         seeds: of the initial weights.
         expansion_factor: widths of the SAEs, d_sae / d_model.
         architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
@@ -203,9 +204,7 @@ def check_trainer(trainer: L.Trainer, plan: TrainingPlan) -> None:
     if trainer.max_epochs != 1:
         problem = "would go through the stream again; give 1: `n_tokens` decides how long training lasts"
         raise InvalidArgument("trainer.max_epochs", trainer.max_epochs, problem)
-    if trainer.precision not in PRECISIONS:
-        problem = f"is not one that SAEs train in; use {', '.join(PRECISIONS)}"
-        raise InvalidArgument("trainer.precision", trainer.precision, problem)
+    check_precision(trainer, ": Adam's small steps get lost in weights of half precision")
     every: Any = trainer.log_every_n_steps  # type: ignore[attr-defined]
     if not (isinstance(every, int) and every > 0):
         raise InvalidArgument("trainer.log_every_n_steps", every, "must be a whole number of steps, at least 1")
@@ -226,6 +225,9 @@ def prepare(
         for layer in plan.layers:
             language_model.check_layer(layer)
     language_model.check_seq_len(plan.seq_len)
+    if language_model.hook not in TRAINED_ON:
+        problem = f"cannot be replaced by what an SAE of it puts out; SAEs are trained on {', '.join(TRAINED_ON)}"
+        raise InvalidArgument("hook", language_model.hook, problem)
     saes = {
         each.name: SAEUnderTraining(
             new_sae(
@@ -311,9 +313,11 @@ def _as_text(given: Text | str | Path | Sequence[str]) -> Text:
 
 def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, corpus: Text) -> dict[str, Any]:
     """What an SAE's own files say about where it comes from."""
+    # TransformerLens's hook_mlp_in stands before the norm, its mlp.hook_in behind it.
+    hook = "mlp.hook_in" if language_model.hook == Hook.mlp_in else f"hook_{language_model.hook}"
     return {
         "model_name": language_model.name,
-        "hook_name": f"blocks.{each.layer}.hook_{language_model.hook}",
+        "hook_name": f"blocks.{each.layer}.{hook}",
         "dataset_path": corpus.name,
         "context_size": plan.seq_len,
         "seed": each.seed,

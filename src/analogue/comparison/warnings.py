@@ -1,0 +1,132 @@
+"""What a user should hear of a comparison that was made: reasons to doubt its inputs or its scores."""
+
+from analogue.comparison.activations import CONSPICUOUS, Collected
+from analogue.comparison.corpus import TokenisedCorpus
+from analogue.comparison.sides import OpenSide
+from analogue.models import same_weights
+from analogue.options import DecoderRows
+from analogue.results import SideRecord
+from analogue.saes import misfit_warnings
+from analogue.settings import Corpus
+from analogue.significance import PairEvidence, SimilarityResult
+
+_EQUAL_NORMS = 1.01  # norms up to this ratio are equal to every metric's printed digits
+_FEW_SEQUENCES = 10
+
+
+def comparison_warnings(
+    sides: tuple[OpenSide, OpenSide],
+    corpus: Corpus,
+    tokenised: TokenisedCorpus,
+    collected: Collected,
+    decoder_rows: str,
+    records: list[SideRecord],
+    evidence: PairEvidence | None,
+    similarity: list[SimilarityResult],
+) -> list[str]:
+    """All warnings of a comparison, a sentence each; arguments that they mention stand in backticks."""
+    return [
+        *(warning for side in sides for warning in side.warnings),
+        *_sameness_warnings(*sides),
+        *_left_out_warnings(corpus, sides),
+        *_outlier_warnings(corpus, sides, collected),
+        *_norm_warnings(decoder_rows, records),
+        *_evidence_warnings(evidence),
+        *_score_warnings(corpus, tokenised, sides, records, similarity),
+    ]
+
+
+def _sameness_warnings(a: OpenSide, b: OpenSide) -> list[str]:
+    """The same weights under two names: agreement that says nothing."""
+    warnings = []
+    names = [side.model.name for side in (a, b)]
+    revisions = [side.model.revision for side in (a, b)]
+    is_named_alike = names[0] == names[1] and revisions[0] == revisions[1]
+    are_redrawn_alike = a.model.randomize == b.model.randomize and a.model.randomize_seed == b.model.randomize_seed
+    if not is_named_alike and are_redrawn_alike and same_weights(a.model.source, b.model.source, revisions):
+        shown = [f"{name} {revision}" if revision else name for name, revision in zip(names, revisions, strict=True)]
+        warnings.append(f"models a and b have the same weights, under two names: {shown[0]} and {shown[1]}")
+    if a.sae_name != b.sae_name and a.sae_fingerprint == b.sae_fingerprint:
+        warnings.append(f"SAEs a and b have the same weights, under two names: {a.sae_name} and {b.sae_name}")
+    return warnings
+
+
+def _left_out_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list[str]:
+    """Tokens that an SAE was trained without, and that count here."""
+    warnings = []
+    for side in sides:
+        metadata = side.sae.cfg.metadata
+        if metadata.get("exclude_bos") and not corpus.exclude_bos:
+            fix = "`exclude_bos`=true leaves them out"
+            warnings.append(f"SAE {side.label} was trained without the first tokens of texts, which count here; {fix}")
+        if metadata.get("exclude_special_tokens") and not corpus.exclude_special:
+            fix = "`exclude_special`=true leaves them out"
+            warnings.append(f"SAE {side.label} was trained without special tokens, which count here; {fix}")
+    return warnings
+
+
+def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collected: Collected) -> list[str]:
+    """Tokens with norms far above the rest that count here."""
+    warnings = []
+    for side in sides:
+        stored = collected.activations[side.label]
+        n = stored.facts.get("n_outliers", 0)
+        if n and corpus.exclude_outliers is None:
+            where = f"{side.model.hook} of layer {side.layer} of {side.model.name}"
+            problem = f"{n} of {stored.activations.n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
+            fix = f"`exclude_outliers`={CONSPICUOUS} leaves such tokens out"
+            warnings.append(f"{problem} in {where}, and may decide every statistic; {fix}")
+    return list(dict.fromkeys(warnings))
+
+
+def _norm_warnings(decoder_rows: str, records: list[SideRecord]) -> list[str]:
+    if decoder_rows == DecoderRows.unit:
+        return []
+    warnings = []
+    for side, norms in zip("ab", (record.decoder_norms for record in records), strict=True):
+        if norms is not None and norms["highest"] > _EQUAL_NORMS * norms["lowest"]:
+            spread = f"decoder rows of SAE {side} have norms from {norms['lowest']:.3g} to {norms['highest']:.3g}"
+            warnings.append(f"{spread}, which the scores depend on and the SAE's function does not")
+    return warnings
+
+
+def _evidence_warnings(evidence: PairEvidence | None) -> list[str]:
+    if evidence is None:
+        return []
+    if evidence.n_null == 0:
+        return ["one sequence of text cannot be permuted, so that no pair has a p-value; compare several"]
+    warnings = []
+    if evidence.n_sequences < _FEW_SEQUENCES:
+        few = f"{evidence.n_sequences} sequences have few permutations"
+        warnings.append(f"{few}: a pair found on them has weak evidence at best, and draws are not pooled")
+    if evidence.a.n_positional or evidence.b.n_positional:
+        positional = f"{evidence.a.n_positional} features of A and {evidence.b.n_positional} of B"
+        warnings.append(
+            f"{positional} follow the position in the sequence, which permuted sequences keep: "
+            "they cannot tell what such features share"
+        )
+    return warnings
+
+
+def _score_warnings(
+    corpus: Corpus,
+    tokenised: TokenisedCorpus,
+    sides: tuple[OpenSide, OpenSide],
+    records: list[SideRecord],
+    similarity: list[SimilarityResult],
+) -> list[str]:
+    of_scores = (f"{entry.metric}{_on(entry)}: {warning}" for entry in similarity for warning in entry.warnings)
+    warnings = list(dict.fromkeys(of_scores))
+    n_sequences = tokenised.sequences["a"].n_sequences
+    if n_sequences < corpus.n_sequences:
+        wanted = f"`n_sequences`={corpus.n_sequences}"
+        warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences; all were used")
+    for side, record in zip(sides, records, strict=True):
+        of_what = f"layer {side.layer} of {side.model.name}"
+        misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
+        warnings += [f"SAE {side.label} {warning}" for warning in misfits]
+    return warnings
+
+
+def _on(entry: SimilarityResult) -> str:
+    return "" if entry.on == "decoder" else f" on {entry.on}"

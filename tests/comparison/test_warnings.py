@@ -1,0 +1,71 @@
+"""What a record says against its own numbers: tokens that an SAE never saw, the same weights under two names."""
+
+import json
+import shutil
+
+import pytest
+from transformers import AutoModel
+
+from analogue.embedded import ASSETS
+from analogue.models import same_weights
+from analogue.saes import load
+
+SAE = "embedded:stories-6-saes/layer_{layer}"
+
+
+@pytest.fixture
+def renamed(tmp_path):
+    """The embedded model in two folders, whose configurations differ."""
+    for name in ("step1000", "step2000"):
+        shutil.copytree(ASSETS / "stories-6", tmp_path / name)
+        config = json.loads((tmp_path / name / "config.json").read_text()) | {"_name_or_path": name}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    return tmp_path
+
+
+def about_names(record):
+    return [warning for warning in record.warnings if "the same weights" in warning]
+
+
+def test_the_same_model_under_two_names_is_told(compare, renamed):
+    both = (f"model_a.name={renamed}/step1000", f"model_b.name={renamed}/step2000", f"sae_b.path='{SAE}'", "layer_b=3")
+    record = compare(*both)
+    assert record.side_a.model_fingerprint != record.side_b.model_fingerprint
+    assert about_names(record) == [
+        f"models a and b have the same weights, under two names: {renamed}/step1000 and {renamed}/step2000"
+    ]
+    assert about_names(compare(*both, "model_b.randomize=weights")) == []
+
+
+def test_the_same_sae_under_two_names_is_told(compare, tmp_path):
+    load(SAE, 3).save_model(tmp_path / "copy")
+    record = compare("model_b=stories_6", f"sae_b.path={tmp_path}/copy", "layer_b=3")
+    assert about_names(record) == [
+        f"SAEs a and b have the same weights, under two names: embedded:stories-6-saes/layer_3 and {tmp_path}/copy"
+    ]
+
+
+def test_one_name_on_both_sides_is_no_news(compare):
+    assert about_names(compare("model_b=stories_6", "sae_b=stories_6", "layer_b=3")) == []
+
+
+def test_weights_are_compared_wherever_they_lie(renamed):
+    one = AutoModel.from_pretrained(renamed / "step1000")
+    two = AutoModel.from_pretrained(renamed / "step2000")
+    assert same_weights(one, two, [None, None])
+    assert same_weights(str(renamed / "step1000"), str(ASSETS / "stories-6"), [None, None])
+    two.embed_in.weight.data[0, 0] += 1
+    assert not same_weights(one, two, [None, None])
+    assert not same_weights(str(renamed / "step1000"), str(ASSETS / "stories-12"), [None, None])
+    assert not same_weights("nobody/none", "nobody/other", [None, None])
+
+
+@pytest.mark.parametrize("recorded", [True, [0]])
+def test_special_tokens_that_count_here_alone_are_told(compare, tmp_path, recorded):
+    sae = load(SAE, 3)
+    sae.cfg.metadata.exclude_special_tokens = recorded
+    sae.save_model(tmp_path / "sae")
+    told = [each for each in compare(f"sae_a.path={tmp_path}/sae").warnings if "trained without" in each]
+    assert told == [
+        "SAE a was trained without special tokens, which count here; data.exclude_special=true leaves them out"
+    ]
