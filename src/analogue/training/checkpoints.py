@@ -102,6 +102,16 @@ class StopOnSignal(L.Callback):
             self.received = self.received or signal.SIGTERM
             trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
             trainer.should_stop = True
+            trainer.limit_val_batches = 0  # Lightning would measure on all held-out text before it stops
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            number = self.received or signal.SIGTERM
+            if trainer.state.fn == "fit":
+                trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
+                if trainer.is_global_zero:
+                    print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+            raise SystemExit(128 + number)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._restore()
