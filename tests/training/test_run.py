@@ -4,6 +4,7 @@ import csv
 import gc
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,8 +121,39 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path, monk
     assert ended.value.code == 128 + number
     assert "stopped after step 8; the same command with ckpt_path=last goes on" in capsys.readouterr().out
     assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=8.ckpt"
+    left = sorted(path.name for path in (tmp_path / "saes/unfinished/layer_3").iterdir())
+    assert left == ["seed_0", "seed_1"]
+    sae = SAE.load_from_disk(tmp_path / "saes/unfinished/layer_3/seed_1")
+    assert sae.cfg.metadata.finished is False
+    assert sae.cfg.metadata.n_training_tokens == 8 * 256
+    shutil.rmtree(tmp_path / "saes/unfinished")
     assert not weights_under(tmp_path / "saes")
     train(*settings, "ckpt_path=last")
+    assert_equal_weights(weights_under(tmp_path / "saes"), weights_under(tmp_path / "whole"))
+
+
+def test_a_run_that_is_stopped_while_it_measures_stops_there(train, tmp_path, monkeypatch):
+    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=5120", "evaluation.every_steps=4")
+    settings += ("evaluation.n_tokens=2048",)
+    measured = []
+    step = SAETraining.validation_step
+
+    def interrupted(self, batch, batch_idx):
+        measured.append(self.global_step)
+        if len(measured) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SAETraining, "validation_step", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        train(*settings)
+    monkeypatch.undo()
+    assert ended.value.code == 130
+    assert measured == [4, 4, 4]  # of eight batches
+    assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=4.ckpt"
+    shutil.rmtree(tmp_path / "saes/unfinished")
+    train(*settings, "ckpt_path=last")
+    train(*settings, f"output_dir={tmp_path}/whole")
     assert_equal_weights(weights_under(tmp_path / "saes"), weights_under(tmp_path / "whole"))
 
 

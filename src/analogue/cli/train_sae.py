@@ -3,7 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -78,6 +78,7 @@ DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict a
 }
 DEFAULT_OUTPUT = "saes"
 LAST = "last"
+UNFINISHED = "unfinished"
 LOG = "training.log"
 RECORDED = "train_sae_settings"
 # What may differ between a run that was stopped and the one that goes on: no weight depends on it.
@@ -224,9 +225,18 @@ def _trained(
 
     from analogue.reporting.tracking import log_or_warn
     from analogue.trainer import open_trainer
-    from analogue.training.checkpoints import Note, StopOnSignal, newest_checkpoints
-    from analogue.training.pipeline import check_trainer, finish, fit, prepare, quality_warnings, trainer_settings
+    from analogue.training.checkpoints import Note, StopOnSignal, Stopped, newest_checkpoints
+    from analogue.training.pipeline import (
+        check_trainer,
+        finish,
+        fit,
+        prepare,
+        quality_warnings,
+        trainer_settings,
+        unfinished_saes,
+    )
     from analogue.training.progress import ProgressLines, chosen, shows_lines, too_few_tokens
+    from analogue.training.sae import save_sae
 
     stop = StopOnSignal(Path(checkpoints.directory))
     note = Note(RECORDED, settings_of_weights(config))
@@ -245,12 +255,18 @@ def _trained(
             print(chosen(plan, language_model.d_model))
             if few := too_few_tokens(plan, language_model.d_model):
                 print(f"warning: {with_keys(few, KEYS)}", file=sys.stderr)
-        fit(trainer, module, data, ckpt_path)
+        trained = []
+        with suppress(Stopped):
+            fit(trainer, module, data, ckpt_path)
+            if stop.received is None:
+                trained = finish(trainer, module, data)
         if stop.received is not None:
             if trainer.is_global_zero:
+                for name, sae in unfinished_saes(trainer, module, plan).items():
+                    save_sae(sae, output / UNFINISHED / name)
                 print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+                print(f"the SAEs so far are in {output / UNFINISHED}")
             raise SystemExit(128 + stop.received)
-        trained = finish(trainer, module, data)
         if not trainer.is_global_zero:
             return trained
         for each in trained:

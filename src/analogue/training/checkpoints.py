@@ -77,6 +77,10 @@ def _n_steps(path: Path) -> str:
     return path.stem.removeprefix("step=")
 
 
+class Stopped(Exception):
+    """A signal has arrived while held-out text was measured."""
+
+
 class StopOnSignal(L.Callback):
     """Ends training after the step in which SIGINT or SIGTERM arrives, and leaves a checkpoint of that step.
 
@@ -106,12 +110,10 @@ class StopOnSignal(L.Callback):
 
     def on_validation_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
-            number = self.received or signal.SIGTERM
+            self.received = self.received or signal.SIGTERM
             if trainer.state.fn == "fit":
                 trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
-                if trainer.is_global_zero:
-                    print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
-            raise SystemExit(128 + number)
+            raise Stopped
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._restore()

@@ -307,6 +307,12 @@ def finish(trainer: L.Trainer, module: SAETraining, data: ActivationDataModule) 
     return finished
 
 
+def unfinished_saes(trainer: L.Trainer, module: SAETraining, plan: TrainingPlan) -> dict[str, SAE[Any]]:
+    """The SAEs of a run that has been stopped, by name, as they are: not measured, and marked as not finished."""
+    facts = {"finished": False, "n_training_tokens": trainer.global_step * plan.batch_tokens}
+    return {name: inference_sae(each.finish(), facts) for name, each in module.saes.items()}
+
+
 def quality_warnings(trained: TrainedSAE, plan: TrainingPlan, language_model: LanguageModel) -> list[str]:
     """What speaks against an SAE that explains little of the held-out text."""
     problems = misfit_warnings(
