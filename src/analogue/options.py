@@ -98,6 +98,14 @@ class DecoderRows(StrEnum):
     raw = "raw"
 
 
+class DecoderBiasStart(StrEnum):
+    """What an SAE's decoder bias starts at: the mean or the geometric median of a sample of its input, or zeros."""
+
+    mean = "mean"
+    geometric_median = "geometric_median"
+    zeros = "zeros"
+
+
 class PairingRuleName(StrEnum):
     """The pairing rules of `analogue.matching.RULES`."""
 

@@ -4,6 +4,7 @@ import csv
 import gc
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,7 @@ def test_one_sae_a_layer_lies_where_compare_looks_for_it(train, compare, tmp_pat
 @pytest.mark.parametrize("architecture", ["topk", "standard", "batchtopk", "jumprelu", "gated", "matryoshka"])
 def test_every_architecture_trains_in_mixed_precision_too(train, tmp_path, architecture):
     settings = (f"sae={architecture}", "seeds=[0]", "expansion_factor=[2]", "n_tokens=1024")
+    settings += ("optimiser.learning_rate=1e-3",)
     (mixed,) = train(*settings, "trainer.precision=bf16-mixed", f"output_dir={tmp_path}/mixed")
     (exact,) = train(*settings)
     for folder in ("mixed", "saes"):
@@ -119,8 +121,39 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(train, tmp_path, monk
     assert ended.value.code == 128 + number
     assert "stopped after step 8; the same command with ckpt_path=last goes on" in capsys.readouterr().out
     assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=8.ckpt"
+    left = sorted(path.name for path in (tmp_path / "saes/unfinished/layer_3").iterdir())
+    assert left == ["seed_0", "seed_1"]
+    sae = SAE.load_from_disk(tmp_path / "saes/unfinished/layer_3/seed_1")
+    assert sae.cfg.metadata.finished is False
+    assert sae.cfg.metadata.n_training_tokens == 8 * 256
+    shutil.rmtree(tmp_path / "saes/unfinished")
     assert not weights_under(tmp_path / "saes")
     train(*settings, "ckpt_path=last")
+    assert_equal_weights(weights_under(tmp_path / "saes"), weights_under(tmp_path / "whole"))
+
+
+def test_a_run_that_is_stopped_while_it_measures_stops_there(train, tmp_path, monkeypatch):
+    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=5120", "evaluation.every_steps=4")
+    settings += ("evaluation.n_tokens=2048",)
+    measured = []
+    step = SAETraining.validation_step
+
+    def interrupted(self, batch, batch_idx):
+        measured.append(self.global_step)
+        if len(measured) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(SAETraining, "validation_step", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        train(*settings)
+    monkeypatch.undo()
+    assert ended.value.code == 130
+    assert measured == [4, 4, 4]  # of eight batches
+    assert newest_checkpoint(tmp_path / "saes/checkpoints").name == "step=4.ckpt"
+    shutil.rmtree(tmp_path / "saes/unfinished")
+    train(*settings, "ckpt_path=last")
+    train(*settings, f"output_dir={tmp_path}/whole")
     assert_equal_weights(weights_under(tmp_path / "saes"), weights_under(tmp_path / "whole"))
 
 
@@ -227,8 +260,8 @@ def test_an_sae_that_explains_little_is_warned_of(train, capsys):
     [
         (["expansion_factor=[4]"], r"is of a run with expansion_factor=\[2\]"),
         (["seeds=[0,1]"], r"is of a run with seeds=\[0\]"),
-        (["sae.settings.k=8"], "is of a run with sae.settings.k=16"),
-        (["optimiser.learning_rate=0.1", "seed=1"], "is of a run with optimiser.learning_rate=0.001, seed=0"),
+        (["sae.settings.k=8"], "is of a run with sae.settings.k=null"),
+        (["optimiser.learning_rate=0.1", "seed=1"], "is of a run with optimiser.learning_rate=null, seed=0"),
     ],
 )
 def test_a_run_of_other_settings_is_not_gone_on_with(train, tmp_path, overrides, told):

@@ -15,6 +15,7 @@ from analogue.training.pipeline import HELD_OUT_STORIES, STORIES
 from analogue.training.settings import ARCHITECTURES, default_settings, fused_adam
 
 CHOSEN_OTHERWISE = {"seeds", "expansion_factor"}  # one SAE per layer, where the configuration trains four
+CHOSEN_BY_LENGTH = {"batch_tokens", "dead_after_tokens"}
 OBJECTS = {"settings": "None", "optimiser": "None", "buffer": "None", "evaluation": "None"}
 DEFAULTS = {name: each.default for name, each in inspect.signature(train).parameters.items()}
 
@@ -22,8 +23,10 @@ DEFAULTS = {name: each.default for name, each in inspect.signature(train).parame
 def test_defaults_are_those_of_the_configuration(compose_config):
     config = OmegaConf.to_object(compose_config("train_sae"))
     plan = plan_of(config)
-    for name in {each.name for each in fields(plan)} - CHOSEN_OTHERWISE - {"layers", *OBJECTS}:
+    for name in {each.name for each in fields(plan)} - CHOSEN_OTHERWISE - CHOSEN_BY_LENGTH - {"layers", *OBJECTS}:
         assert DEFAULTS[name] == getattr(plan, name), name
+    for name in CHOSEN_BY_LENGTH:
+        assert DEFAULTS[name] is getattr(config, name) is None
     assert plan.settings == default_settings(plan.architecture)
     assert plan.buffer == Buffer()
     assert plan.evaluation == Evaluation()

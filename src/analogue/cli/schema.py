@@ -10,6 +10,7 @@ from omegaconf import MISSING
 from analogue.options import (
     Aggregation,
     Alignment,
+    DecoderBiasStart,
     DecoderRows,
     Direction,
     Hook,
@@ -191,6 +192,7 @@ class TrainingDataConfig:
     seq_len: int = MISSING
     packing: bool = MISSING
     exclude_bos: bool = MISSING
+    exclude_outliers: float | None = MISSING
     activations: ActivationSource = MISSING
     cache_dir: str | None = MISSING
 
@@ -207,7 +209,7 @@ class BufferConfig:
 class OptimiserConfig:
     """Linear warm-up and final linear decay, and the warm-up of the sparsity loss, as fractions of all steps."""
 
-    learning_rate: float = MISSING
+    learning_rate: float | None = MISSING
     warm_up_fraction: float = MISSING
     decay_fraction: float = MISSING
     sparsity_warm_up_fraction: float = MISSING
@@ -254,8 +256,9 @@ class TrainSAEConfig:
     checkpoints: CheckpointConfig = MISSING
     upload: UploadConfig = MISSING
     n_tokens: int = MISSING
-    batch_tokens: int = MISSING
-    dead_after_tokens: int = MISSING
+    batch_tokens: int | None = MISSING
+    dead_after_tokens: int | None = MISSING
+    b_dec_init_method: DecoderBiasStart = MISSING
     seed: int = MISSING
     ckpt_path: str | None = MISSING
     float32_matmul_precision: MatmulPrecision = MISSING

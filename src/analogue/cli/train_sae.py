@@ -3,7 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -17,7 +17,15 @@ from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
 from analogue.errors import ArgumentError, InvalidArgument, UserError
 from analogue.settings import Text
-from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser, TrainingPlan
+from analogue.training.settings import (
+    Buffer,
+    Checkpoints,
+    Evaluation,
+    Optimiser,
+    TrainingPlan,
+    default_batch_tokens,
+    default_dead_after_tokens,
+)
 
 if TYPE_CHECKING:
     import lightning as L
@@ -26,7 +34,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DATA = ("subset", "split", "column", "shuffle_seed", "seq_len", "packing", "exclude_bos", "cache_dir")
+_DATA = (
+    "subset",
+    "split",
+    "column",
+    "shuffle_seed",
+    "seq_len",
+    "packing",
+    "exclude_bos",
+    "exclude_outliers",
+    "cache_dir",
+)
 KEYS: dict[str, str] = {
     "model": "model.name",
     "dtype": "model.dtype",
@@ -37,7 +55,7 @@ KEYS: dict[str, str] = {
     "settings": "sae.settings",
     "corpus": "data.path",
     "held_out": "data.held_out_path",
-    **{name: f"data.{name}" for name in _DATA},
+    **{name: f"data.{name}" for name in (*_DATA, "cache_dir")},
     "device": "trainer.accelerator",
     "repository": "upload.repository",
     **{name: name for name in ("batch_tokens", "expansion_factor", "n_tokens", "optimiser.learning_rate")},
@@ -62,6 +80,8 @@ DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict a
 }
 DEFAULT_OUTPUT = "saes"
 LAST = "last"
+UNFINISHED = "unfinished"
+LOG = "training.log"
 RECORDED = "train_sae_settings"
 # What may differ between a run that was stopped and the one that goes on: no weight depends on it.
 FREE = (
@@ -110,19 +130,22 @@ def plan_of(config: TrainSAEConfig) -> TrainingPlan:
     for name, key in DECIDED_ELSEWHERE.items():
         if name in config.trainer:
             raise UserError(f"trainer.{name}", config.trainer[name], f"is decided by {key}; set that")
-    data = config.data
+    data, n_tokens = config.data, config.n_tokens
+    dead_after_tokens = config.dead_after_tokens
     return TrainingPlan(
         layers=config.layers,
         seeds=config.seeds,
         expansion_factor=config.expansion_factor,
         architecture=config.sae.architecture,
         settings=config.sae.settings,
-        n_tokens=config.n_tokens,
-        batch_tokens=config.batch_tokens,
-        dead_after_tokens=config.dead_after_tokens,
+        n_tokens=n_tokens,
+        batch_tokens=default_batch_tokens(n_tokens) if config.batch_tokens is None else config.batch_tokens,
+        dead_after_tokens=default_dead_after_tokens(n_tokens) if dead_after_tokens is None else dead_after_tokens,
         seq_len=data.seq_len,
         packing=data.packing,
         exclude_bos=data.exclude_bos,
+        exclude_outliers=data.exclude_outliers,
+        b_dec_init_method=config.b_dec_init_method.value,
         seed=config.seed,
         dtype=config.model.dtype,
         optimiser=_made(Optimiser, "optimiser", vars(config.optimiser) | {"function": _optimiser_function(config)}),
@@ -178,7 +201,7 @@ def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None
         raise UserError("ckpt_path", path, "is no checkpoint of train_sae.py that can be read")
     changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
     if changed:
-        settings = ", ".join(f"{key}={was.get(key)}" for key in changed)
+        settings = ", ".join(f"{key}={'null' if was.get(key) is None else was[key]}" for key in changed)
         problem = f"is of a run with {settings}; go on with that, or leave it out to begin anew"
         raise UserError("ckpt_path", path, problem)
     return path
@@ -204,12 +227,24 @@ def _trained(
 
     from analogue.reporting.tracking import log_or_warn
     from analogue.trainer import open_trainer
-    from analogue.training.checkpoints import Note, StopOnSignal, newest_checkpoints
-    from analogue.training.pipeline import check_trainer, finish, fit, prepare, quality_warnings, trainer_settings
+    from analogue.training.checkpoints import Note, StopOnSignal, Stopped, newest_checkpoints
+    from analogue.training.pipeline import (
+        check_trainer,
+        finish,
+        fit,
+        prepare,
+        quality_warnings,
+        trainer_settings,
+        unfinished_saes,
+    )
+    from analogue.training.progress import ProgressLines, chosen, shows_lines, too_few_tokens
+    from analogue.training.sae import save_sae
 
     stop = StopOnSignal(Path(checkpoints.directory))
     note = Note(RECORDED, settings_of_weights(config))
-    callbacks = [note, stop, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
+    shows_progress = config.trainer.get("enable_progress_bar", True) and shows_lines()
+    lines = ProgressLines(output / LOG, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
+    callbacks = [note, stop, lines, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
     trainer = open_trainer(config.trainer, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)
     language_model = open_language_model(config)
@@ -218,12 +253,22 @@ def _trained(
         output.mkdir(parents=True, exist_ok=True)
         trainer.logger = open_logger(cfg, output, ckpt_path)
         torch.set_float32_matmul_precision(config.float32_matmul_precision.value)
-        fit(trainer, module, data, ckpt_path)
+        if trainer.is_global_zero:
+            print(chosen(plan, language_model.d_model))
+            if few := too_few_tokens(plan, language_model.d_model):
+                print(f"warning: {with_keys(few, KEYS)}", file=sys.stderr)
+        trained = []
+        with suppress(Stopped):
+            fit(trainer, module, data, ckpt_path)
+            if stop.received is None:
+                trained = finish(trainer, module, data)
         if stop.received is not None:
             if trainer.is_global_zero:
+                for name, sae in unfinished_saes(trainer, module, plan).items():
+                    save_sae(sae, output / UNFINISHED / name)
                 print(f"stopped after step {trainer.global_step}; the same command with ckpt_path=last goes on")
+                print(f"the SAEs so far are in {output / UNFINISHED}")
             raise SystemExit(128 + stop.received)
-        trained = finish(trainer, module, data)
         if not trainer.is_global_zero:
             return trained
         for each in trained:

@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy
 from analogue.models.residual_stream import evaluation_mode
 from analogue.models.sites import Replace, Tap
 
+POSITIONS = 32  # whose logits are taken to float64 together
+
 
 @torch.no_grad()
 def next_token_loss(
@@ -32,7 +34,10 @@ def next_token_loss(
     with evaluation_mode(model), tap.replaced_by(replace) if replace else nullcontext():
         logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
     targets = torch.where(mask[:, 1:], ids[:, 1:], -100)
-    return cross_entropy(logits[:, :-1].flatten(0, 1).double(), targets.flatten(), reduction="sum")
+    # Some positions at a time: in float64, all logits of a large vocabulary would take gigabytes.
+    pairs = zip(logits[:, :-1].split(POSITIONS, 1), targets.split(POSITIONS, 1), strict=True)
+    losses = [cross_entropy(some.flatten(0, 1).double(), of.flatten(), reduction="sum") for some, of in pairs]
+    return torch.stack(losses).sum()
 
 
 def recovered(of_model: float, of_reconstruction: float, of_zero: float) -> float:

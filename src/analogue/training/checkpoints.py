@@ -77,6 +77,10 @@ def _n_steps(path: Path) -> str:
     return path.stem.removeprefix("step=")
 
 
+class Stopped(Exception):
+    """A signal has arrived while held-out text was measured."""
+
+
 class StopOnSignal(L.Callback):
     """Ends training after the step in which SIGINT or SIGTERM arrives, and leaves a checkpoint of that step.
 
@@ -102,6 +106,14 @@ class StopOnSignal(L.Callback):
             self.received = self.received or signal.SIGTERM
             trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
             trainer.should_stop = True
+            trainer.limit_val_batches = 0  # Lightning would measure on all held-out text before it stops
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self.received = self.received or signal.SIGTERM
+            if trainer.state.fn == "fit":
+                trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
+            raise Stopped
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._restore()

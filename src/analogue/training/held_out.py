@@ -1,7 +1,7 @@
 """The cross-entropy on held-out text that is recovered when SAEs' reconstructions replace what they have read."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from analogue.training.sae import SAEUnderTraining
 from analogue.training.source import ModelSource
 
 SEQUENCES_PER_PASS = 4
+LOGITS_PER_PASS = 2**26  # 256 MiB in float32
 Reconstruct = Callable[[Float[Tensor, "n_tokens d_model"]], Float[Tensor, "n_tokens d_model"]]
 
 
@@ -37,7 +38,8 @@ def cross_entropy_recovered(text: ModelSource, saes: Mapping[str, SAEUnderTraini
         text: a causal language model and its sequences; SAEs replace the activations of the tokens that it counts.
     """
     of_model = _loss(text)
-    of_zero = {layer: _loss(text, layer, torch.zeros_like) for layer in {each.layer for each in saes.values()}}
+    by_layer = {each.layer: each for each in saes.values()}  # its SAEs leave out the same outliers
+    of_zero = {layer: _loss(text, layer, _replacement(each, torch.zeros_like)) for layer, each in by_layer.items()}
     return {
         name: recovered(of_model, _loss(text, each.layer, _reconstruction(each)), of_zero[each.layer])
         for name, each in saes.items()
@@ -47,7 +49,9 @@ def cross_entropy_recovered(text: ModelSource, saes: Mapping[str, SAEUnderTraini
 def _loss(text: ModelSource, layer: int = 0, reconstruct: Reconstruct | None = None) -> float:
     total = 0.0
     device = next(text.model.parameters()).device
-    for some in torch.arange(len(text.ids)).split(SEQUENCES_PER_PASS):
+    config: Any = text.model.model.config
+    n_logits = text.ids.shape[1] * config.get_text_config().vocab_size
+    for some in torch.arange(len(text.ids)).split(max(1, min(SEQUENCES_PER_PASS, LOGITS_PER_PASS // n_logits))):
         ids, mask, counted = (part[some].to(device) for part in (text.ids, text.mask, text.counted))
 
         def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
@@ -64,4 +68,18 @@ def _loss(text: ModelSource, layer: int = 0, reconstruct: Reconstruct | None = N
 
 def _reconstruction(each: SAEUnderTraining) -> Reconstruct:
     weights = each.sae.W_dec
-    return lambda resid: each.reconstruct(resid.to(weights.device, weights.dtype))[0].to(resid.device)
+
+    def reconstruct(resid: Tensor) -> Tensor:
+        return each.reconstruct(resid.to(weights.device, weights.dtype))[0].to(resid.device)
+
+    return _replacement(each, reconstruct)
+
+
+def _replacement(each: SAEUnderTraining, replace: Reconstruct) -> Reconstruct:
+    """Replace the tokens that the SAE is for; outliers stay as they are."""
+
+    def replaced(resid: Float[Tensor, "n_tokens d_model"]) -> Float[Tensor, "n_tokens d_model"]:
+        counted = each.is_counted(resid.to(each.largest_norm.device)).to(resid.device)
+        return torch.where(counted.unsqueeze(-1), replace(resid), resid)
+
+    return replaced

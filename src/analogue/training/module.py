@@ -1,6 +1,7 @@
 """The Lightning module that trains SAELens's SAEs side by side on one activation stream."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from math import nan
 from typing import Any
@@ -11,15 +12,18 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from analogue.errors import InvalidArgument
+from analogue.errors import AnalogueWarning, InvalidArgument
+from analogue.options import DecoderBiasStart
 from analogue.saes import ReconstructionQuality
 from analogue.training.held_out import HeldOutQuality, cross_entropy_recovered
 from analogue.training.sae import SAEUnderTraining
 from analogue.training.settings import fused_adam
 from analogue.training.source import ActivationBatch, ModelSource
 
+BIASES = ("b_dec", "b_enc", "b_gate", "b_mag")
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
 EXPLODED = 1e3  # times the first loss
+MOSTLY_DEAD = 0.5  # share of features; a run that has more after a tenth of its steps says so
 
 
 class SAETraining(L.LightningModule):
@@ -35,8 +39,10 @@ class SAETraining(L.LightningModule):
         warm_up_steps: of linear rise of the learning rate.
         decay_steps: of linear fall to 0 at the end.
         optimiser: `optimiser(parameters, lr=learning_rate)`.
-        sample: activations on which the scale of the SAEs' input is estimated, called when training begins; None if
-            they have a scale, or ask for none.
+        b_dec_init_method: what the SAEs' decoder biases start at: `mean`, `geometric_median` or `zeros`.
+        exclude_outliers: leave out tokens whose norm is more than so many times the median; None for none.
+        sample: activations to which the SAEs' start is fitted, called when training begins; None if nothing has to be
+            estimated on it.
         held_out_text: on which the cross-entropy recovered is measured; None to leave that at NaN.
 
     Attributes:
@@ -51,6 +57,8 @@ class SAETraining(L.LightningModule):
         warm_up_steps: int,
         decay_steps: int,
         optimiser: Callable[..., torch.optim.Optimizer] = fused_adam,
+        b_dec_init_method: str = DecoderBiasStart.zeros,
+        exclude_outliers: float | None = None,
         sample: Callable[[], ActivationBatch] | None = None,
         held_out_text: ModelSource | None = None,
     ) -> None:
@@ -69,6 +77,7 @@ class SAETraining(L.LightningModule):
         self.saes: Mapping[str, SAEUnderTraining] = nn.ModuleDict(made)  # type: ignore[assignment]
         self.learning_rate = learning_rate
         self.warm_up_steps, self.decay_steps = warm_up_steps, decay_steps
+        self.b_dec_init_method, self.exclude_outliers = b_dec_init_method, exclude_outliers
         self.optimiser, self.sample, self.held_out_text = optimiser, sample, held_out_text
         self.quality: Mapping[str, ReconstructionQuality] = nn.ModuleDict(  # type: ignore[assignment]
             {name: ReconstructionQuality(each.sae.cfg.d_in, each.sae.cfg.d_sae) for name, each in made.items()}
@@ -78,16 +87,20 @@ class SAETraining(L.LightningModule):
         self._first_losses: dict[str, Tensor] = {}
         self._losses: dict[str, Tensor] = {}
         self._row: dict[str, Any] = {}
+        self._warned_of_dead = False
 
     def on_fit_start(self) -> None:
         fresh = [each for each in self.saes.values() if each.input_scale.isnan()]
-        sample = self._scale_sample() if any(each.scales_input for each in fresh) else {}
+        estimates = self.b_dec_init_method != DecoderBiasStart.zeros or self.exclude_outliers is not None
+        sample = self._sample() if fresh and (estimates or any(each.scales_input for each in fresh)) else {}
         for each in fresh:
-            if each.scales_input:
-                each.estimate_scale(sample[each.layer].to(self.device))
-                each.input_scale.copy_(self.trainer.strategy.reduce(each.input_scale, reduce_op="mean"))
-            else:
+            if each.layer not in sample:
                 each.input_scale.fill_(1.0)
+                continue
+            each.start(sample[each.layer].to(self.device), self.b_dec_init_method, self.exclude_outliers)
+            biases = (getattr(each.sae, name) for name in BIASES if hasattr(each.sae, name))
+            for estimated in (each.input_scale, each.largest_norm, *biases):  # a rank's sample is of its own text
+                estimated.data.copy_(self.trainer.strategy.reduce(estimated.detach(), reduce_op="mean"))
 
     def on_train_start(self) -> None:
         self._began = self.global_step, time.perf_counter()
@@ -97,23 +110,26 @@ class SAETraining(L.LightningModule):
         losses = []
         measured: dict[str, Any] = {}
         for name, each in self.saes.items():
-            resid = batch[each.layer]
+            resid = each.without_outliers(batch[each.layer])
             output = each(resid, self.global_step)
             losses.append(output.loss)
             self._losses[name] = output.loss.detach()
             n_fired = output.feature_acts.detach().count_nonzero(0)
             n_fired = self.trainer.strategy.reduce(n_fired, reduce_op="sum")
-            each.count(n_fired, len(resid) * self.trainer.world_size)
+            each.count(n_fired, len(batch[each.layer]) * self.trainer.world_size)
+            each.n_outliers += len(batch[each.layer]) - len(resid)
             if should_log:
                 measured |= {f"{name}/{key}": value for key, value in self._measured(each, output).items()}
         self._first_losses = self._first_losses or dict(self._losses)
         total = torch.stack(losses).sum()
         if should_log:  # at every step, `self.log` would take as long as the rest of a small step
             self._check_losses()
-            shown: dict[str, Any] = {"loss": total.detach(), "tokens_per_second": self._tokens_per_second(len(resid))}
-            self.log_dict(measured, logger=False)
-            self.log_dict(shown, logger=False, prog_bar=True)
-            self._row = measured | shown
+            speed = self._tokens_per_second(len(next(iter(batch.values()))))
+            summary: dict[str, Any] = {"loss": total.detach(), "tokens_per_second": speed}
+            self.log_dict(measured | summary, logger=False)
+            self.log_dict(shown_values(measured, len(self.saes), speed), logger=False, prog_bar=True)
+            self._row = measured | summary
+            self._warn_of_dead(measured)
         return total
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
@@ -143,7 +159,7 @@ class SAETraining(L.LightningModule):
 
     def validation_step(self, batch: ActivationBatch, batch_idx: int) -> None:
         for name, each in self.saes.items():
-            resid = batch[each.layer]
+            resid = each.without_outliers(batch[each.layer])
             self.quality[name].update(resid, *each.reconstruct(resid))
 
     def on_validation_epoch_end(self) -> None:
@@ -162,10 +178,23 @@ class SAETraining(L.LightningModule):
         self.log("held_out/explained_variance", mean, logger=False, sync_dist=True)
         self._log_density()
 
-    def _scale_sample(self) -> ActivationBatch:
+    def _sample(self) -> ActivationBatch:
         if self.sample is None:
-            raise InvalidArgument("sample", None, "is needed to estimate the scale of the SAEs' input")
+            raise InvalidArgument("sample", None, "is needed to estimate the scale and centre of the SAEs' input")
         return self.sample()
+
+    def _warn_of_dead(self, measured: Mapping[str, Any]) -> None:
+        """Say early, and once, that most features of an SAE are dead."""
+        done = (self.global_step + 1) / float(self.trainer.estimated_stepping_batches)
+        dead = {name: float(measured[f"{name}/dead_features"]) for name in self.saes}
+        worst = max(dead, key=lambda name: dead[name])
+        if self._warned_of_dead or done < 0.1 or dead[worst] <= MOSTLY_DEAD:
+            return
+        self._warned_of_dead = True
+        problem = f"{dead[worst]:.0%} of the features of {worst} are dead after {done:.0%} of the steps"
+        advice = "raise `optimiser.learning_rate`, raise k or lower the sparsity coefficient (`settings`), lower"
+        advice += " `expansion_factor`, or start at the mean (`b_dec_init_method`)"
+        warnings.warn(f"{problem}: {advice}", AnalogueWarning, stacklevel=2)
 
     def _should_log(self) -> bool:
         """Whether values are logged after this step; some of them take time to compute."""
@@ -193,6 +222,7 @@ class SAETraining(L.LightningModule):
             "explained_variance": seen.explained_variance,
             "l0": seen.l0,
             "dead_features": each.dead.double().mean(),
+            "outliers": each.n_outliers.double(),
         }
 
     def _write_row(self, values: Mapping[str, Any]) -> None:
@@ -224,3 +254,13 @@ class SAETraining(L.LightningModule):
         """Since this run began; between two logged steps, the buffer may or may not have been refilled."""
         step, then = self._began
         return (self.global_step + 1 - step) * n_tokens * self.trainer.world_size / (time.perf_counter() - then)
+
+
+def shown_values(measured: Mapping[str, Any], n_saes: int, tokens_per_second: float) -> dict[str, float]:
+    """What a progress bar has room for: means over the SAEs, under short names."""
+    names = {"explained_variance": "EV", "l0": "L0", "dead_features": "dead"}
+    means = {
+        short: sum(float(value) for key, value in measured.items() if key.endswith(f"/{name}")) / n_saes
+        for name, short in names.items()
+    }
+    return means | {"tok/s": float(round(tokens_per_second))}

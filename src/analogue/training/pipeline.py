@@ -11,7 +11,7 @@ from sae_lens import SAE
 
 from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
 from analogue.models import LanguageModel, open_model
-from analogue.options import Hook, Precision
+from analogue.options import DecoderBiasStart, Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
 from analogue.settings import Text
@@ -28,6 +28,8 @@ from analogue.training.settings import (
     Optimiser,
     SAEPlan,
     TrainingPlan,
+    default_batch_tokens,
+    default_dead_after_tokens,
     default_settings,
 )
 
@@ -83,9 +85,11 @@ def train(
     seq_len: int = 300,
     packing: bool = True,
     exclude_bos: bool = False,
+    exclude_outliers: float | None = 10.0,
+    b_dec_init_method: str = DecoderBiasStart.mean,
     n_tokens: int = 640_000,
-    batch_tokens: int = 1024,
-    dead_after_tokens: int = 50_000,
+    batch_tokens: int | None = None,
+    dead_after_tokens: int | None = None,
     optimiser: Optimiser | None = None,
     buffer: Buffer | None = None,
     evaluation: Evaluation | None = None,
@@ -115,15 +119,20 @@ def train(
         seeds: of the initial weights.
         expansion_factor: widths of the SAEs, d_sae / d_model.
         architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
-        settings: fields of SAELens's training configuration for that architecture; None for `default_settings`.
+        settings: fields of SAELens's training configuration for that architecture; None for `default_settings`. A
+            `k` of None is `default_k`.
         corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
         held_out: text to measure on, which no SAE trains on.
         seq_len: tokens per sequence, at most.
         packing: True for documents strung together; False for one document per sequence.
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+        exclude_outliers: leave out tokens whose norm is more than so many times the median (attention sinks), on which
+            SAEs are neither trained nor measured; None for none.
+        b_dec_init_method: what decoder biases start at, estimated on a sample: `mean`, `geometric_median` or `zeros`.
         n_tokens: to train on; a shorter text is read again.
-        batch_tokens: tokens per step, of all ranks together.
-        dead_after_tokens: a feature that has not fired for so many tokens counts as dead.
+        batch_tokens: tokens per step, of all ranks together; None for `default_batch_tokens`.
+        dead_after_tokens: a feature that has not fired for so many tokens counts as dead; None for
+            `default_dead_after_tokens`.
         optimiser: the optimiser and its schedule; None for `Optimiser()`: Adam.
         buffer: where activations are mixed; None for `Buffer()`.
         evaluation: what is measured on held-out text, and how often; None for `Evaluation()`.
@@ -157,11 +166,13 @@ def train(
         architecture=architecture,
         settings=default_settings(architecture) if settings is None else settings,
         n_tokens=n_tokens,
-        batch_tokens=batch_tokens,
-        dead_after_tokens=dead_after_tokens,
+        batch_tokens=default_batch_tokens(n_tokens) if batch_tokens is None else batch_tokens,
+        dead_after_tokens=default_dead_after_tokens(n_tokens) if dead_after_tokens is None else dead_after_tokens,
         seq_len=seq_len,
         packing=packing,
         exclude_bos=exclude_bos,
+        exclude_outliers=exclude_outliers,
+        b_dec_init_method=b_dec_init_method,
         seed=seed,
         dtype=dtype,
         optimiser=optimiser or Optimiser(),
@@ -253,10 +264,12 @@ def prepare(
     optimiser = plan.optimiser
     module = SAETraining(
         saes,
-        optimiser.learning_rate,
+        plan.learning_rate,
         plan.steps(optimiser.warm_up_fraction),
         plan.steps(optimiser.decay_fraction),
         optimiser.function,
+        plan.b_dec_init_method,
+        plan.exclude_outliers,
         data.sample,
         data.held_out_text(),
     )
@@ -296,6 +309,12 @@ def finish(trainer: L.Trainer, module: SAETraining, data: ActivationDataModule) 
     return finished
 
 
+def unfinished_saes(trainer: L.Trainer, module: SAETraining, plan: TrainingPlan) -> dict[str, SAE[Any]]:
+    """The SAEs of a run that has been stopped, by name, as they are: not measured, and marked as not finished."""
+    facts = {"finished": False, "n_training_tokens": trainer.global_step * plan.batch_tokens}
+    return {name: inference_sae(each.finish(), facts) for name, each in module.saes.items()}
+
+
 def quality_warnings(trained: TrainedSAE, plan: TrainingPlan, language_model: LanguageModel) -> list[str]:
     """What speaks against an SAE that explains little of the held-out text."""
     problems = misfit_warnings(
@@ -323,4 +342,5 @@ def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, 
         "seed": each.seed,
         "data_seed": plan.seed,
         "exclude_bos": plan.exclude_bos,
+        "exclude_outliers": plan.exclude_outliers,
     }

@@ -16,13 +16,15 @@ from sae_lens.saes.sae import SAEMetadata, TrainCoefficientConfig, TrainStepInpu
 from torch import Tensor, nn
 
 from analogue.errors import InvalidArgument
-from analogue.training.settings import SCALED_ONCE
+from analogue.options import DecoderBiasStart
+from analogue.training.settings import SCALED_ONCE, default_k
 from analogue.training.steps import can_step_directly, can_step_sparsely, standard_step, topk_step
 
 CONFIG = "cfg.json"  # of SAELens
 WARM_UPS = ("l1_warm_up_steps", "l0_warm_up_steps")
 DECIDED_ELSEWHERE = {"d_in": "model", "d_sae": "expansion_factor", "device": "device"}
 DIVISORS = ("jumprelu_bandwidth", "decoder_init_norm")
+MEDIAN_ROUNDS = 100
 SHARES = "matryoshka_shares"
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", NoneType: "null"}
 
@@ -51,6 +53,8 @@ def new_sae(
         known = ", ".join(sorted(SAE_TRAINING_CLASS_REGISTRY))
         raise InvalidArgument("architecture", architecture, f"is not known to SAELens; choose from {known}")
     sae_class, config_class = SAE_TRAINING_CLASS_REGISTRY[architecture]
+    if "k" in settings and settings["k"] is None:
+        settings = {**settings, "k": min(default_k(d_in), d_sae)}
     checked = checked_settings(settings, config_class, d_sae, sparsity_warm_up_steps)
     try:
         config = config_class(d_in=d_in, d_sae=d_sae, **checked)
@@ -107,7 +111,7 @@ def _widths(shares: Any, d_sae: int) -> list[int]:
 
 
 class SAEUnderTraining(nn.Module):
-    """An SAE, the scale of its input, and when its features last fired; all of it is in a checkpoint.
+    """An SAE, what it reads of the residual stream, and when its features last fired; all of it is in a checkpoint.
 
     Args:
         sae: with fresh weights.
@@ -116,6 +120,8 @@ class SAEUnderTraining(nn.Module):
     """
 
     input_scale: Tensor
+    largest_norm: Tensor
+    n_outliers: Tensor
     tokens_since_fired: Tensor
     n_fired: Tensor
     n_tokens: Tensor
@@ -126,6 +132,8 @@ class SAEUnderTraining(nn.Module):
         self.layer = layer
         self.dead_after_tokens = dead_after_tokens
         self.register_buffer("input_scale", torch.tensor(torch.nan))  # not estimated yet
+        self.register_buffer("largest_norm", torch.tensor(torch.inf))
+        self.register_buffer("n_outliers", torch.zeros((), dtype=torch.int64))
         self.register_buffer("tokens_since_fired", torch.zeros(sae.cfg.d_sae, dtype=torch.int64))
         self.register_buffer("n_fired", torch.zeros(sae.cfg.d_sae, dtype=torch.int64))
         self.register_buffer("n_tokens", torch.zeros((), dtype=torch.int64))
@@ -161,9 +169,41 @@ class SAEUnderTraining(nn.Module):
         """Whether the SAE asks for a scale of its input."""
         return self.sae.cfg.normalize_activations == SCALED_ONCE
 
-    def estimate_scale(self, resid: Float[Tensor, "n_tokens d_in"]) -> None:
-        """Choose the scale at which the mean norm of these tokens is sqrt(d_in)."""
-        self.input_scale.fill_(self.sae.cfg.d_in**0.5 / float(resid.double().norm(dim=-1).mean()))
+    @torch.no_grad()
+    def start(
+        self,
+        resid: Float[Tensor, "n_tokens d_in"],
+        b_dec_init_method: str = DecoderBiasStart.zeros,
+        exclude_outliers: float | None = None,
+    ) -> None:
+        """Fit what the SAE starts from to a sample of its input.
+
+        Outliers go first: an attention sink is no feature, and a handful of them holds most of the variance. The
+        decoder's bias starts at the centre of what is left: where it starts at zeros, the few features that point
+        along the mean win on every token, and the others get no gradient. The input is scaled, if it is, so that the
+        mean distance from that centre is sqrt(d_in).
+
+        Args:
+            resid: the sample.
+            b_dec_init_method: `mean`, `geometric_median` or `zeros`.
+            exclude_outliers: leave out tokens whose norm is more than so many times the median; None for none.
+        """
+        if exclude_outliers is not None:
+            self.largest_norm.fill_(exclude_outliers * float(resid.double().norm(dim=-1).median()))
+            resid = resid[self.is_counted(resid)]
+        centre = centre_of(resid, b_dec_init_method)
+        distance = float((resid.double() - centre).norm(dim=-1).mean())
+        self.input_scale.fill_(self.sae.cfg.d_in**0.5 / distance if self.scales_input else 1.0)
+        bias = (centre * self.input_scale).to(self.sae.b_dec)
+        self.sae.b_dec += bias
+        if not self.sae.cfg.apply_b_dec_to_input:  # the encoder is to see the same as if it were
+            for name in ("b_enc", "b_gate", "b_mag"):
+                if hasattr(self.sae, name):
+                    getattr(self.sae, name).sub_(bias @ self.sae.W_enc)
+
+    def is_counted(self, resid: Float[Tensor, "*tokens d_in"]) -> Bool[Tensor, "*tokens"]:
+        """False for outliers."""
+        return resid.float().norm(dim=-1) <= self.largest_norm
 
     def forward(self, resid: Float[Tensor, "n_tokens d_in"], step: int) -> Any:
         """One training forward pass; returns SAELens's `TrainStepOutput`."""
@@ -183,6 +223,10 @@ class SAEUnderTraining(nn.Module):
         self.tokens_since_fired += n_tokens
         self.tokens_since_fired[n_fired > 0] = 0
 
+    def without_outliers(self, resid: Float[Tensor, "n_tokens d_in"]) -> Float[Tensor, "n_counted d_in"]:
+        """The tokens that count, on which it trains and is measured."""
+        return resid if bool(self.largest_norm.isinf()) else resid[self.is_counted(resid)]
+
     def reconstruct(self, resid: Float[Tensor, "n_tokens d_in"]) -> tuple[Tensor, Tensor]:
         """Reconstruction and feature activations of input as the model gives it."""
         acts = self.sae.encode(resid * self.input_scale)
@@ -194,6 +238,23 @@ class SAEUnderTraining(nn.Module):
             self.sae.fold_activation_norm_scaling_factor(float(self.input_scale))
             self.input_scale.fill_(1.0)
         return self.sae
+
+
+def centre_of(resid: Float[Tensor, "n_tokens d_in"], method: str) -> Float[Tensor, " d_in"]:
+    """The mean of some tokens, their geometric median (Weiszfeld's algorithm), or zeros; in float64."""
+    exact = resid.double()
+    if method == DecoderBiasStart.zeros:
+        return exact.new_zeros(exact.shape[-1])
+    centre = exact.mean(0)
+    if method == DecoderBiasStart.mean:
+        return centre
+    for _ in range(MEDIAN_ROUNDS):
+        weights = 1 / (exact - centre).norm(dim=-1).clamp(min=torch.finfo(exact.dtype).tiny)
+        moved = (weights @ exact) / weights.sum()
+        if float((moved - centre).norm()) <= 1e-6 * float(centre.norm()):
+            return moved
+        centre = moved
+    return centre
 
 
 def _at_step(coefficient: float | TrainCoefficientConfig, step: int) -> float:

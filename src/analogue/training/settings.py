@@ -8,25 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from analogue.errors import InvalidArgument, check_minima, check_option
-from analogue.options import Precision
+from analogue.options import DecoderBiasStart, Precision
 
 LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
 SCALED_ONCE = "expected_average_only_in"  # SAELens's name for: divided once, so that the mean norm is sqrt(d_in)
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
-    "topk": {"k": 16},
+    "topk": {"k": None},
     "standard": {"l1_coefficient": 5.0},
-    "batchtopk": {"k": 16},
+    "batchtopk": {"k": None},
     "gated": {"l1_coefficient": 5.0},
     "jumprelu": {"l0_coefficient": 1.0, "jumprelu_init_threshold": 0.01, "jumprelu_bandwidth": 0.05},
-    "matryoshka_batchtopk": {"k": 16, "matryoshka_shares": [0.125, 0.25, 0.5, 1.0]},
+    "matryoshka_batchtopk": {"k": None, "matryoshka_shares": [0.125, 0.25, 0.5, 1.0]},
 }
-"""The settings of each architecture unless others are given, besides a scaled input."""
+"""The settings of each architecture unless others are given, besides a scaled input; see `default_k`."""
 
 
 def default_settings(architecture: str) -> dict[str, Any]:
     """Of an architecture; empty for one that is not known here."""
     known = ARCHITECTURES.get(architecture)
     return {} if known is None else {**known, "normalize_activations": SCALED_ONCE}
+
+
+def default_k(d_in: int) -> int:
+    """Active features per token: 32, as in the paper's TopK SAEs; 16 for streams narrower than 256."""
+    return 32 if d_in >= 256 else 16
+
+
+def default_batch_tokens(n_tokens: int) -> int:
+    """Tokens per step: 512, 1,024 or 4,096, so that a short run has some hundred steps."""
+    return 512 if n_tokens < 300_000 else 1024 if n_tokens < 4_000_000 else 4096
+
+
+def default_dead_after_tokens(n_tokens: int) -> int:
+    """A 25th of the run, but at least 20,000 and at most 10,000,000 tokens."""
+    return min(max(20_000, n_tokens // 25), 10_000_000)
+
+
+def default_learning_rate(n_steps: int) -> float:
+    """Of Adam: 3e-3 for up to 500 steps, then falling with the square root of the number of steps."""
+    return 3e-3 * min(1.0, (500 / n_steps) ** 0.5)
 
 
 def fused_adam(parameters: Iterable[Any], lr: float) -> Any:
@@ -41,21 +61,21 @@ class Optimiser:
     """The optimiser and its schedule, whose parts are fractions of all steps.
 
     Attributes:
-        learning_rate: after its warm-up and before its decay.
+        learning_rate: after its warm-up and before its decay; None for `default_learning_rate`.
         warm_up_fraction: in which the learning rate rises linearly.
         decay_fraction: at the end, in which it falls linearly to 0.
         sparsity_warm_up_fraction: in which the coefficient of the sparsity loss rises linearly.
         function: makes the optimiser: `function(parameters, lr=learning_rate)`.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     warm_up_fraction: float = 0.02
     decay_fraction: float = 0.2
     sparsity_warm_up_fraction: float = 0.05
     function: Callable[..., Any] = fused_adam
 
     def __post_init__(self) -> None:
-        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
+        if self.learning_rate is not None and not (self.learning_rate > 0 and isfinite(self.learning_rate)):
             raise InvalidArgument("learning_rate", self.learning_rate, "must be above 0, and finite")
         for name in ("warm_up_fraction", "decay_fraction", "sparsity_warm_up_fraction"):
             if not 0 <= getattr(self, name) <= 1:
@@ -150,6 +170,8 @@ class TrainingPlan:
     seq_len: int
     packing: bool
     exclude_bos: bool
+    exclude_outliers: float | None
+    b_dec_init_method: str
     seed: int
     dtype: str
     optimiser: Optimiser
@@ -176,6 +198,10 @@ class TrainingPlan:
             if seed > LARGEST_SEED:
                 raise InvalidArgument(name, seed, f"must be at most {LARGEST_SEED}")
         check_option("dtype", self.dtype, Precision, "is not a precision; use {}")
+        check_option("b_dec_init_method", self.b_dec_init_method, DecoderBiasStart)
+        if self.exclude_outliers is not None and not self.exclude_outliers > 1:
+            problem = "must be above 1, a multiple of the median norm; or null"
+            raise InvalidArgument("exclude_outliers", self.exclude_outliers, problem)
         if self.n_tokens < self.batch_tokens:
             problem = f"is less than one batch (`batch_tokens`={self.batch_tokens})"
             raise InvalidArgument("n_tokens", self.n_tokens, problem)
@@ -184,6 +210,12 @@ class TrainingPlan:
     def n_steps(self) -> int:
         """Steps in all; one batch each."""
         return self.n_tokens // self.batch_tokens
+
+    @property
+    def learning_rate(self) -> float:
+        """What was asked for, or `default_learning_rate`."""
+        given = self.optimiser.learning_rate
+        return default_learning_rate(self.n_steps) if given is None else given
 
     def steps(self, fraction: float) -> int:
         """A fraction of all steps."""
