@@ -70,7 +70,7 @@ def write_mamba(models_root):
 
 def write_gemma(models_root):
     shape = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32}
-    shape |= {"vocab_size": 600, "max_position_embeddings": 256}
+    shape |= {"vocab_size": 2400, "max_position_embeddings": 256}
     for name, config in (
         ("gemma-2b", GemmaConfig(hidden_size=16, num_hidden_layers=18, **shape)),
         ("gemma-2-2b", Gemma2Config(hidden_size=24, num_hidden_layers=26, **shape)),
@@ -205,8 +205,8 @@ def write_gemma_tokenizer(repository):
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     every_byte = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=[*special, *every_byte], max_token_length=8)
-    tokenizer.train_from_iterator(list(read_texts("embedded:stories/heldout.parquet"))[:50], trainer)
+    trainer = trainers.BpeTrainer(vocab_size=2400, special_tokens=[*special, *every_byte])
+    tokenizer.train_from_iterator(list(read_texts("embedded:stories/heldout.parquet"))[:400], trainer)
     tokenizer.add_special_tokens([AddedToken(each, special=True) for each in special])
     tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
     tokenizer.save(str(repository / "tokenizer.json"))

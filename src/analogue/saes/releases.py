@@ -6,6 +6,7 @@ from typing import Any
 
 from analogue.errors import NotFound
 from analogue.hub import hub_errors
+from analogue.saes import saelens
 from analogue.saes.building import build
 from analogue.saes.files import Source, Unreadable
 from analogue.saes.formats import described, find_format, patterns
@@ -25,6 +26,7 @@ def load_release(name: str, dtype: str) -> Any:
         NotFound: no such release, SAE or repository, or no SAE in it.
         Unavailable: it cannot be downloaded.
     """
+    from huggingface_hub import hf_hub_download
     from sae_lens import SAE
 
     given, _, sae_id = name.partition(":")
@@ -40,7 +42,9 @@ def load_release(name: str, dtype: str) -> Any:
             raise Unreadable("writes to several layers (a cross-layer transcoder); give one that writes to its own")
         if release:
             return SAE.from_pretrained(release, sae_id, dtype=dtype)
-    raise NotFound("path", name, described(path) if path.exists() else "is not in that repository")
+        if not path.exists():  # let the hub say why, or its cache
+            hf_hub_download(repository, f"{folder}/{saelens.CONFIG}")
+    raise NotFound("path", name, described(path))
 
 
 def _place(release: str, sae_id: str) -> tuple[str | None, str, str]:
