@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, processors
 
-from analogue.corpus import TextUnits, token_strings, token_units, tokenise, without_bos, without_special
+from analogue.corpus import TextUnits, special_ids, token_strings, token_units, tokenise, without_bos, without_special
 from analogue.models import open_model
 from tests.corpus.other_tokenizers import byte_level, metaspace, word_piece
 
@@ -143,6 +143,12 @@ def test_special_tokens_do_not_count_wherever_they_stand(tokenizer):
     assert chat.convert_tokens_to_ids("<|word|>") in left.flat_ids()
     assert left.n_tokens == sequences.n_tokens - np.isin(sequences.flat_ids(), [*special]).sum()
     assert left.fingerprint() != sequences.fingerprint()
+
+
+def test_bytes_are_text_even_where_a_vocabulary_marks_them_as_special():
+    made = metaspace()
+    assert made.added_tokens_decoder[made.convert_tokens_to_ids("<0x65>")].special
+    assert special_ids(made) == {*made.convert_tokens_to_ids(["<bos>", "<eos>", "<unk>"])} - {made.unk_token_id}
 
 
 def test_an_unknown_word_is_text_and_counts():

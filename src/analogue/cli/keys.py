@@ -11,7 +11,7 @@ from analogue.errors import AnalogueWarning, ArgumentError, UserError
 
 _MODEL = ("revision", "dtype", "hook", "randomize", "randomize_seed", "device_map", "gguf_file")
 _DATA = ("subset", "split", "column", "shuffle_seed", "n_sequences", "seq_len", "batch_size", "packing")
-_EXCLUDED = ("exclude_bos", "exclude_special", "exclude_outliers")
+_COUNTED = ("chat", "exclude_bos", "exclude_special", "exclude_outliers")
 COMPARE_KEYS: dict[str, str] = {
     **{f"{side}.{name}": f"model_{side}.{name}" for side in "ab" for name in _MODEL},
     **{f"{side}.model": f"model_{side}.name" for side in "ab"},
@@ -19,9 +19,7 @@ COMPARE_KEYS: dict[str, str] = {
     **{f"{side}.sae": f"sae_{side}.path" for side in "ab"},
     **{f"{side}.sae_dtype": f"sae_{side}.dtype" for side in "ab"},
     **{f"{side}.before_topk": f"sae_{side}.before_topk" for side in "ab"},
-    **{
-        name: f"data.{name}" for name in (*_DATA, "count_padding", "exclude_bos", "exclude_special", "exclude_outliers")
-    },
+    **{name: f"data.{name}" for name in (*_DATA, "count_padding", *_COUNTED)},
     "corpus": "data.path",
     "aggregation": "alignment.aggregation",
     "matching.settings": "matching.function",

@@ -1,6 +1,7 @@
 """Token sequences, their padding mask, and tokens as units of text."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
 """By the characters that stand for bytes in byte-level vocabularies."""
 UNKNOWN = "\U00013000\ua500"  # hieroglyphs and Vai, in hardly any vocabulary
+BYTE = re.compile("<0x[0-9A-F]{2}>")  # an entry of SentencePiece for text that no other entry covers
 REPLACEMENT = "\ufffd"  # what decoders write for bytes that are no complete character
 
 
@@ -94,7 +96,8 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
     The token that stands for words outside the vocabulary is text. (Tokenizers that know every byte often name one.)
     """
-    marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    added = tokenizer.added_tokens_decoder.items()
+    marked = {token for token, entry in added if entry.special and not BYTE.fullmatch(entry.content)}
     of_text = {*tokenizer(UNKNOWN, add_special_tokens=False)["input_ids"]}
     return ({*tokenizer.all_special_ids} | marked) - of_text
 
