@@ -371,7 +371,10 @@ def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
         (["ckpt_path=no.ckpt"], "ckpt_path=no.ckpt: is not there"),
         (["output_dir=/dev/null/x"], "output_dir=/dev/null/x: cannot be written to"),
         (["model.dtype=half"], "model.dtype=half: is not a precision"),
-        (["trainer.precision=bf16-true"], "trainer.precision=bf16-true: is not one that SAEs train in"),
+        (
+            ["trainer.precision=bf16-true"],
+            "trainer.precision=bf16-true: converts the weights of all modules; use 32-true",
+        ),
         (["trainer.log_every_n_steps=0"], "trainer.log_every_n_steps=0: must be a whole number"),
         (["+trainer.max_steps=3"], "trainer.max_steps=3: is decided by n_tokens"),
         (["+trainer.callbacks=[x]"], "trainer.callbacks=.*: is decided by callbacks"),

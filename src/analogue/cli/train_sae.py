@@ -58,7 +58,8 @@ KEYS: dict[str, str] = {
     **{name: f"data.{name}" for name in (*_DATA, "cache_dir")},
     "device": "trainer.accelerator",
     "repository": "upload.repository",
-    **{name: name for name in ("batch_tokens", "expansion_factor", "n_tokens", "optimiser.learning_rate")},
+    **{name: name for name in ("b_dec_init_method", "batch_tokens", "expansion_factor", "n_tokens")},
+    "optimiser.learning_rate": "optimiser.learning_rate",
 }
 """By the names of the arguments of `analogue.training.train`."""
 DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict another key
