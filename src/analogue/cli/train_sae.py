@@ -246,7 +246,8 @@ def _trained(
     shows_progress = config.trainer.get("enable_progress_bar", True) and shows_lines()
     lines = ProgressLines(output / LOG, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
     callbacks = [note, stop, lines, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
-    trainer = open_trainer(config.trainer, callbacks, **trainer_settings(plan))
+    shown = {"enable_progress_bar": False} if shows_progress else {}  # lines stand in for a bar that nobody sees
+    trainer = open_trainer(config.trainer | shown, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)
     language_model = open_language_model(config)
     module, data = prepare(plan, language_model, *texts_of(config))
