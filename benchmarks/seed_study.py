@@ -1,7 +1,8 @@
 """How seeds agree as they train longer: python -m benchmarks.seed_study FOLDER [--figure docs/seed_study.png]
 
 FOLDER/<n_tokens>/ holds, for each length of training, what these two commands leave behind when run in it:
-`python train_sae.py experiment=seed_study n_tokens=<n_tokens>` and `python compare.py experiment=seed_study sweep.dir=sweep`.
+`python train_sae.py experiment=seed_study n_tokens=<n_tokens>` and
+`python compare.py experiment=seed_study sweep.dir=sweep`.
 """
 
 import argparse

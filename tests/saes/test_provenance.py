@@ -108,3 +108,11 @@ def test_another_checkpoint_and_chosen_positions_are_told():
 def test_a_scaling_factor_that_is_not_there_is_told():
     sae = sae_trained_on("layers.3", normalize_activations="expected_average_only_in")
     assert "scaling factor" in sae_warnings(sae, 3)[0]
+
+
+def test_an_sae_whose_training_was_stopped_is_told():
+    sae = sae_trained_on("blocks.3.hook_resid_post")
+    sae.cfg.metadata.finished, sae.cfg.metadata.n_training_tokens = False, 4096
+    assert sae_warnings(sae, 3) == ["was stopped after 4096 tokens, before its training was finished"]
+    sae.cfg.metadata.finished = True
+    assert not sae_warnings(sae, 3)

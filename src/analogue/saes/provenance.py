@@ -49,6 +49,10 @@ def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post, model_name: 
         warnings.append(f"was trained on {metadata.get('model_name')}, and reads {model_name}")
     for setting in sorted(OF_REVISION & model_settings(sae).keys()):
         warnings.append(f"was trained on the checkpoint {setting}={model_settings(sae)[setting]} of its model")
+    if metadata.get("finished") is False:
+        warnings.append(
+            f"was stopped after {metadata.get('n_training_tokens')} tokens, before its training was finished"
+        )
     positions = metadata.get("seqpos_slice")
     if positions and any(each is not None for each in positions):
         warnings.append(f"was trained on the positions {':'.join(map(_or_empty, positions))} of each text only")
