@@ -15,7 +15,8 @@ from analogue.cli.conf import TRAIN_SAE
 from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
-from analogue.errors import ArgumentError, InvalidArgument, UserError
+from analogue.cli.upload import prepare_upload, upload_saes
+from analogue.errors import ArgumentError, UserError
 from analogue.settings import Text
 from analogue.training.settings import (
     Buffer,
@@ -389,45 +390,3 @@ def _log_saes(logger: Any, folders: list[Path]) -> None:
     for folder in folders:
         sae = load(path=str(folder))  # as `compare.py` finds it: both give it the same name
         log_sae(logger, folder, sae_fingerprint(sae), sae.cfg.metadata.to_dict())
-
-
-def prepare_upload(repository: str) -> None:
-    """Make the model repository unless it is there: a missing right shows before training, not after it.
-
-    Raises:
-        ArgumentError: no such account, no right to write there, or no network.
-    """
-    with _open_hub(repository) as api:
-        api.create_repo(repository, exist_ok=True)
-        api.auth_check(repository, write=True)  # the repository of somebody else passes as one that is there
-
-
-def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
-    """Push SAE folders, under their names below `root`, to a model repository.
-
-    Raises:
-        ArgumentError: as for `prepare_upload`; the folders remain.
-    """
-    patterns = [f"{folder.relative_to(root).as_posix()}/*" for folder in folders]
-    with _open_hub(repository) as api:
-        api.upload_folder(repo_id=repository, folder_path=root, allow_patterns=patterns, commit_message="Add SAEs")
-
-
-@contextmanager
-def _open_hub(repository: str) -> Iterator[Any]:
-    """The hub's API, for writing to a repository; what that fails with becomes an `ArgumentError`."""
-    from huggingface_hub import HfApi, errors
-
-    from analogue.hub import hub_errors
-
-    with hub_errors("repository", repository):
-        try:
-            yield HfApi()
-        except errors.HFValidationError as error:
-            problem = "is not the name of a repository; give OWNER/NAME"
-            raise InvalidArgument("repository", repository, problem) from error
-        except errors.HfHubHTTPError as error:
-            if error.response.status_code not in (401, 403):
-                raise
-            problem = "cannot be written to; log in with `hf auth login` (or set HF_TOKEN) as somebody who may"
-            raise InvalidArgument("repository", repository, problem) from error
