@@ -129,6 +129,6 @@ def _result(
     if np.isnan(score):
         reason = "the activations of a side do not vary on these tokens, or have no distance"
         return SimilarityResult(metric.name, None, n_pairs, 0, seed, null, reason=reason, on=ON_ACTIVATIONS)
-    told = [] if sees_all or n_sampled == n_tokens else [f"on {n_sampled} of {n_tokens} tokens, drawn at random"]
-    result = replace(against_null(metric.name, score, draws, n_pairs, seed, null, told), on=ON_ACTIVATIONS)
+    warnings = [] if sees_all or n_sampled == n_tokens else [f"on {n_sampled} of {n_tokens} tokens, drawn at random"]
+    result = replace(against_null(metric.name, score, draws, n_pairs, seed, null, warnings), on=ON_ACTIVATIONS)
     return result if len(draws) else replace(result, p_value=None, p_value_published=None)
