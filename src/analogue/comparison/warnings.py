@@ -100,7 +100,7 @@ def _evidence_warnings(evidence: PairEvidence | None) -> list[str]:
         few = f"{evidence.n_sequences} sequences have few permutations"
         warnings.append(f"{few}: a pair found on them has weak evidence at best, and draws are not pooled")
     if evidence.a.n_positional or evidence.b.n_positional:
-        positional = f"{evidence.a.n_positional} features of A and {evidence.b.n_positional} of B"
+        positional = f"{evidence.a.n_positional} of A's features and {evidence.b.n_positional} of B's"
         warnings.append(
             f"{positional} follow the position in the sequence, which permuted sequences keep: "
             "they cannot tell what such features share"
