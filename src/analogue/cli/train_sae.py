@@ -24,8 +24,7 @@ from analogue.training.settings import (
     Evaluation,
     Optimiser,
     TrainingPlan,
-    default_batch_tokens,
-    default_dead_after_tokens,
+    sizes_by_length,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +45,13 @@ _DATA = (
     "exclude_outliers",
     "cache_dir",
 )
+_UNDER_THEIR_OWN_NAMES = (
+    "b_dec_init_method",
+    "batch_tokens",
+    "expansion_factor",
+    "n_tokens",
+    "optimiser.learning_rate",
+)
 KEYS: dict[str, str] = {
     "model": "model.name",
     "dtype": "model.dtype",
@@ -56,11 +62,10 @@ KEYS: dict[str, str] = {
     "settings": "sae.settings",
     "corpus": "data.path",
     "held_out": "data.held_out_path",
-    **{name: f"data.{name}" for name in (*_DATA, "cache_dir")},
+    **{name: f"data.{name}" for name in _DATA},
     "device": "trainer.accelerator",
     "repository": "upload.repository",
-    **{name: name for name in ("b_dec_init_method", "batch_tokens", "expansion_factor", "n_tokens")},
-    "optimiser.learning_rate": "optimiser.learning_rate",
+    **{name: name for name in _UNDER_THEIR_OWN_NAMES},
 }
 """By the names of the arguments of `analogue.training.train`."""
 DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict another key
@@ -132,17 +137,15 @@ def plan_of(config: TrainSAEConfig) -> TrainingPlan:
     for name, key in DECIDED_ELSEWHERE.items():
         if name in config.trainer:
             raise UserError(f"trainer.{name}", config.trainer[name], f"is decided by {key}; set that")
-    data, n_tokens = config.data, config.n_tokens
-    dead_after_tokens = config.dead_after_tokens
+    data = config.data
     return TrainingPlan(
         layers=config.layers,
         seeds=config.seeds,
         expansion_factor=config.expansion_factor,
         architecture=config.sae.architecture,
         settings=config.sae.settings,
-        n_tokens=n_tokens,
-        batch_tokens=default_batch_tokens(n_tokens) if config.batch_tokens is None else config.batch_tokens,
-        dead_after_tokens=default_dead_after_tokens(n_tokens) if dead_after_tokens is None else dead_after_tokens,
+        n_tokens=config.n_tokens,
+        **sizes_by_length(config.n_tokens, config.batch_tokens, config.dead_after_tokens),
         seq_len=data.seq_len,
         packing=data.packing,
         exclude_bos=data.exclude_bos,

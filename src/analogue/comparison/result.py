@@ -35,6 +35,7 @@ from analogue.similarity import DictionaryConsistency
 if TYPE_CHECKING:
     import pandas
 
+_ROWS = 1024  # decoder rows that are taken to float64 together
 Q = 0.05  # the false discovery rate at which the record counts
 LIBRARIES = ("lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
 
@@ -276,9 +277,10 @@ def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
 
 
 def _norms(rows: np.ndarray) -> dict[str, float] | None:
-    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
-    if not len(norms):
+    if not len(rows):
         return None
+    some = (rows[start : start + _ROWS].astype(np.float64) for start in range(0, len(rows), _ROWS))  # little memory
+    norms = np.concatenate([np.linalg.norm(each, axis=1) for each in some])
     return {"lowest": float(norms.min()), "median": float(np.median(norms)), "highest": float(norms.max())}
 
 

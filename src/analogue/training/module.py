@@ -20,7 +20,6 @@ from analogue.training.sae import SAEUnderTraining
 from analogue.training.settings import fused_adam
 from analogue.training.source import ActivationBatch, ModelSource
 
-BIASES = ("b_dec", "b_enc", "b_gate", "b_mag")
 GRADIENT_NORM = 1.0  # SAELens clips each SAE's gradient at this norm
 EXPLODED = 1e3  # times the first loss
 MOSTLY_DEAD = 0.5  # share of features; a run that has more after a tenth of its steps says so
@@ -98,8 +97,7 @@ class SAETraining(L.LightningModule):
                 each.input_scale.fill_(1.0)
                 continue
             each.start(sample[each.layer].to(self.device), self.b_dec_init_method, self.exclude_outliers)
-            biases = (getattr(each.sae, name) for name in BIASES if hasattr(each.sae, name))
-            for estimated in (each.input_scale, each.largest_norm, *biases):  # a rank's sample is of its own text
+            for estimated in (each.input_scale, each.largest_norm, *each.biases):  # a rank's sample is of its own text
                 estimated.data.copy_(self.trainer.strategy.reduce(estimated.detach(), reduce_op="mean"))
 
     def on_train_start(self) -> None:

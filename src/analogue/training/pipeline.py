@@ -28,9 +28,8 @@ from analogue.training.settings import (
     Optimiser,
     SAEPlan,
     TrainingPlan,
-    default_batch_tokens,
-    default_dead_after_tokens,
     default_settings,
+    sizes_by_length,
 )
 
 STORIES = Text("embedded:stories/train.parquet")
@@ -166,8 +165,7 @@ def train(
         architecture=architecture,
         settings=default_settings(architecture) if settings is None else settings,
         n_tokens=n_tokens,
-        batch_tokens=default_batch_tokens(n_tokens) if batch_tokens is None else batch_tokens,
-        dead_after_tokens=default_dead_after_tokens(n_tokens) if dead_after_tokens is None else dead_after_tokens,
+        **sizes_by_length(n_tokens, batch_tokens, dead_after_tokens),
         seq_len=seq_len,
         packing=packing,
         exclude_bos=exclude_bos,

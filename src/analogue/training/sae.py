@@ -131,6 +131,7 @@ class SAEUnderTraining(nn.Module):
         self.sae = sae
         self.layer = layer
         self.dead_after_tokens = dead_after_tokens
+        self._excludes_outliers: bool | None = None
         self.register_buffer("input_scale", torch.tensor(torch.nan))  # not estimated yet
         self.register_buffer("largest_norm", torch.tensor(torch.inf))
         self.register_buffer("n_outliers", torch.zeros((), dtype=torch.int64))
@@ -189,17 +190,23 @@ class SAEUnderTraining(nn.Module):
             exclude_outliers: leave out tokens whose norm is more than so many times the median; None for none.
         """
         if exclude_outliers is not None:
+            self._excludes_outliers = True
             self.largest_norm.fill_(exclude_outliers * float(resid.double().norm(dim=-1).median()))
             resid = resid[self.is_counted(resid)]
         centre = centre_of(resid, b_dec_init_method)
         distance = float((resid.double() - centre).norm(dim=-1).mean())
         self.input_scale.fill_(self.sae.cfg.d_in**0.5 / distance if self.scales_input else 1.0)
-        bias = (centre * self.input_scale).to(self.sae.b_dec)
-        self.sae.b_dec += bias
+        shift = (centre * self.input_scale).to(self.sae.b_dec)
+        of_decoder, *of_encoder = self.biases
+        of_decoder.add_(shift)
         if not self.sae.cfg.apply_b_dec_to_input:  # the encoder is to see the same as if it were
-            for name in ("b_enc", "b_gate", "b_mag"):
-                if hasattr(self.sae, name):
-                    getattr(self.sae, name).sub_(bias @ self.sae.W_enc)
+            for bias in of_encoder:
+                bias.sub_(shift @ self.sae.W_enc)
+
+    @property
+    def biases(self) -> list[nn.Parameter]:
+        """The decoder's bias, then those of the encoder, which architectures call differently."""
+        return [getattr(self.sae, name) for name in ("b_dec", "b_enc", "b_gate", "b_mag") if hasattr(self.sae, name)]
 
     def is_counted(self, resid: Float[Tensor, "*tokens d_in"]) -> Bool[Tensor, "*tokens"]:
         """False for outliers."""
@@ -225,7 +232,9 @@ class SAEUnderTraining(nn.Module):
 
     def without_outliers(self, resid: Float[Tensor, "n_tokens d_in"]) -> Float[Tensor, "n_counted d_in"]:
         """The tokens that count, on which it trains and is measured."""
-        return resid if bool(self.largest_norm.isinf()) else resid[self.is_counted(resid)]
+        if self._excludes_outliers is None:  # looked up once: at every step, a GPU would be waited for
+            self._excludes_outliers = bool(self.largest_norm.isfinite())
+        return resid[self.is_counted(resid)] if self._excludes_outliers else resid
 
     def reconstruct(self, resid: Float[Tensor, "n_tokens d_in"]) -> tuple[Tensor, Tensor]:
         """Reconstruction and feature activations of input as the model gives it."""

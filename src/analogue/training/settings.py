@@ -44,6 +44,14 @@ def default_dead_after_tokens(n_tokens: int) -> int:
     return min(max(20_000, n_tokens // 25), 10_000_000)
 
 
+def sizes_by_length(n_tokens: int, batch_tokens: int | None, dead_after_tokens: int | None) -> dict[str, int]:
+    """`batch_tokens` and `dead_after_tokens` of a run of `n_tokens`, as they were given or, where None, by default."""
+    return {
+        "batch_tokens": default_batch_tokens(n_tokens) if batch_tokens is None else batch_tokens,
+        "dead_after_tokens": default_dead_after_tokens(n_tokens) if dead_after_tokens is None else dead_after_tokens,
+    }
+
+
 def default_learning_rate(n_steps: int) -> float:
     """Of Adam: 3e-3 for up to 500 steps, then falling with the square root of the number of steps."""
     return 3e-3 * min(1.0, (500 / n_steps) ** 0.5)
