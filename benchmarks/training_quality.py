@@ -27,13 +27,13 @@ from analogue.corpus import read_texts, tokenise
 from analogue.models import LanguageModel, ResidualStream, open_model
 from analogue.quiet import quiet_libraries
 from analogue.saes import Quality, ReconstructionQuality
+from analogue.settings import default_k
 from analogue.training.module import SAETraining
 from analogue.training.sae import SAEUnderTraining, new_sae
 from analogue.training.settings import (
     SCALED_ONCE,
     default_batch_tokens,
     default_dead_after_tokens,
-    default_k,
     default_learning_rate,
 )
 from benchmarks.clock import now

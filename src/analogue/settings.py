@@ -33,6 +33,11 @@ METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
 NON_CONCEPT_TOKENS = ("\n", "\\n", "", " ", ".", ",", "!", "?", "-")
 
 
+def default_k(d_in: int) -> int:
+    """Active features per token: 32, as in the paper's TopK SAEs; 16 for streams narrower than 256."""
+    return 32 if d_in >= 256 else 16
+
+
 @dataclass(frozen=True)
 class Side:
     """Space a or b of a comparison: a language model, one of its layers, and an SAE of that layer.
@@ -42,7 +47,9 @@ class Side:
         layer: block of the model, counted from 0.
         sae: a directory or a file in one of the formats of `docs/saes.md`, `RELEASE:ID` of a SAELens release,
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
-            `sae_lens.SAE`; or `neurons`, to compare the neurons of the MLP themselves.
+            `sae_lens.SAE`. Or a dictionary that nobody trained: `neurons`, the neurons of the MLP themselves;
+            `identity`, the coordinates of what is read; `random:seed=0`, random directions, of which the highest count
+            (`random:seed=0,d_sae=4096,k=32`).
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.

@@ -148,6 +148,7 @@ def plan(n_tokens, factor=8, **changes):
         "expansion_factor": [factor],
         "architecture": "topk",
         "settings": {"k": None},
+        "frozen_decoder": False,
         "n_tokens": n_tokens,
         "batch_tokens": 512,
         "dead_after_tokens": 20_000,

@@ -176,6 +176,7 @@ class ArchitectureConfig:
 
     architecture: str = MISSING
     settings: dict[str, Any] = MISSING
+    frozen_decoder: bool = MISSING
 
 
 @dataclass

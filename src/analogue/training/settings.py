@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from analogue.errors import InvalidArgument, check_minima, check_option
+from analogue.errors import InvalidArgument, check_flag, check_minima, check_option
 from analogue.options import DecoderBiasStart, Precision
 
 LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
@@ -27,11 +27,6 @@ def default_settings(architecture: str) -> dict[str, Any]:
     """Of an architecture; empty for one that is not known here."""
     known = ARCHITECTURES.get(architecture)
     return {} if known is None else {**known, "normalize_activations": SCALED_ONCE}
-
-
-def default_k(d_in: int) -> int:
-    """Active features per token: 32, as in the paper's TopK SAEs; 16 for streams narrower than 256."""
-    return 32 if d_in >= 256 else 16
 
 
 def default_batch_tokens(n_tokens: int) -> int:
@@ -172,6 +167,7 @@ class TrainingPlan:
     expansion_factor: Sequence[int]
     architecture: str
     settings: Mapping[str, Any]
+    frozen_decoder: bool
     n_tokens: int
     batch_tokens: int
     dead_after_tokens: int
@@ -205,6 +201,7 @@ class TrainingPlan:
         for name, seed in {"seed": self.seed, "seeds": max(self.seeds)}.items():
             if seed > LARGEST_SEED:
                 raise InvalidArgument(name, seed, f"must be at most {LARGEST_SEED}")
+        check_flag("frozen_decoder", self.frozen_decoder)
         check_option("dtype", self.dtype, Precision, "is not a precision; use {}")
         check_option("b_dec_init_method", self.b_dec_init_method, DecoderBiasStart)
         if self.exclude_outliers is not None and not self.exclude_outliers > 1:
