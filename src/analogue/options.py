@@ -85,10 +85,11 @@ class NullKind(StrEnum):
 
 
 class MetricsOn(StrEnum):
-    """What metrics score of the paired features: their decoder rows, or their activations."""
+    """What metrics score: decoder rows of the paired features, their activations, or the residual streams."""
 
     decoder = "decoder"
     activations = "activations"
+    residual = "residual"
 
 
 class DecoderRows(StrEnum):

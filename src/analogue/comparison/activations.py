@@ -95,7 +95,7 @@ def without_outliers(
     Returns:
         The corpus, and how often a model went over it.
     """
-    norms = [_read_by(side, TokenNorms(side.sae.cfg.d_in), "norms") for side in sides]
+    norms = [read_by(side, TokenNorms(side.sae.cfg.d_in), "norms") for side in sides]
     cache = cache and replace(cache, layers_a=(), layers_b=())
     collected = collect_activations(norms, corpus, trainer, cache, batch_size)
     left = {}
@@ -107,7 +107,7 @@ def without_outliers(
     return corpus.without("outliers", left), collected.n_model_passes
 
 
-def _read_by(side: OpenSide, module: Any, name: str) -> OpenSide:
+def read_by(side: OpenSide, module: Any, name: str) -> OpenSide:
     """A side with something that is no SAE in its SAE's place."""
     return replace(side, sae=module, sae_fingerprint=name, is_trained=False)
 

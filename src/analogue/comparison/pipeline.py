@@ -14,6 +14,7 @@ from torch.random import fork_rng
 from analogue.comparison.activations import collect_activations, without_outliers
 from analogue.comparison.corpus import check_counted, tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
+from analogue.comparison.residual import check_streams, score_residual
 from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import (
     Scores,
@@ -38,6 +39,7 @@ from analogue.errors import (
 )
 from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
+from analogue.significance import SimilarityResult
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
 
@@ -83,8 +85,8 @@ def compare(
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
-        metrics_on: what they score of the paired features: `decoder` rows, `activations` (tokens as rows, against
-            permuted sequences), or both.
+        metrics_on: what they score: `decoder` rows of the paired features, `activations` of the paired features (tokens
+            as rows, against permuted sequences), `residual` for the residual streams themselves, likewise.
         decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
             row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
         consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
@@ -141,6 +143,7 @@ def compare(
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
     check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
+    check_streams(metrics_on, text)
     stopwatch.lap("open")
 
     trainer = trainer or trainer_on(device, progress)
@@ -154,6 +157,13 @@ def compare(
     collected = collect_activations([side_a, side_b], text, trainer, cache, corpus.batch_size)
     collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes_before)
     stopwatch.lap("activations")
+    streams: list[SimilarityResult] = []
+    if MetricsOn.residual in metrics_on:
+        streams, n_passes = score_residual(
+            [side_a, side_b], text, trainer, chosen, null, seed, cache, corpus.batch_size, progress
+        )
+        collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes)
+        stopwatch.lap("residual")
 
     with Console().status("pairing features") if progress else nullcontext():
         acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
@@ -182,6 +192,7 @@ def compare(
     if MetricsOn.activations in metrics_on:
         found = score_activations(pairing.pairs, acts_a, acts_b, units.lengths, chosen, null, seed, progress)
         scores = replace(scores, similarity=[*scores.similarity, *found])
+    scores = replace(scores, similarity=[*scores.similarity, *streams])
     stopwatch.lap("scores")
 
     consistency = None
