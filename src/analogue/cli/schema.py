@@ -159,6 +159,7 @@ class CompareConfig:
     null: NullConfig = MISSING
     seed: int = MISSING
     cache: CacheConfig = MISSING
+    control: str | None = MISSING  # its name in the table of controls
     layers_per_pass: int | str = MISSING  # or `all`
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
