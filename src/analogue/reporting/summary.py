@@ -31,8 +31,8 @@ class Summary:
 def summarise(directories: Sequence[str | Path], output: Path, console: Console) -> Summary:
     """Print the tables of all records under `directories`; write results, figures and the page into `output`.
 
-    Each layer grid has tables and heatmaps of its own; one of a single cell that is a seed study, or a control, is a row
-    of a table.
+    Each layer grid has tables and heatmaps of its own; a seed study, or a control, which has one cell, is one row of a
+    table.
 
     Raises:
         OSError: a file cannot be written.
