@@ -116,6 +116,11 @@ class PairingRuleName(StrEnum):
     hungarian = "hungarian"
     optimal_transport = "optimal_transport"
     cosine = "cosine"
+    sae_match = "sae_match"
+
+
+BY_WEIGHTS = (PairingRuleName.cosine, PairingRuleName.sae_match)
+"""Rules that pair features by their weights, whose streams must share a basis."""
 
 
 class Precision(StrEnum):

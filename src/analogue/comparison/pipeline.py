@@ -37,7 +37,7 @@ from analogue.errors import (
     check_strings,
     renamed_arguments,
 )
-from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
+from analogue.options import BY_WEIGHTS, Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.significance import SimilarityResult
 from analogue.similarity import Metric
@@ -173,7 +173,8 @@ def compare(
         stopwatch.lap("pairing")
     units, evidence = text.units(side_a), None
     if NullKind.permuted_sequences in null.kinds or filters.maximum_q_value is not None:
-        alone = chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
+        by_weights = matching.name in BY_WEIGHTS  # the pairs are the same whatever the activations
+        alone = rule if by_weights else chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
         evidence = evidence_for_pairs(pairs, acts_a, acts_b, units.lengths, alone, matching, null, seed, progress)
         stopwatch.lap("evidence")
     with Console().status("filtering pairs") if progress else nullcontext():

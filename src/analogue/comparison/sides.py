@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from analogue.errors import ArgumentError, InvalidArgument, check_option, renamed_arguments
 from analogue.features import content_key
-from analogue.matching import unit_rows
+from analogue.matching import folded_weights, unit_rows
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint, uses_layer_norm
 from analogue.options import DecoderRows, Hook
 from analogue.saes import (
@@ -105,6 +105,12 @@ class OpenSide:
     def encoder(self) -> Float[np.ndarray, "d_sae d_model"]:
         """The direction that each feature reads."""
         return self.sae.W_enc.detach().cpu().float().numpy().T
+
+    def folded_weights(self) -> Float64[np.ndarray, "d_sae 2*d_model+1"]:
+        """Decoder, encoder and its bias, at a scale at which features can be compared; see `folded_weights`."""
+        parts = (getattr(self.sae, name, None) for name in ("b_enc", "threshold"))
+        bias, threshold = (None if part is None else part.detach().cpu().float().numpy() for part in parts)
+        return folded_weights(self.decoder, self.encoder, bias, threshold)
 
     @property
     def model_identity(self) -> str:

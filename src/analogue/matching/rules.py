@@ -15,6 +15,7 @@ from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
+from analogue.matching.sae_match import sae_match
 from analogue.options import Direction
 
 PairingRule = Callable[..., FeaturePairs]
@@ -152,4 +153,5 @@ RULES: dict[str, PairingRule] = {
     "hungarian": hungarian,
     "optimal_transport": optimal_transport,
     "cosine": cosine,  # needs decoder_a and decoder_b too
+    "sae_match": sae_match,  # needs an assignment
 }
