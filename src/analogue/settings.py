@@ -139,7 +139,7 @@ class Corpus(Text):
         seq_len: tokens per sequence, at most.
         batch_size: sequences per forward pass.
         packing: False for one document per sequence, as in the paper; True for documents strung together.
-        count_padding: let padding count as tokens, as in the published code.
+        count_padding: let padding count in statistics, as in the published code; models attend to none of it.
         chat: read `column` as lists of messages, each with `role` and `content`, and write them as text by the chat
             template of A's tokenizer (of B's, where A has none).
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
@@ -296,6 +296,8 @@ class Concepts:
         keywords: of each concept, by its name.
         n: draws of each of the two tests.
         fragments: count features of tokens that are but a part of a keyword.
+        split_at_spaces: let words end at white space alone, as in the published code: no keyword stands before a full
+            stop.
 
     Example:
         >>> Concepts({"Weather": ["rain", "snow", "storm"]}).n
@@ -305,10 +307,12 @@ class Concepts:
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
     n: int = 1000
     fragments: bool = False
+    split_at_spaces: bool = False
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
         check_flag("fragments", self.fragments)
+        check_flag("split_at_spaces", self.split_at_spaces)
         if not isinstance(self.keywords, Mapping):
             raise InvalidArgument("keywords", shown(self.keywords), "must map the name of each concept to its keywords")
         for name, keywords in self.keywords.items():

@@ -115,6 +115,7 @@ class ConceptsConfig:
     name: str = MISSING
     n: int = MISSING
     fragments: bool = MISSING
+    split_at_spaces: bool = MISSING
     keywords: dict[str, list[str]] = MISSING
 
 

@@ -208,7 +208,7 @@ def compare(
         words = TokenText(units.ids, units.strings, units.lengths)
         subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
         concept_pairing = {"rule": "max_correlation", "one_to_one": str(keep), "filters": []}
-        concept_pairing["fragments"] = concepts.fragments
+        concept_pairing |= {"fragments": concepts.fragments, "split_at_spaces": concepts.split_at_spaces}
         stopwatch.lap("concepts")
 
     return assemble(
@@ -262,6 +262,7 @@ def described(
         "concepts": {
             "n": concepts.n,
             "fragments": concepts.fragments,
+            "split_at_spaces": concepts.split_at_spaces,
             "keywords": {name: [*words] for name, words in concepts.keywords.items()},
         },
         "seed": seed,

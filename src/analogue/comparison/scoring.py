@@ -219,6 +219,7 @@ def score_subspaces(
             keep,
             lambda name: bar.advance(task),
             concepts.fragments,
+            concepts.split_at_spaces,
         )
 
 

@@ -29,8 +29,8 @@ def max_correlation(
 ) -> FeaturePairs:
     """Pair every feature of the claiming side with its most correlated partner (paper, section 3).
 
-    Several features may claim one partner: "a_to_b" is what Appendix A calls ManyA-to-1B, and the published code's
-    whole-space pairing is "b_to_a".
+    Several features may claim one partner. Section 3 and Appendix A of the paper name the directions in opposite ways;
+    in its published code, "b_to_a" is both the pairing of whole spaces and Appendix A's ManyA-to-1B.
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
