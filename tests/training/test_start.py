@@ -155,6 +155,7 @@ def plan(n_tokens, factor=8, **changes):
         "seq_len": 64,
         "packing": True,
         "exclude_bos": False,
+        "exclude_special": False,
         "exclude_outliers": 10.0,
         "b_dec_init_method": "mean",
         "seed": 0,
