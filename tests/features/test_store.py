@@ -104,14 +104,14 @@ def test_nothing_but_entries_is_left_behind(store, tmp_path):
 
 def test_the_least_recently_used_entries_go_first(tmp_path):
     store = ActivationStore(tmp_path, max_gb=1)
-    for age, key in enumerate(["old", "used", "new"]):
+    for age, key in enumerate(["old", "use", "new"]):
         store.put(key, stored())
         os.utime(tmp_path / f"{key}.safetensors", (1000 + age, 1000 + age))
     store.get("old")
     size = (tmp_path / "old.safetensors").stat().st_size
     store.max_bytes = 3 * size
-    store.put("another", stored())
-    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"another", "old", "new"}
+    store.put("one", stored())
+    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"one", "old", "new"}
 
 
 def test_reserved_entries_stay_however_old(tmp_path):
