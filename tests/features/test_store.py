@@ -134,7 +134,7 @@ def test_an_entry_bigger_than_the_store_is_kept_until_the_next(tmp_path):
 
 
 def test_what_a_killed_process_left_goes_and_what_one_is_writing_stays(store, tmp_path):
-    left, being_written = tmp_path / ".key.1.tmp", tmp_path / ".key.2.tmp"
+    left, being_written = (tmp_path / f".key.{digit * 32}.tmp" for digit in "12")
     for path in (left, being_written):
         path.write_bytes(b"half")
     os.utime(left, (1000, 1000))

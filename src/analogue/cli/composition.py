@@ -94,6 +94,18 @@ def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     ]
 
 
+def empty_sweep(arguments: Sequence[str]) -> str | None:
+    """The first argument that sweeps over no value, such as `layer_a=range(3,3)`; None if there is none."""
+    for argument in arguments:
+        try:
+            override = OverridesParser.create().parse_override(argument)
+        except HydraException:  # an option, or what Hydra says itself
+            continue
+        if override.is_discrete_sweep() and not [*override.sweep_string_iterator()]:
+            return argument
+    return None
+
+
 def composition_error(error: Exception, program: Program, overrides: Sequence[str]) -> str | None:
     """What a user can change about a command line that Hydra refuses; None for an error of another kind."""
     if isinstance(error, OSError) and error.filename:

@@ -232,7 +232,7 @@ def _trained(
 
     from analogue.reporting.tracking import log_or_warn
     from analogue.trainer import open_trainer
-    from analogue.training.checkpoints import Note, StopOnSignal, Stopped, newest_checkpoints
+    from analogue.training.checkpoints import NewestCheckpoints, Note, StopOnSignal, Stopped
     from analogue.training.pipeline import (
         check_trainer,
         finish,
@@ -249,7 +249,7 @@ def _trained(
     note = Note(RECORDED, settings_of_weights(config))
     shows_progress = config.trainer.get("enable_progress_bar", True) and shows_lines()
     lines = ProgressLines(output / LOG, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
-    callbacks = [note, stop, lines, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
+    callbacks = [note, stop, lines, NewestCheckpoints(checkpoints), *_own_callbacks(cfg, output)]
     shown = {"enable_progress_bar": False} if shows_progress else {}  # lines stand in for a bar that nobody sees
     trainer = open_trainer(config.trainer | shown, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)

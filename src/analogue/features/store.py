@@ -23,8 +23,6 @@ from analogue.features.activations import FeatureActivations
 
 FORMAT_VERSION = "3"  # an entry carries its own key
 ARRAYS = ("indptr", "indices", "values")
-# A process that writes a file never pauses for so long: a temporary file of this age was left by a killed process.
-ABANDONED_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,6 @@ class ActivationStore:
         return FileLock(self.directory / f"{key}.lock")
 
     def _make_room(self, keep: str) -> None:
-        for path in self.directory.glob(".*.tmp"):
-            if time.time() - _last_use_and_size(path)[0] > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
         oldest_first = sorted((*_last_use_and_size(path), path) for path in self.directory.glob("*.safetensors"))
         total = sum(size for _, size, _ in oldest_first)
         for _, size, path in oldest_first:

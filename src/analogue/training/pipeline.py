@@ -16,7 +16,7 @@ from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
 from analogue.settings import Text
 from analogue.trainer import check_precision, trainer_on
-from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
+from analogue.training.checkpoints import AtomicCheckpoints, NewestCheckpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
 from analogue.training.module import SAETraining
@@ -179,7 +179,7 @@ def train(
         cache_dir=cache_dir,
     )
     if trainer is None:
-        callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
+        callbacks = [*callbacks, *([NewestCheckpoints(checkpoints)] if checkpoints else [])]
         trainer = trainer_on(device, progress, callbacks, log_every_n_steps=20, **trainer_settings(plan))
     elif callbacks or checkpoints:
         raise InvalidArgument("callbacks", [*callbacks], "belong to the `trainer` that is given, as checkpoints do")
