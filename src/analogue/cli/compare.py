@@ -184,13 +184,12 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
 
 def _show(cfg: DictConfig, comparison: "Comparison") -> None:
     """Print the tables, and send the result to the configured logger."""
-    from rich.console import Console
-
     from analogue.cli.logger import configured_logger
+    from analogue.reporting.console import plain_console
     from analogue.reporting.tables import comparison_tables
     from analogue.reporting.tracking import log_comparison, log_or_warn
 
-    console = Console()
+    console = plain_console()
     console.print(comparison_tables(comparison.record))
     console.print(f"written to {cfg.output_dir}", soft_wrap=True)
     if cfg.logger:

@@ -28,12 +28,11 @@ def _report(directories: Sequence[Path], output: Path) -> None:
     for directory in directories:
         if not directory.is_dir():
             raise UserError("directory", directory, "is not a folder; name the folder of a multirun")
-    from rich.console import Console
-
+    from analogue.reporting.console import plain_console
     from analogue.reporting.summary import summarise
 
     try:
-        summary = summarise(directories, output, Console())
+        summary = summarise(directories, output, plain_console())
     except OSError as error:
         raise UserError("--output", output, f"cannot be written ({error.strerror}); choose another folder") from error
     if not summary.grids:

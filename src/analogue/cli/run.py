@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from analogue.cli.composition import can_be_read, composition_error, empty_sweep, listed_values, plain
 from analogue.cli.conf import Program
+from analogue.cli.terminal import print_patiently
 from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
 
@@ -44,6 +45,7 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
         program: whose configuration it is.
         subcommand: what stood between the program and the arguments: `compare`.
     """
+    print_patiently()
     command = sys.argv
     sys.argv = [command[0], *listed_values(quoted_values(command[1:]), program.schema)]
     if empty := empty_sweep(sys.argv[1:]):

@@ -339,15 +339,16 @@ def _writing_to(output: Path, checkpoints: Path) -> Iterator[None]:
         raise
     except (OSError, SafetensorError) as error:
         left = newest_checkpoint(checkpoints)
-        advice = f"make room, and ckpt_path={left} goes on" if left else "choose another directory"
+        advice = "make room, and the same command with ckpt_path=last goes on" if left else "choose another directory"
         reason = getattr(error, "strerror", None) or error
         raise UserError("output_dir", str(output), f"cannot be written to ({reason}); {advice}") from error
 
 
 def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
     """Held-out quality, a row per SAE."""
-    from rich.console import Console
     from rich.table import Table
+
+    from analogue.reporting.console import plain_console
 
     table = Table(title=title, title_justify="left")
     for heading in ("SAE", "explained variance", "loss recovered", "L0", "dead"):
@@ -356,7 +357,7 @@ def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
         quality = each.quality
         numbers = f"{quality.explained_variance:.3f}", f"{quality.cross_entropy_recovered:.3f}", f"{quality.l0:.1f}"
         table.add_row(each.name, *numbers, f"{quality.dead_fraction:.1%}")
-    Console().print(table)
+    plain_console().print(table)
 
 
 def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:

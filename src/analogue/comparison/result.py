@@ -115,7 +115,7 @@ class Comparison:
 
         from analogue.reporting.tables import comparison_tables
 
-        console = Console(width=100, no_color=True)
+        console = Console(width=100, no_color=True, markup=False)
         with console.capture() as capture:
             console.print(comparison_tables(self.record))
         return capture.get()
