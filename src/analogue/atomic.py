@@ -11,6 +11,7 @@ from pathlib import Path
 
 # A process that writes a file never pauses for so long: a temporary file of this age was left by a killed process.
 ABANDONED_SECONDS = 3600
+FOLDER_ABANDONED_SECONDS = 86400  # a folder is filled file by file
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp")
 _UMASK = os.umask(0)  # which can be read only by setting it: once, while one thread runs
 os.umask(_UMASK)
@@ -53,7 +54,8 @@ def remove_abandoned(directory: Path) -> None:
     """Remove temporary files and folders of processes that were killed while they wrote into a directory."""
     with suppress(OSError):
         for path in directory.iterdir():
-            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            patience = FOLDER_ABANDONED_SECONDS if path.is_dir() else ABANDONED_SECONDS
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > patience:
                 _remove(path)
 
 

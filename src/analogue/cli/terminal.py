@@ -46,5 +46,5 @@ class PatientStream:
 
 def print_patiently() -> None:
     """Let no failing `print` end the process."""
-    sys.stdout = PatientStream(sys.stdout, "stdout")  # type: ignore[assignment]
-    sys.stderr = PatientStream(sys.stderr, "stderr")  # type: ignore[assignment]
+    sys.stdout = PatientStream(sys.stdout, "stdout")
+    sys.stderr = PatientStream(sys.stderr, "stderr")
