@@ -415,3 +415,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):
     monkeypatch.undo()
     train("seeds=[0]", "expansion_factor=[2]", "ckpt_path=last")
     assert weights_under(tmp_path / "saes")
+
+
+def test_a_run_goes_on_with_the_text_it_began_with(train, tmp_path):
+    text = tmp_path / "text.txt"
+    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "data=text", f"data.path={text}")
+    settings += ("data.held_out_path=embedded:stories/heldout.parquet", "evaluation.every_steps=5")
+    text.write_text("Once upon a time there was a fox. It lived in a wood, by a river.\n\n" * 50)
+    train(*settings)
+    text.write_text("There was a dragon. It slept on its gold, and dreamt of a knight.\n\n" * 50)
+    with pytest.raises(UserError, match=r"^data.path=\S+: holds something else than when the checkpoint"):
+        train(*settings, "ckpt_path=last")

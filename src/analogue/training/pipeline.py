@@ -258,7 +258,7 @@ def prepare(
         with renamed_arguments(path=name):
             sequences.append(tokenised(text, language_model, plan, n_tokens))
     stream = language_model.load(plan.dtype, with_head=True)
-    data = ActivationDataModule(language_model, stream, plan, *sequences)
+    data = ActivationDataModule(language_model, stream, plan, sequences[0], sequences[1], corpus.name)
     optimiser = plan.optimiser
     module = SAETraining(
         saes,
