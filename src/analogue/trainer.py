@@ -17,6 +17,8 @@ from analogue.quiet import quiet_libraries
 DEVICES = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 """Those in which weights keep their own precision; the others would convert SAEs behind their backs."""
+FORKING: tuple[str, ...] = ("ddp_spawn", "ddp_fork", "ddp_notebook")
+FORKING += tuple(f"ddp_{how}_find_unused_parameters_{flag}" for how in ("spawn", "fork") for flag in ("true", "false"))
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
@@ -84,6 +86,9 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         InvalidArgument: Lightning refuses the settings, they ask for a device without float64, or the machine has too
             few cores for them. The error names the setting: `trainer.devices`.
     """
+    if settings.get("strategy") in FORKING:
+        problem = "starts ranks by copying this process, which its models do not survive; use ddp or auto"
+        raise InvalidArgument("trainer.strategy", settings["strategy"], problem)
     settings = _with_float64(settings)
     bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:

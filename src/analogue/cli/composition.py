@@ -28,6 +28,9 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
         UserError: naming the first key that has no value, or that the schema does not know (`+layr_a=5`).
     """
     known = set(keys_of(schema))
+    for key in keys_of(schema):
+        if _is_absent(cfg, key):
+            raise UserError(key, "???", "has no value; give one on the command line")
     for key in _keys_in(cfg, known):
         if key not in known:
             problem = f"is not a configuration key{_did_you_mean(key, known)}"
@@ -111,7 +114,10 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename!s} cannot be made ({error.strerror}); choose another hydra.run.dir or sweep.dir"
     if isinstance(error, ValueError) and "Config group override" in str(error):
-        return "a config group cannot be null; choose one of its options, which --help lists"
+        group = str(error).partition("override for ")[2].partition(".")[0] or "config group"
+        given = [each for each in overrides if each.endswith("=null") or "=[" in each]
+        group = next((each for each in given if each.partition("=")[0] in str(error)), given[0] if given else group)
+        return f"{group}: names no option of a config group; choose one of those that --help lists"
     if isinstance(error, AssertionError) and any(each.startswith("sweep=") for each in overrides):
         return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
     if not isinstance(error, HydraException | OmegaConfBaseException):
@@ -137,6 +143,16 @@ def can_be_read(argument: str) -> bool:
     except HydraException:
         return False
     return True
+
+
+def _is_absent(cfg: DictConfig, key: str) -> bool:
+    """Whether a key, or the section that it stands in, was removed (`~layer_a`)."""
+    section, _, name = key.rpartition(".")
+    try:
+        owner = OmegaConf.select(cfg, section) if section else cfg
+        return OmegaConf.is_dict(owner) and name not in list(owner)
+    except OmegaConfBaseException:  # a reference to nothing, or no value
+        return False
 
 
 def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:

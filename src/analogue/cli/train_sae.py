@@ -16,7 +16,7 @@ from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
 from analogue.cli.upload import prepare_upload, upload_saes
-from analogue.errors import ArgumentError, UserError
+from analogue.errors import ArgumentError, UserError, check_path
 from analogue.settings import Text
 from analogue.training.settings import (
     Buffer,
@@ -118,6 +118,7 @@ def train_saes(cfg: DictConfig) -> "list[TrainedSAE]":
     config = typed(cfg, TrainSAEConfig)
     output = output_directory(config)
     with naming_keys(KEYS):
+        check_path("output_dir", output)
         plan = plan_of(config)
         with section("checkpoints"):
             checkpoints = Checkpoints(output / "checkpoints", config.checkpoints.every_steps, config.checkpoints.keep)
@@ -197,6 +198,7 @@ def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None
     given = config.ckpt_path
     if given is None:
         return None
+    check_path("ckpt_path", given)
     path = newest_checkpoint(directory) if given == LAST else Path(given)
     if path is None or not path.is_file():
         problem = f"is not there; give a checkpoint's path, or leave it out to begin anew ({directory} was searched)"

@@ -16,7 +16,15 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from analogue.embedded import locate
-from analogue.errors import AnalogueWarning, ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
+from analogue.errors import (
+    AnalogueWarning,
+    ArgumentError,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    check_path,
+    first_line,
+)
 from analogue.hub import hub_errors
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -57,6 +65,7 @@ def read_texts(
     if not isinstance(path, str | PathLike):
         return _documents_at_hand(path, chat)
     name = str(path)
+    check_path("path", Path(name).expanduser())
     file = Path(locate(name, "path")).expanduser()
     reader = _READERS.get(file.suffix)
     if reader is None and HUB_NAME.fullmatch(name) and not file.exists():
@@ -114,6 +123,8 @@ def _read_jsonl(file: Path, column: str, chat: bool) -> list[str]:
 def _text_of(line: str, number: int, column: str, chat: bool) -> str:
     try:
         record = json.loads(line)
+    except RecursionError as error:
+        raise ValueError(f"line {number} is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number} is not JSON ({error.msg} in column {error.colno})") from error
     if not isinstance(record, dict) or column not in record:
@@ -121,7 +132,10 @@ def _text_of(line: str, number: int, column: str, chat: bool) -> str:
         raise ValueError(f"line {number} {held}, where '{column}' is needed (`column`)")
     if not _is_document(record[column], chat):
         raise ValueError(f"line {number} holds no {_WANTED[chat].removeprefix('a ')} under '{column}' (`column`)")
-    return _as_text(record[column], chat)
+    text = _as_text(record[column], chat)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"line {number} holds half of a surrogate pair, which is no character")
+    return text
 
 
 def _read_parquet(file: Path, column: str, chat: bool) -> list[str]:

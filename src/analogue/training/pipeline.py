@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 from sae_lens import SAE
 
-from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
+from analogue.errors import AnalogueWarning, InvalidArgument, check_memory, renamed_arguments
 from analogue.models import LanguageModel, open_model
 from analogue.options import DecoderBiasStart, Hook, Precision
 from analogue.quiet import quiet_libraries
@@ -237,6 +237,12 @@ def prepare(
     if language_model.hook not in TRAINED_ON:
         problem = f"cannot be replaced by what an SAE of it puts out; SAEs are trained on {', '.join(TRAINED_ON)}"
         raise InvalidArgument("hook", language_model.hook, problem)
+    for factor in plan.expansion_factor:  # weights, gradients and Adam's two moments, of encoder and decoder
+        needed = 4 * 4 * 2 * factor * language_model.d_model**2 * len(plan.layers) * len(plan.seeds)
+        check_memory("expansion_factor", factor, needed)
+    per_token = 4 * language_model.d_model * len(plan.layers)
+    check_memory("buffer.tokens", plan.buffer.tokens, plan.buffer.tokens * per_token)
+    check_memory("batch_tokens", plan.batch_tokens, plan.batch_tokens * per_token)
     saes = {
         each.name: SAEUnderTraining(
             new_sae(
