@@ -68,7 +68,7 @@ BAD_COMPARE = [
     *of("metrics_on", ("[]", "[x]", "[decoder,decoder]", "null", "[1]")),
     *of("decoder_rows", ("x", "null", "1", "[unit]")),
     *of("consistency_threshold", ("-1.1", "1.1", "nan", "x", "[1]")),
-    *of("alignment", ("x", "null", "[tokens]")),
+    *of("alignment", ("x", "null")),
     *of("alignment.aggregation", ("x", "null", "1")),
     *of("matching", ("x", "null")),
     *of("matching.direction", ("x", "null", "1", "[a_to_b]")),

@@ -114,9 +114,7 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename!s} cannot be made ({error.strerror}); choose another hydra.run.dir or sweep.dir"
     if isinstance(error, ValueError) and "Config group override" in str(error):
-        group = str(error).partition("override for ")[2].partition(".")[0] or "config group"
-        given = [each for each in overrides if each.endswith("=null") or "=[" in each]
-        group = next((each for each in given if each.partition("=")[0] in str(error)), given[0] if given else group)
+        group = next((each for each in overrides if re.fullmatch(r"[\w/@]+=null", each)), "the option of a group")
         return f"{group}: names no option of a config group; choose one of those that --help lists"
     if isinstance(error, AssertionError) and any(each.startswith("sweep=") for each in overrides):
         return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
@@ -150,7 +148,7 @@ def _is_absent(cfg: DictConfig, key: str) -> bool:
     section, _, name = key.rpartition(".")
     try:
         owner = OmegaConf.select(cfg, section) if section else cfg
-        return OmegaConf.is_dict(owner) and name not in list(owner)
+        return OmegaConf.is_dict(owner) and (name not in list(owner) or owner._get_node(name)._is_missing())
     except OmegaConfBaseException:  # a reference to nothing, or no value
         return False
 

@@ -129,7 +129,7 @@ def _text_of(line: str, number: int, column: str, chat: bool) -> str:
         raise ValueError(f"line {number} is not JSON ({error.msg} in column {error.colno})") from error
     if not isinstance(record, dict) or column not in record:
         held = f"has {', '.join(record) or 'no keys'}" if isinstance(record, dict) else "is no object"
-        raise ValueError(f"line {number} {held}, where '{column}' is needed (`column`)")
+        raise ValueError(f"line {number} {held}, where {shown(column)} is needed (`column`)")
     if not _is_document(record[column], chat):
         raise ValueError(f"line {number} holds no {_WANTED[chat].removeprefix('a ')} under '{column}' (`column`)")
     text = _as_text(record[column], chat)
@@ -143,7 +143,7 @@ def _read_parquet(file: Path, column: str, chat: bool) -> list[str]:
 
     columns = pq.read_schema(file).names
     if column not in columns:
-        raise ValueError(f"its columns are {', '.join(columns)}, none is '{column}' (`column`)")
+        raise ValueError(f"its columns are {', '.join(columns)}, none is {shown(column)} (`column`)")
     documents = pq.read_table(file, columns=[column])[column].to_pylist()
     if not all(_is_document(each, chat) for each in documents):
         raise ValueError(f"its column '{column}' holds no {_WANTED[chat].removeprefix('a ')} (`column`)")
