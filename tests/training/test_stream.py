@@ -78,13 +78,13 @@ def test_activations_from_disk_are_those_of_the_model(model, tmp_path, monkeypat
     monkeypatch.setattr("analogue.training.source.SEQUENCES_PER_SHARD", 7)
     ids, mask = ids_and_mask()
     source = ModelSource(model, ids, mask, mask, [1, 3])
-    stored = store_activations(source, tmp_path / "key")
+    stored = store_activations(source, tmp_path / "key", 16)
     for found, expected in zip(stream_of(model, source=stored), stream_of(model), strict=True):
         for layer in (1, 3):
             torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-4)
     assert len(list((tmp_path / "key").glob("shard_*.safetensors"))) == 4
     before = (tmp_path / "key").stat().st_mtime_ns
-    store_activations(source, tmp_path / "key")
+    store_activations(source, tmp_path / "key", 16)
     assert (tmp_path / "key").stat().st_mtime_ns == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "key.lock"]
 
@@ -108,11 +108,11 @@ def test_a_damaged_folder_of_activations_is_computed_again(model, tmp_path, monk
     monkeypatch.setattr("analogue.training.source.SEQUENCES_PER_SHARD", 7)
     ids, mask = ids_and_mask()
     source = ModelSource(model, ids, mask, mask, [1, 3])
-    store_activations(source, tmp_path / "key")
+    store_activations(source, tmp_path / "key", 16)
     before = {file.name: file.read_bytes() for file in (tmp_path / "key").iterdir()}
     DAMAGE[reason](tmp_path / "key")
     with pytest.warns(AnalogueWarning, match=f"{reason}.*computed again"):
-        store_activations(source, tmp_path / "key")
+        store_activations(source, tmp_path / "key", 16)
     assert {file.name: file.read_bytes() for file in (tmp_path / "key").iterdir()} == before
 
 
@@ -120,9 +120,9 @@ def test_folders_of_activations_are_bounded_and_stay_readable(model, tmp_path, m
     monkeypatch.setattr("analogue.training.source.MOST_GB", 0)
     ids, mask = ids_and_mask()
     source = ModelSource(model, ids, mask, mask, [1, 3])
-    first = store_activations(source, tmp_path / "first")
+    first = store_activations(source, tmp_path / "first", 16)
     expected = first(torch.tensor([2, 0]))
-    store_activations(source, tmp_path / "second")
+    store_activations(source, tmp_path / "second", 16)
     assert not (tmp_path / "first").exists()
     assert (tmp_path / "second").is_dir()
     assert all(torch.equal(first(torch.tensor([2, 0]))[layer], expected[layer]) for layer in (1, 3))

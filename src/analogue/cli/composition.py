@@ -148,7 +148,7 @@ def _is_absent(cfg: DictConfig, key: str) -> bool:
     section, _, name = key.rpartition(".")
     try:
         owner = OmegaConf.select(cfg, section) if section else cfg
-        return OmegaConf.is_dict(owner) and (name not in list(owner) or owner._get_node(name)._is_missing())
+        return OmegaConf.is_dict(owner) and (name not in list(owner) or OmegaConf.is_missing(owner, name))
     except OmegaConfBaseException:  # a reference to nothing, or no value
         return False
 

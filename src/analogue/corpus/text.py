@@ -24,6 +24,7 @@ from analogue.errors import (
     Unavailable,
     check_path,
     first_line,
+    shown,
 )
 from analogue.hub import hub_errors
 

@@ -85,7 +85,9 @@ class DiskSource:
         return {layer: self.shards[shard].get_slice(f"layer_{layer}")[start:stop] for layer in self.layers}
 
 
-def store_activations(source: ModelSource, directory: Path, progress: bool = False) -> DiskSource:
+def store_activations(
+    source: ModelSource, directory: Path, sequences_per_pass: int, progress: bool = False
+) -> DiskSource:
     """Write the activations of all sequences to a folder, unless they are there; the folder appears complete.
 
     The policy is that of `analogue.features.ActivationStore`: the folder carries its own name and a checksum of every
@@ -94,6 +96,7 @@ def store_activations(source: ModelSource, directory: Path, progress: bool = Fal
 
     Args:
         directory: its name is that of the contents.
+        sequences_per_pass: sequences that the model reads at once.
         progress: whether to show a progress bar.
 
     Raises:
@@ -109,7 +112,7 @@ def store_activations(source: ModelSource, directory: Path, progress: bool = Fal
             if not directory.exists():
                 with atomic_write(directory) as temporary:
                     temporary.mkdir()
-                    _write_shards(source, temporary, progress)
+                    _write_shards(source, temporary, sequences_per_pass, progress)
                     contents = {file.name: _checksum(file) for file in sorted(temporary.iterdir())}
                     manifest = {"name": directory.name, "files": contents}
                     (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
@@ -161,12 +164,12 @@ def _checksum(file: Path) -> str:
         return hashlib.file_digest(contents, "sha256").hexdigest()
 
 
-def _write_shards(source: ModelSource, directory: Path, progress: bool) -> None:
+def _write_shards(source: ModelSource, directory: Path, sequences_per_pass: int, progress: bool) -> None:
     shards = torch.arange(len(source.ids)).split(SEQUENCES_PER_SHARD)
     names = _shard_names(len(source.ids))
     described = "storing activations"
     for name, sequences in track([*zip(names, shards, strict=True)], described, transient=True, disable=not progress):
-        parts = [source(some) for some in sequences.split(16)]
+        parts = [source(some) for some in sequences.split(sequences_per_pass)]
         tensors = {
             f"layer_{layer}": torch.cat([part[layer] for part in parts]).cpu().contiguous() for layer in source.layers
         }
