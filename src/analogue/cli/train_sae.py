@@ -49,6 +49,7 @@ _DATA = (
 _UNDER_THEIR_OWN_NAMES = (
     "b_dec_init_method",
     "batch_tokens",
+    "ckpt_path",
     "expansion_factor",
     "n_tokens",
     "optimiser.learning_rate",
@@ -65,6 +66,7 @@ KEYS: dict[str, str] = {
     "held_out": "data.held_out_path",
     **{name: f"data.{name}" for name in _DATA},
     "device": "trainer.accelerator",
+    "buffer": "buffer.tokens",
     "repository": "upload.repository",
     **{name: name for name in _UNDER_THEIR_OWN_NAMES},
 }

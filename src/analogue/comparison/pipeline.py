@@ -139,8 +139,8 @@ def compare(
         check_between("consistency_threshold", consistency_threshold, -1, 1)
     check_seed("seed", seed)
     n_draws = len(metrics) * len(null.kinds) * BYTES_PER_DRAW
-    check_memory("null.n", null.n, null.n * n_draws)
-    check_memory("concepts.n", concepts.n, concepts.n * n_draws * len(concepts.keywords))
+    check_memory("null", null.n, null.n * n_draws)
+    check_memory("concepts", concepts.n, concepts.n * n_draws * len(concepts.keywords))
     chosen = chosen_metrics(metrics, seed)
     config = config or described(
         a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
@@ -149,7 +149,7 @@ def compare(
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
     n_features = side_a.d_sae + side_b.d_sae
-    check_memory("filters.top_tokens", filters.top_tokens, filters.top_tokens * n_features * BYTES_PER_TOKEN)
+    check_memory("top_tokens", filters.top_tokens, filters.top_tokens * n_features * BYTES_PER_TOKEN)
     check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
     stopwatch.lap("open")

@@ -244,7 +244,7 @@ def prepare(
         needed = 4 * 4 * 2 * factor * language_model.d_model**2 * len(plan.layers) * len(plan.seeds)
         check_memory("expansion_factor", factor, needed)
     per_token = 4 * language_model.d_model * len(plan.layers)
-    check_memory("buffer.tokens", plan.buffer.tokens, plan.buffer.tokens * per_token)
+    check_memory("buffer", plan.buffer.tokens, plan.buffer.tokens * per_token)
     check_memory("batch_tokens", plan.batch_tokens, plan.batch_tokens * per_token)
     saes = {
         each.name: SAEUnderTraining(
