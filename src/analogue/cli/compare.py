@@ -95,7 +95,9 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
     with section("null"):
         arguments["null"] = Null(**vars(config.null))
     with section("concepts"):
-        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n, config.concepts.fragments)
+        concepts = dict(vars(config.concepts))
+        del concepts["name"]  # of the list
+        arguments["concepts"] = Concepts(**concepts)
     with section("cache"):
         arguments["cache"] = _cache(config)
     _check_names(config.metrics)

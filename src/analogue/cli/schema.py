@@ -115,6 +115,7 @@ class ConceptsConfig:
     name: str = MISSING
     n: int = MISSING
     fragments: bool = MISSING
+    split_at_spaces: bool = MISSING
     keywords: dict[str, list[str]] = MISSING
 
 
@@ -159,6 +160,7 @@ class CompareConfig:
     null: NullConfig = MISSING
     seed: int = MISSING
     cache: CacheConfig = MISSING
+    control: str | None = MISSING  # its name in the table of controls
     layers_per_pass: int | str = MISSING  # or `all`
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
@@ -176,6 +178,7 @@ class ArchitectureConfig:
 
     architecture: str = MISSING
     settings: dict[str, Any] = MISSING
+    frozen_decoder: bool = MISSING
 
 
 @dataclass

@@ -97,7 +97,7 @@ def without_outliers(
     Returns:
         The corpus, and how often a model went over it.
     """
-    norms = [replace(side, sae=TokenNorms(side.sae.cfg.d_in), sae_fingerprint="norms") for side in sides]
+    norms = [read_by(side, TokenNorms(side.sae.cfg.d_in), "norms") for side in sides]
     cache = cache and replace(cache, layers_a=(), layers_b=())
     collected = collect_activations(norms, corpus, trainer, cache, batch_size)
     left = {}
@@ -107,6 +107,11 @@ def without_outliers(
         counted[sequences.counted] = ~outliers(of_tokens, factor)
         left[label] = replace(sequences, counted=counted)
     return corpus.without("outliers", left), collected.n_model_passes
+
+
+def read_by(side: OpenSide, module: Any, name: str) -> OpenSide:
+    """A side with something that is no SAE in its SAE's place."""
+    return replace(side, sae=module, sae_fingerprint=name, is_trained=False)
 
 
 class ActivationPass(L.LightningModule):
@@ -152,7 +157,7 @@ class ActivationPass(L.LightningModule):
                 _check_activations(counted, side)
                 written = read[side.writes][batch.counted] if side.writes else None
                 self._encode(self.cache.key_of(side), position[batch.counted], counted, written)
-                if batch_idx == 0 and self.trainer.is_global_zero and not isinstance(side.sae, TokenNorms):
+                if batch_idx == 0 and self.trainer.is_global_zero and side.is_trained:
                     self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
     def on_test_epoch_end(self) -> None:

@@ -14,6 +14,7 @@ from torch.random import fork_rng
 from analogue.comparison.activations import collect_activations, without_outliers
 from analogue.comparison.corpus import check_counted, tokenise_corpus
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
+from analogue.comparison.residual import check_streams, score_residual
 from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import (
     Scores,
@@ -38,8 +39,9 @@ from analogue.errors import (
     check_strings,
     renamed_arguments,
 )
-from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
+from analogue.options import BY_WEIGHTS, Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
+from analogue.significance import SimilarityResult
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
 
@@ -88,8 +90,8 @@ def compare(
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
-        metrics_on: what they score of the paired features: `decoder` rows, `activations` (tokens as rows, against
-            permuted sequences), or both.
+        metrics_on: what they score: `decoder` rows of the paired features, `activations` of the paired features (tokens
+            as rows, against permuted sequences), `residual` for the residual streams themselves, likewise.
         decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
             row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
         consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
@@ -152,6 +154,7 @@ def compare(
     check_memory("top_tokens", filters.top_tokens, filters.top_tokens * n_features * BYTES_PER_TOKEN)
     check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
+    check_streams(metrics_on, text)
     stopwatch.lap("open")
 
     trainer = trainer or trainer_on(device, progress)
@@ -165,6 +168,13 @@ def compare(
     collected = collect_activations([side_a, side_b], text, trainer, cache, corpus.batch_size)
     collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes_before)
     stopwatch.lap("activations")
+    streams: list[SimilarityResult] = []
+    if MetricsOn.residual in metrics_on:
+        streams, n_passes = score_residual(
+            [side_a, side_b], text, trainer, chosen, null, seed, cache, corpus.batch_size, progress
+        )
+        collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes)
+        stopwatch.lap("residual")
 
     with Console().status("pairing features") if progress else nullcontext():
         acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
@@ -174,7 +184,8 @@ def compare(
         stopwatch.lap("pairing")
     units, evidence = text.units(side_a), None
     if NullKind.permuted_sequences in null.kinds or filters.maximum_q_value is not None:
-        alone = chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
+        by_weights = matching.name in BY_WEIGHTS  # the pairs are the same whatever the activations
+        alone = rule if by_weights else chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
         evidence = evidence_for_pairs(pairs, acts_a, acts_b, units.lengths, alone, matching, null, seed, progress)
         stopwatch.lap("evidence")
     with Console().status("filtering pairs") if progress else nullcontext():
@@ -193,6 +204,7 @@ def compare(
     if MetricsOn.activations in metrics_on:
         found = score_activations(pairing.pairs, acts_a, acts_b, units.lengths, chosen, null, seed, progress)
         scores = replace(scores, similarity=[*scores.similarity, *found])
+    scores = replace(scores, similarity=[*scores.similarity, *streams])
     stopwatch.lap("scores")
 
     consistency = None
@@ -207,7 +219,7 @@ def compare(
         words = TokenText(units.ids, units.strings, units.lengths)
         subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
         concept_pairing = {"rule": "max_correlation", "one_to_one": str(keep), "filters": []}
-        concept_pairing["fragments"] = concepts.fragments
+        concept_pairing |= {"fragments": concepts.fragments, "split_at_spaces": concepts.split_at_spaces}
         stopwatch.lap("concepts")
 
     return assemble(
@@ -261,6 +273,7 @@ def described(
         "concepts": {
             "n": concepts.n,
             "fragments": concepts.fragments,
+            "split_at_spaces": concepts.split_at_spaces,
             "keywords": {name: [*words] for name, words in concepts.keywords.items()},
         },
         "seed": seed,

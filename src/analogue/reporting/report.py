@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analogue.reporting.controls import TITLE, control_table, is_one_control
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.results import label
@@ -38,7 +39,8 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
         for job in grid.jobs.values():
             numbers[job.name] = len(numbers)
     data = {
-        "grids": [_grid(grid, numbers) for grid in grids],
+        "grids": [_grid(grid, numbers) for grid in grids if not is_one_control(grid)],
+        "controls": _controls(grids, numbers),
         "jobs": [job_details(job) for grid in grids for job in grid.jobs.values()],
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
@@ -61,6 +63,14 @@ def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:
         "jobs": [[numbers[job.name] if job else None for job in row] for row in jobs],
         "groups": {name: [_panel(panel) for panel in panels] for name, panels in panel_groups(grid).items()},
     }
+
+
+def _controls(grids: Sequence[LayerGrid], numbers: Mapping[str, int]) -> dict[str, Any] | None:
+    found = control_table([job for grid in grids for job in grid.jobs.values()])
+    if found is None:
+        return None
+    jobs = [numbers[job.name] for job in found.jobs]
+    return {"title": TITLE, "headings": found.headings, "rows": found.rows, "jobs": jobs}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class ComparisonResult:
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
         concept_pairing: how the features of subspaces were paired, within them: `rule`, `one_to_one`, `filters` (none),
-            and whether `fragments` of keywords counted; None without concepts.
+            and whether `fragments` of keywords counted, and words were `split_at_spaces`; None without concepts.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds per stage.

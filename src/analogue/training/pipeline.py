@@ -79,6 +79,7 @@ def train(
     expansion_factor: Sequence[int] = (8,),
     architecture: str = "topk",
     settings: Mapping[str, Any] | None = None,
+    frozen_decoder: bool = False,
     corpus: Text | str | Path | Sequence[str] = STORIES,
     held_out: Text | str | Path | Sequence[str] = HELD_OUT_STORIES,
     seq_len: int = 300,
@@ -121,6 +122,7 @@ def train(
         architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
         settings: fields of SAELens's training configuration for that architecture; None for `default_settings`. A
             `k` of None is `default_k`.
+        frozen_decoder: control: decoder rows stay as they are drawn, random and of unit norm; encoder and biases train.
         corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
         held_out: text to measure on, which no SAE trains on.
         seq_len: tokens per sequence, at most.
@@ -166,6 +168,7 @@ def train(
         expansion_factor=expansion_factor,
         architecture=architecture,
         settings=default_settings(architecture) if settings is None else settings,
+        frozen_decoder=frozen_decoder,
         n_tokens=n_tokens,
         **sizes_by_length(n_tokens, batch_tokens, dead_after_tokens),
         seq_len=seq_len,
@@ -256,6 +259,7 @@ def prepare(
                 each.seed,
                 plan.steps(plan.optimiser.sparsity_warm_up_fraction),
                 _metadata(plan, each, language_model, corpus),
+                plan.frozen_decoder,
             ),
             each.layer,
             plan.dead_after_tokens,
@@ -351,4 +355,7 @@ def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, 
         "exclude_bos": plan.exclude_bos,
         "exclude_special_tokens": plan.exclude_special,
         "exclude_outliers": plan.exclude_outliers,
+        "frozen_decoder": plan.frozen_decoder,
+        "randomize": language_model.randomize,
+        "randomize_seed": language_model.randomize_seed if language_model.randomize else None,
     }

@@ -7,7 +7,15 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from analogue.errors import LARGEST_SEED, InvalidArgument, check_each_once, check_minima, check_option, whole_number
+from analogue.errors import (
+    LARGEST_SEED,
+    InvalidArgument,
+    check_each_once,
+    check_flag,
+    check_minima,
+    check_option,
+    whole_number,
+)
 from analogue.options import DecoderBiasStart, Precision
 
 SCALED_ONCE = "expected_average_only_in"  # SAELens's name for: divided once, so that the mean norm is sqrt(d_in)
@@ -26,11 +34,6 @@ def default_settings(architecture: str) -> dict[str, Any]:
     """Of an architecture; empty for one that is not known here."""
     known = ARCHITECTURES.get(architecture)
     return {} if known is None else {**known, "normalize_activations": SCALED_ONCE}
-
-
-def default_k(d_in: int) -> int:
-    """Active features per token: 32, as in the paper's TopK SAEs; 16 for streams narrower than 256."""
-    return 32 if d_in >= 256 else 16
 
 
 def default_batch_tokens(n_tokens: int) -> int:
@@ -178,6 +181,7 @@ class TrainingPlan:
     expansion_factor: Sequence[int]
     architecture: str
     settings: Mapping[str, Any]
+    frozen_decoder: bool
     n_tokens: int
     batch_tokens: int
     dead_after_tokens: int
@@ -216,6 +220,7 @@ class TrainingPlan:
         for name, seed in {"seed": self.seed, "seeds": max(self.seeds)}.items():
             if seed > LARGEST_SEED:
                 raise InvalidArgument(name, seed, f"must be at most {LARGEST_SEED}")
+        check_flag("frozen_decoder", self.frozen_decoder)
         check_option("dtype", self.dtype, Precision, "is not a precision; use {}")
         check_option("b_dec_init_method", self.b_dec_init_method, DecoderBiasStart)
         if self.exclude_outliers is not None and not 1 < self.exclude_outliers < inf:
