@@ -113,6 +113,18 @@ def counting(aligned: AlignedSequences, a: TokenSequences, b: TokenSequences) ->
     )
 
 
+def from_sequence(aligned: AlignedSequences, first: int) -> AlignedSequences:
+    """Without the sequences before one."""
+    n_before = int(aligned.n_spans_of_sequence[:first].sum())
+    sides = {}
+    for name, sequences, span in (("a", aligned.a, aligned.span_a), ("b", aligned.b, aligned.span_b)):
+        later = span[int(sequences.counted[:first].sum()) :]
+        sides |= {name: sequences.from_sequence(first), f"span_{name}": np.where(later < 0, NO_SPAN, later - n_before)}
+    return AlignedSequences(
+        **sides, texts=aligned.texts[n_before:], n_spans_of_sequence=aligned.n_spans_of_sequence[first:]
+    )
+
+
 class Piece(NamedTuple):
     """The text between two neighbouring common boundaries, and its tokens on both sides.
 

@@ -1,0 +1,419 @@
+"""Can a feature of A be used in B? Maps, dictionaries abroad, mapped decoder rows and interventions, one after the other.
+
+transfer_text.py    the text that maps are fitted on
+transfer_passes.py  two Lightning passes: moments -> maps, and what they explain
+interventions.py    features added and removed in both models
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from analogue.comparison.corpus import TokenisedCorpus
+from analogue.comparison.interventions import (
+    ARMS,
+    NO_FEATURE,
+    ChosenPairs,
+    Effects,
+    Laboratory,
+    ablation_effects,
+    steering_effects,
+)
+from analogue.comparison.sides import OpenSide, same_tokenizer
+from analogue.comparison.transfer_passes import (
+    FitPass,
+    FittedMaps,
+    MeasurePass,
+    PairedReader,
+    SideModels,
+    carried_dictionaries,
+    run_pass,
+)
+from analogue.concepts import FeatureSpace
+from analogue.corpus import token_strings
+from analogue.errors import InvalidArgument
+from analogue.features import FeatureActivations
+from analogue.matching import FeaturePairs
+from analogue.models import loss_of_text, recovered
+from analogue.settings import Transfer
+from analogue.transfer import (
+    MappedRows,
+    effect_correlations,
+    effect_size,
+    hard_negatives,
+    ranks,
+    retrieval,
+    score_mapped_rows,
+)
+
+N_NULL = 1000
+MOST_HARD = 20  # hard negatives of a pair that are looked at
+FEWEST_COMMON_TOKENS = 1000
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred:
+    """What was found of the use of features in the other model.
+
+    Attributes:
+        record: `transfer` of the comparison's record.
+        table: a row per kept pair.
+    """
+
+    record: Record
+    table: pa.Table
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """Maps between the streams, what they carry over, and the models that they belong to.
+
+    Attributes:
+        explained: explained variances by `a_to_b/round_trip`, `a_on_b/mapped`, ...; empty unless asked for.
+        of_features: shares and correlations of features abroad, by `a_on_b`, `b_on_a`.
+        n_fit: sequences that the maps were fitted on.
+    """
+
+    maps: FittedMaps
+    models: SideModels
+    explained: Mapping[str, float]
+    of_features: Mapping[str, Mapping[str, float]]
+    n_fit: int
+
+
+def carry_over(
+    transfer: Transfer,
+    fit: TokenisedCorpus,
+    measured: TokenisedCorpus,
+    sides: tuple[OpenSide, OpenSide],
+    trainer: L.Trainer,
+    batch_size: int,
+    seed: int,
+) -> Carried:
+    """Fit maps between the streams, and measure what they carry over; all ranks must call this.
+
+    Raises:
+        InvalidArgument: interventions are asked for, and a model has no head; or activations that are not finite.
+    """
+    models = SideModels(sides, need_head=transfer.has_interventions)
+    fitting = FitPass(PairedReader(sides, models, fit), seed)
+    run_pass(trainer, fitting, fit, batch_size)
+    explained, of_features = {}, {}
+    if transfer.has_maps:
+        measuring = MeasurePass(PairedReader(sides, models, measured), fitting.maps)
+        run_pass(trainer, measuring, measured, batch_size)
+        explained, of_features = measuring.measured, measuring.of_features
+    return Carried(fitting.maps, models, explained, of_features, fit.sequences["a"].n_sequences)
+
+
+def transferred(
+    transfer: Transfer,
+    carried: Carried,
+    measured: TokenisedCorpus,
+    sides: tuple[OpenSide, OpenSide],
+    pairs: FeaturePairs,
+    spaces: tuple[FeatureSpace, FeatureSpace],
+    acts: Mapping[str, FeatureActivations],
+    device: torch.device,
+    seed: int,
+    progress: bool,
+) -> Transferred:
+    """What maps, dictionaries, decoder rows and interventions say of the kept pairs.
+
+    Args:
+        transfer: what is asked for.
+        carried: maps and models.
+        measured: the text that is compared on.
+        sides: of a and b.
+        pairs: of which the kept ones count.
+        spaces: of a and b, on the units of that text.
+        acts: activations of both sides on their own tokens.
+        device: of the models.
+        seed: of all draws.
+        progress: whether to show progress bars.
+
+    Raises:
+        InvalidArgument: interventions are asked for, and fewer than two pairs are kept.
+    """
+    kept = pairs.kept_pairs()
+    hard = _hard_negatives(kept, spaces[1])
+    record: Record = {"parts": str(transfer.parts), "fit": _fit_record(transfer, carried)}
+    columns: dict[str, Any] = {
+        "feature_a": kept.feature_a,
+        "feature_b": kept.feature_b,
+        "correlation": kept.correlation,
+    }
+    carried.models.to(device)
+    for side in sides:
+        side.sae.to(device)
+    if transfer.has_maps:
+        rows = _mapped_rows(carried.maps, sides, kept, spaces[1], hard)
+        shuffled = _shuffled_cosine(carried.maps, sides, kept, seed)
+        record |= _map_records(carried)
+        record["dictionaries"] = _dictionary_records(transfer, carried, measured, sides)
+        record["features_abroad"] = {name: _finite(each) for name, each in carried.of_features.items()}
+        record["features"] = _feature_record(rows, shuffled)
+        record["hard_negatives"] = {"features": _hard_record(rows)}
+        columns |= _row_columns(rows)
+    if transfer.has_interventions:
+        chosen = _chosen(kept, hard, transfer.n_pairs, seed)
+        places = _places(kept, chosen)
+        vocabulary = common_vocabulary(*sides)
+        by_label = {side.label: side for side in sides}
+        to_b = carried.maps.ridge["a_to_b"]
+        lab = Laboratory(by_label, carried.models, measured, dict(acts), to_b, vocabulary, chosen, seed)
+        record["interventions"] = {"n_pairs": len(chosen)}
+        for name, measure in (("steering", steering_effects), ("ablation", ablation_effects)):
+            effects = measure(lab, transfer, progress)
+            doses = transfer.doses if name == "steering" else (1.0,)
+            found = _intervention(effects, doses, seed)
+            record["interventions"][name] = {arm: found.records[arm] for arm in ("partner", "mapped")}
+            record.setdefault("controls", {})[name] = {"random": found.records["random"]}
+            record.setdefault("hard_negatives", {})[name] = found.hard
+            if name == "steering":
+                record["doses"] = found.curve
+            columns |= _effect_columns(name, found, places, len(kept))
+    return Transferred(record, pa.table({name: pa.array(each, from_pandas=True) for name, each in columns.items()}))
+
+
+def common_vocabulary(a: OpenSide, b: OpenSide) -> dict[str, Int64[Tensor, " n_common"]]:
+    """The tokens of both sides whose log-probabilities are compared: the same place holds the same text.
+
+    Raises:
+        InvalidArgument: too few texts are tokens of both.
+    """
+    if same_tokenizer(a, b):
+        shared = torch.arange(min(a.model.vocab_size, b.model.vocab_size, len(a.model.tokenizer)))
+        return {"a": shared, "b": shared}
+    texts = {}
+    for side in (a, b):
+        n_tokens = min(side.model.vocab_size, len(side.model.tokenizer))
+        texts[side.label] = {text: i for i, text in token_strings(side.model.tokenizer, range(n_tokens)).items()}
+    common = sorted(texts["a"].keys() & texts["b"].keys())
+    if len(common) < FEWEST_COMMON_TOKENS:
+        problem = f"shares {len(common)} tokens with {a.model.name} (`a.model`); interventions compare the predictions"
+        fix = "choose `transfer`=maps"
+        raise InvalidArgument("b.model", b.model.name, f"{problem} of at least {FEWEST_COMMON_TOKENS}: {fix}")
+    return {label: torch.tensor([of_side[text] for text in common]) for label, of_side in texts.items()}
+
+
+def check_pairs(transfer: Transfer, n_kept: int) -> None:
+    """Raise `InvalidArgument` where there are too few pairs to intervene on."""
+    if transfer.has_interventions and n_kept < 2:
+        problem = f"needs at least 2 pairs, and the filters keep {n_kept}"
+        fix = "let them keep more, or choose maps"
+        raise InvalidArgument("transfer", transfer.parts, f"{problem}; {fix}")
+
+
+def _fit_record(transfer: Transfer, carried: Carried) -> Record:
+    path = "corpus" if transfer.path is None else transfer.path if isinstance(transfer.path, str) else "texts"
+    found = {"path": str(path), "n_sequences": carried.n_fit, "n_tokens": carried.maps.n_tokens}
+    return found | {"penalty": carried.maps.penalties}
+
+
+def _map_records(carried: Carried) -> Record:
+    """`maps`, the ridge regressions, and `rotations`."""
+    ways = ("a_to_b", "b_to_a")
+    explained = carried.explained
+    maps = {
+        way: {name: explained[f"{way}/{name}"] for name in ("explained_variance", "shuffled", "round_trip")}
+        for way in ways
+    }
+    rotations = {
+        way: {
+            "explained_variance": explained[f"{way}/rotation"],
+            "round_trip": explained[f"{way}/rotation_round_trip"],
+        }
+        for way in ways
+    }
+    return {
+        "maps": {way: _finite(each) for way, each in maps.items()},
+        "rotations": {way: _finite(each) for way, each in rotations.items()},
+    }
+
+
+def _dictionary_records(
+    transfer: Transfer, carried: Carried, measured: TokenisedCorpus, sides: tuple[OpenSide, OpenSide]
+) -> Record:
+    records = {}
+    for visitor, host in (sides, sides[::-1]):
+        name = f"{visitor.label}_on_{host.label}"
+        explained = {each: carried.explained.get(f"{name}/{each}") for each in ("raw", "mapped", "own", "ceiling")}
+        losses = _losses_recovered(transfer, carried, measured, visitor, host)
+        records[name] = _finite(explained) | {"cross_entropy_recovered": losses}
+    return records
+
+
+@torch.no_grad()
+def _losses_recovered(
+    transfer: Transfer, carried: Carried, measured: TokenisedCorpus, visitor: OpenSide, host: OpenSide
+) -> Record | None:
+    """Cross-entropy recovered in the host by each dictionary; None where its model has no head."""
+    if not carried.models.has_head[host.label]:
+        return None
+    stream, tokens = carried.models[host.label], measured.sequences[host.label]
+    device = next(stream.parameters()).device
+    arrays = (tokens.ids, tokens.mask, tokens.counted)
+    ids, mask, counted = (torch.from_numpy(each[: transfer.loss_sequences]) for each in arrays)
+    loss = partial(loss_of_text, stream, host.layer, ids, mask, counted)
+    there, back = (f"{one}_to_{other}" for one, other in ((visitor.label, host.label), (host.label, visitor.label)))
+    maps = carried.maps.ridge
+    carried_through = carried_dictionaries(visitor.sae, host.sae, maps[there].to(device), maps[back].to(device))
+    of_model, of_zero = loss(), loss(torch.zeros_like)
+    found = {name: recovered(of_model, loss(each), of_zero) for name, each in carried_through.items()}
+    return _finite({name: found.get(name) for name in ("raw", "mapped", "own", "ceiling")})
+
+
+def _hard_negatives(kept: FeaturePairs, b: FeatureSpace) -> list[Int64[np.ndarray, " n_hard"]]:
+    count = b.acts.n_active()
+    return [hard_negatives(int(feature), count, b.top.strings)[:MOST_HARD] for feature in kept.feature_b]
+
+
+def _mapped(maps: FittedMaps, sides: tuple[OpenSide, OpenSide], kept: FeaturePairs) -> Float64[np.ndarray, "n d_b"]:
+    """A's decoder rows of the kept pairs in B's stream."""
+    rows: np.ndarray = sides[0].decoder[kept.feature_a].astype(np.float64) @ maps.ridge["a_to_b"].weight.numpy()
+    return rows
+
+
+def _mapped_rows(
+    maps: FittedMaps,
+    sides: tuple[OpenSide, OpenSide],
+    kept: FeaturePairs,
+    b: FeatureSpace,
+    hard: list[Int64[np.ndarray, " n_hard"]],
+) -> MappedRows:
+    live = b.acts.n_active() > 0
+    return score_mapped_rows(_mapped(maps, sides, kept), kept.feature_b, sides[1].decoder, live, hard)
+
+
+def _shuffled_cosine(maps: FittedMaps, sides: tuple[OpenSide, OpenSide], kept: FeaturePairs, seed: int) -> float:
+    """Mean cosine of mapped rows with the partners of other pairs, shuffled once."""
+    partner = np.random.default_rng(seed).permutation(kept.feature_b)
+    none = [np.empty(0, dtype=np.int64)] * len(kept)
+    live = np.zeros(sides[1].d_sae, dtype=bool)
+    return _mean(score_mapped_rows(_mapped(maps, sides, kept), partner, sides[1].decoder, live, none).cosine)
+
+
+def _feature_record(rows: MappedRows, shuffled: float) -> Record:
+    values = {"cosine": _mean(rows.cosine), "cosine_shuffled": shuffled, "auc": _mean(rows.auc)}
+    values["top_1"] = _mean((rows.rank == 1).astype(float))
+    return {"n_pairs": len(rows.cosine)} | _finite(values)
+
+
+def _hard_record(rows: MappedRows) -> Record:
+    values = {"cosine": _mean(rows.cosine_hard), "auc": _mean(rows.auc_hard)}
+    return {"n_pairs": int((rows.n_hard > 0).sum())} | _finite(values)
+
+
+def _row_columns(rows: MappedRows) -> dict[str, np.ndarray]:
+    names = {"cosine": "cosine", "rank": "cosine_rank", "auc": "auc", "n_hard": "n_hard_negatives"}
+    names |= {"cosine_hard": "cosine_hard", "auc_hard": "auc_hard"}
+    return {column: getattr(rows, name) for name, column in names.items()}
+
+
+def _chosen(kept: FeaturePairs, hard: list[Int64[np.ndarray, " n_hard"]], n_pairs: int, seed: int) -> ChosenPairs:
+    """Kept pairs, drawn at random, in their order."""
+    some = np.sort(np.random.default_rng(seed).permutation(len(kept))[:n_pairs])
+    first = np.array([hard[i][0] if len(hard[i]) else NO_FEATURE for i in some])
+    return ChosenPairs(kept.feature_a[some], kept.feature_b[some], first)
+
+
+def _places(kept: FeaturePairs, chosen: ChosenPairs) -> Int64[np.ndarray, " n"]:
+    place = {pair: i for i, pair in enumerate(zip(kept.feature_a.tolist(), kept.feature_b.tolist(), strict=True))}
+    return np.array([place[pair] for pair in zip(chosen.feature_a.tolist(), chosen.feature_b.tolist(), strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """What one kind of intervention found.
+
+    Attributes:
+        records: a summary by arm of B.
+        hard: how partners do beside their hard negatives.
+        curve: a record per dose.
+        correlation: (n,) of A's effect with that of each arm.
+        rank: (n,) of the partner by the effect of each arm.
+    """
+
+    records: dict[str, Record]
+    hard: Record
+    curve: list[Record]
+    correlation: dict[str, Float64[np.ndarray, " n"]]
+    rank: dict[str, Float64[np.ndarray, " n"]]
+    by_dose: Float64[np.ndarray, "n n_doses"]
+    n_contexts: Int64[np.ndarray, " n"]
+
+
+def _intervention(effects: Effects, doses: tuple[float, ...], seed: int) -> Intervention:
+    """Summaries over all doses: the correlations of effects at each dose are averaged."""
+    by_dose = np.array(
+        [[effect_correlations(effects.a[d], of_arm[d]) for d in range(len(doses))] for of_arm in effects.b]
+    )  # (n_arms, n_doses, n, n)
+    over_doses = dict(zip(ARMS, by_dose.mean(1), strict=True))
+    correlation = {arm: np.diagonal(each).copy() for arm, each in over_doses.items()}
+    records = {arm: _retrieval_record(over_doses[arm], seed) for arm in ARMS[:3]}
+    curve = []
+    for d, dose in enumerate(doses):
+        point: Record = {"dose": dose} | _finite(
+            {"size_a": _mean(effect_size(effects.a[d])), "size_b": _mean(effect_size(effects.b[0, d]))}
+        )
+        for arm, of_arm in zip(ARMS[:3], by_dose, strict=False):
+            found = retrieval(of_arm[d], 1, seed)
+            point[arm] = _finite({"correlation": found.correlation, "top_1": found.top_1})
+        curve.append(point)
+    partner, hard = correlation["partner"], correlation["hard"]
+    there = np.isfinite(partner) & np.isfinite(hard)
+    beside = {"correlation": _mean(hard[there]), "partner": _mean(partner[there])}
+    beside["beaten"] = _mean((partner > hard)[there].astype(float))
+    return Intervention(
+        records,
+        {"n_pairs": int(there.sum())} | _finite(beside),
+        curve,
+        correlation,
+        {arm: ranks(over_doses[arm]) for arm in ARMS[:2]},
+        np.diagonal(by_dose[0], axis1=1, axis2=2).T,
+        effects.n_contexts,
+    )
+
+
+def _retrieval_record(correlations: Float64[np.ndarray, "n n"], seed: int) -> Record:
+    found = retrieval(correlations, N_NULL, seed)._asdict()
+    names = ("correlation", "top_1", "top_5", "mean_reciprocal_rank", "chance", "p_value")
+    return _finite({name: found[name] for name in names})
+
+
+def _effect_columns(name: str, found: Intervention, places: Int64[np.ndarray, " n"], n_kept: int) -> dict[str, Any]:
+    """Columns of one kind of intervention; null for pairs that were not chosen."""
+    columns = {f"{name}_{arm}": each for arm, each in found.correlation.items()}
+    columns |= {f"{name}_rank_{arm}": each for arm, each in found.rank.items()}
+    columns[f"{name}_contexts"] = found.n_contexts.astype(float)
+    spread: dict[str, Any] = {}
+    for column, values in columns.items():
+        spread[column] = np.full(n_kept, np.nan)
+        spread[column][places] = values
+    if name == "steering":
+        doses: list[list[float] | None] = [None] * n_kept
+        for place, values in zip(places, found.by_dose, strict=True):
+            doses[place] = [float(value) for value in values]
+        spread["steering_by_dose"] = doses
+    return spread
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of the numbers among values; NaN without any."""
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if len(there) else float("nan")
+
+
+def _finite(values: Mapping[str, float | None]) -> Record:
+    """Values as a record keeps them: None for what is no number."""
+    return {name: None if value is None or not np.isfinite(value) else value for name, value in values.items()}
