@@ -165,6 +165,8 @@ def test_only_the_shell_knows_configuration_keys():
         "matching.rule",
         "optimiser.function",
         "optimiser.learning_rate",
+        "transfer.fit_sequences",
+        "transfer.path",
     }
     spelled = re.compile("|".join(rf"(?<![\\w.]){re.escape(key)}(?![\\w.])" for key in sorted(keys - arguments)))
     for path in MODULES:

@@ -36,6 +36,9 @@ COMPARE_KEYS: dict[str, str] = {
             "metrics",
             "metrics_on",
             "seed",
+            "transfer",
+            "transfer.fit_sequences",
+            "transfer.path",
         )
     },
 }

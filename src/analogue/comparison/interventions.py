@@ -7,6 +7,7 @@ the partner's, in the same contexts; and the partner's `hard` negative.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ def ablation_effects(lab: Laboratory, transfer: Transfer, progress: bool = False
                 a[0, i], b[:3, 0, i] = (np.mean(each, axis=0) for each in zip(*found, strict=True))
             others = []
             for unit in hard[i]:
-                others.append(_removed(lab, "b", int(unit), lambda at, i=i: -present(lab, "b", at, pairs.hard[i])))
+                others.append(_removed(lab, "b", int(unit), partial(_without_hard, lab, i)))
                 advance()
             if others:
                 b[3, 0, i] = np.mean([each[0] for each in others], axis=0)
@@ -221,15 +222,19 @@ def _without(lab: Laboratory, i: int, unit: int, direction: Tensor) -> tuple[np.
     removed: list[Tensor] = []
 
     def from_a(at: Tensor) -> Tensor:
-        removed.append(present(lab, "a", at, lab.pairs.feature_a[i]))
+        removed.append(present(lab, "a", at, int(lab.pairs.feature_a[i])))
         return -removed[0]
 
     def from_b(at: Tensor) -> Tensor:
-        own = present(lab, "b", at, lab.pairs.feature_b[i])
+        own = present(lab, "b", at, int(lab.pairs.feature_b[i]))
         return -torch.cat([own, *(each for each in _arms_of(lab.map, removed[0], own, direction[None]))])
 
     (on_a,) = _removed(lab, "a", unit, from_a)
     return on_a, _removed(lab, "b", unit, from_b)
+
+
+def _without_hard(lab: Laboratory, i: int, at: Tensor) -> Tensor:
+    return -present(lab, "b", at, int(lab.pairs.hard[i]))
 
 
 def _removed(lab: Laboratory, label: str, unit: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:

@@ -255,6 +255,51 @@ def compare(
     )
 
 
+def transfer(
+    a: Side,
+    b: Side,
+    parts: str = TransferParts.all,
+    *,
+    path: str | Path | Iterable[str] | None = None,
+    fit_sequences: int = Transfer.fit_sequences,
+    loss_sequences: int = Transfer.loss_sequences,
+    n_pairs: int = Transfer.n_pairs,
+    n_contexts: int = Transfer.n_contexts,
+    doses: Sequence[float] = Transfer.doses,
+    **settings: Any,
+) -> Comparison | None:
+    """Compare two feature spaces, and find out whether features of one model can be used in the other.
+
+    Args:
+        a: space a.
+        b: space b.
+        parts: `maps`, `interventions` or `all`; this and the next arguments are those of `analogue.Transfer`.
+        path: text that maps are fitted on; None for the corpus beyond the sequences that are compared.
+        fit_sequences: of that text, at most.
+        loss_sequences: of the text compared, for the cross-entropy recovered.
+        n_pairs: kept pairs whose effects are measured, at most.
+        n_contexts: places at which each feature is added, at most.
+        doses: of a feature's mean activation where it fires.
+        settings: further arguments of `analogue.compare`.
+
+    Returns:
+        The comparison, with what was found in `record.transfer` and, a row per kept pair, in `transfer_table`; None on
+        ranks other than 0.
+
+    Raises:
+        ArgumentError: as `compare`; too little text to fit on, or text that is measured on; fewer than two pairs, or a
+            model without a head, to intervene on.
+
+    Example:
+        >>> side = Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")
+        >>> itself = transfer(side, side, "maps", fit_sequences=4, n_sequences=4, metrics=["rsa"], progress=False)
+        >>> round(itself.record.transfer["maps"]["a_to_b"]["explained_variance"], 6)
+        1.0
+    """
+    wanted = Transfer(parts, path, fit_sequences, loss_sequences, n_pairs, n_contexts, doses)
+    return compare(a, b, transfer=wanted, **settings)
+
+
 def described(
     a: Side,
     b: Side,

@@ -87,7 +87,7 @@ class Comparison:
         )
 
     def save(self, directory: str | Path) -> None:
-        """Write `pairs.parquet`, `nulls.parquet`, `transfer.parquet` if there is one and, last, `result.json`: all, or none.
+        """Write `pairs.parquet`, `nulls.parquet`, perhaps `transfer.parquet` and, last, `result.json`; all, or none.
 
         Raises:
             Unavailable: the directory cannot be written to.

@@ -1,11 +1,11 @@
-"""Can a feature of A be used in B? Maps, dictionaries abroad, mapped decoder rows and interventions, one after the other.
+"""Can a feature of A be used in B? Maps, dictionaries abroad, mapped decoder rows and interventions.
 
 transfer_text.py    the text that maps are fitted on
 transfer_passes.py  two Lightning passes: moments -> maps, and what they explain
 interventions.py    features added and removed in both models
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -353,7 +353,7 @@ class Intervention:
     n_contexts: Int64[np.ndarray, " n"]
 
 
-def _intervention(effects: Effects, doses: tuple[float, ...], seed: int) -> Intervention:
+def _intervention(effects: Effects, doses: Sequence[float], seed: int) -> Intervention:
     """Summaries over all doses: the correlations of effects at each dose are averaged."""
     by_dose = np.array(
         [[effect_correlations(effects.a[d], of_arm[d]) for d in range(len(doses))] for of_arm in effects.b]

@@ -160,6 +160,14 @@ class FeatureCorrelation(Metric):
     """How often each feature fires at home and abroad, and the correlation of its activations there, streamed."""
 
     full_state_update = False
+    n: Tensor
+    n_home: Tensor
+    n_abroad: Tensor
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    yy: Tensor
+    xy: Tensor
 
     def __init__(self, d_sae: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -116,7 +116,7 @@ def counting(aligned: AlignedSequences, a: TokenSequences, b: TokenSequences) ->
 def from_sequence(aligned: AlignedSequences, first: int) -> AlignedSequences:
     """Without the sequences before one."""
     n_before = int(aligned.n_spans_of_sequence[:first].sum())
-    sides = {}
+    sides: dict[str, Any] = {}
     for name, sequences, span in (("a", aligned.a, aligned.span_a), ("b", aligned.b, aligned.span_b)):
         later = span[int(sequences.counted[:first].sum()) :]
         sides |= {name: sequences.from_sequence(first), f"span_{name}": np.where(later < 0, NO_SPAN, later - n_before)}

@@ -9,8 +9,8 @@ from analogue.models.randomise import redraw_parameters
 from analogue.models.residual_stream import ResidualStream, find_blocks
 
 __all__ = [
-    "LanguageModel",
     "Change",
+    "LanguageModel",
     "Prefix",
     "Reconstruct",
     "ResidualStream",

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from analogue.models.residual_stream import ResidualStream, evaluation_mode
 from analogue.models.sites import Tap
 
-TOKENS_PER_PASS = 2**13
+TOKENS_PER_PASS = 2**12
 LOGITS_PER_PASS = 2**24  # 64 MiB in float32
 Change = Callable[[Float[Tensor, " width"]], Float[Tensor, "n width"]]
 """From what is read at the last token to what is added to it, a row per intervention."""
@@ -49,7 +50,7 @@ class Prefix:
     ) -> None:
         self.model: Any = stream.model
         self.ids, self.tap = _placed(stream, layer, hook, ids)
-        self.memory = self._memory() if remembers in (True, None) else None
+        self.memory: Any = self._memory() if remembers in (True, None) else None
         self.remembers = self.memory is not None
         seen: list[Tensor] = []
         handle = self.tap.register(seen.append)
@@ -71,11 +72,10 @@ class Prefix:
             added: the vectors.
             use: is given which rows, and their logits, some rows at a time.
         """
-        n_tokens = 1 if self.remembers else self.ids.shape[1]
-        at_once = max(1, min(TOKENS_PER_PASS // n_tokens, LOGITS_PER_PASS // len(self.logits)))
+        at_once = max(1, min(TOKENS_PER_PASS // self.ids.shape[1], LOGITS_PER_PASS // len(self.logits)))
         for start in range(0, len(added), at_once):
             some = added[start : start + at_once]
-            with self.tap.replaced_by(lambda acts, some=some: _with_last_token_changed(acts, some)):
+            with self.tap.replaced_by(partial(_with_last_token_changed, added=some)):
                 logits = self._last(len(some)) if self.remembers else _whole(self.model, self.ids.expand(len(some), -1))
             use(slice(start, start + len(some)), logits)
 
@@ -119,7 +119,7 @@ def logits_with_change(
 
     with tap.replaced_by(first_row_alone):
         base = _whole(stream.model, batch)
-    with tap.replaced_by(lambda acts: _with_last_token_changed(acts, seen[0])):
+    with tap.replaced_by(partial(_with_last_token_changed, added=seen[0])):
         return torch.cat([base, _whole(stream.model, batch.expand(len(seen[0]), -1))])
 
 

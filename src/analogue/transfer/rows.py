@@ -63,7 +63,8 @@ def score_mapped_rows(
             closer = row[others].mean() if len(others) else np.nan
             found.append((cosine, rank, area(cosine, row[among]), len(others), closer, area(cosine, row[others])))
     columns = np.array(found, dtype=np.float64).reshape(-1, 6).T
-    return MappedRows(*columns[:3], columns[3].astype(np.int64), *columns[4:])
+    cosine, rank, auc, n_hard, cosine_hard, auc_hard = columns
+    return MappedRows(cosine, rank, auc, n_hard.astype(np.int64), cosine_hard, auc_hard)
 
 
 def area(value: float, others: Float64[np.ndarray, " n"]) -> float:
@@ -92,7 +93,7 @@ def hard_negatives(
     own, count = {*top_strings[feature]}, firing_count[feature]
     alike = (firing_count * LIKE_COUNT >= count) & (firing_count <= count * LIKE_COUNT) & (firing_count > 0)
     alike[feature] = False
-    shared = {int(other): len(own & {*top_strings[other]}) for other in np.flatnonzero(alike)}
+    shared = {other: len(own & {*top_strings[other]}) for other in np.flatnonzero(alike).tolist()}
     distance = np.abs(np.log(np.maximum(firing_count, 1) / max(count, 1)))
     order = sorted((other for other, n in shared.items() if n), key=lambda other: (-shared[other], distance[other]))
     return np.array(order, dtype=np.int64)
