@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from analogue.transfer import hard_negatives, score_mapped_rows
+from analogue.transfer import (
+    hard_negatives,
+    paired_moments,
+    principal_moments,
+    ridge_map,
+    rotation_map,
+    score_mapped_rows,
+)
 from analogue.transfer.rows import area
+from tests.transfer.streams import rotated, streams
 
 
 @pytest.fixture
@@ -72,3 +80,18 @@ def test_hard_negatives_fire_as_often_on_like_tokens():
 def test_an_area_counts_ties_half():
     assert area(1.0, np.array([0.0, 1.0, 2.0, 1.0])) == 0.5
     assert np.isnan(area(1.0, np.array([])))
+
+
+@pytest.mark.parametrize("d_y", [12, 15])
+def test_between_rotated_streams_rows_are_their_partners(rows, d_y):
+    x, _ = streams(d_x=12)
+    y = rotated(x, d_y)
+    moments = paired_moments(x, y)
+    basis = np.linalg.lstsq(x.numpy() - x.numpy().mean(0), y.numpy() - y.numpy().mean(0), rcond=None)[0]
+    partner = np.random.default_rng(5).permutation(300)
+    rows_b = np.empty((300, d_y))
+    rows_b[partner] = 0.3 * rows @ basis
+    for fitted in (rotation_map(moments), ridge_map(principal_moments(moments), 1e-6)):
+        found = score_mapped_rows(rows @ fitted.weight.numpy(), partner, rows_b, np.ones(300, bool), [NOTHING] * 300)
+        np.testing.assert_allclose(found.cosine, 1, atol=1e-6)
+        assert (found.rank == 1).all()
