@@ -80,6 +80,7 @@ class Carried:
     Attributes:
         explained: explained variances by `a_to_b/round_trip`, `a_on_b/mapped`, ...; empty unless asked for.
         of_features: shares and correlations of features abroad, by `a_on_b`, `b_on_a`.
+        vocabulary: tokens whose log-probabilities are compared, by side; empty unless asked for.
         n_fit: sequences that the maps were fitted on.
     """
 
@@ -87,6 +88,7 @@ class Carried:
     models: SideModels
     explained: Mapping[str, float]
     of_features: Mapping[str, Mapping[str, float]]
+    vocabulary: dict[str, Int64[Tensor, " n_common"]]
     n_fit: int
 
 
@@ -102,8 +104,9 @@ def carry_over(
     """Fit maps between the streams, and measure what they carry over; all ranks must call this.
 
     Raises:
-        InvalidArgument: interventions are asked for, and a model has no head; or activations that are not finite.
+        InvalidArgument: interventions are asked for, and a model has no head, or vocabularies share too little; or activations that are not finite.
     """
+    vocabulary = common_vocabulary(*sides) if transfer.has_interventions else {}
     models = SideModels(sides, need_head=transfer.has_interventions)
     fitting = FitPass(PairedReader(sides, models, fit), seed)
     run_pass(trainer, fitting, fit, batch_size)
@@ -112,7 +115,7 @@ def carry_over(
         measuring = MeasurePass(PairedReader(sides, models, measured), fitting.maps)
         run_pass(trainer, measuring, measured, batch_size)
         explained, of_features = measuring.measured, measuring.of_features
-    return Carried(fitting.maps, models, explained, of_features, fit.sequences["a"].n_sequences)
+    return Carried(fitting.maps, models, explained, of_features, vocabulary, fit.sequences["a"].n_sequences)
 
 
 def transferred(
@@ -167,10 +170,9 @@ def transferred(
     if transfer.has_interventions:
         chosen = _chosen(kept, hard, transfer.n_pairs, seed)
         places = _places(kept, chosen)
-        vocabulary = common_vocabulary(*sides)
         by_label = {side.label: side for side in sides}
         to_b = carried.maps.ridge["a_to_b"]
-        lab = Laboratory(by_label, carried.models, measured, dict(acts), to_b, vocabulary, chosen, seed)
+        lab = Laboratory(by_label, carried.models, measured, dict(acts), to_b, carried.vocabulary, chosen, seed)
         record["interventions"] = {"n_pairs": len(chosen)}
         for name, measure in (("steering", steering_effects), ("ablation", ablation_effects)):
             effects = measure(lab, transfer, progress)

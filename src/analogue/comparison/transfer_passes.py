@@ -314,8 +314,11 @@ def reconstructed(sae: Any, stream: Float[Tensor, "n d"]) -> Float[Tensor, "n d"
 
 def run_pass(trainer: L.Trainer, module: Any, text: TokenisedCorpus, batch_size: int) -> None:
     """Run a pass over a text, whose sequences the ranks share."""
-    with quiet_libraries():
-        trainer.test(module, TokenDataModule([text.sequences["a"]], batch_size), verbose=False)
+    try:
+        with quiet_libraries():
+            trainer.test(module, TokenDataModule([text.sequences["a"]], batch_size), verbose=False)
+    finally:
+        module._modules.clear()  # trainer and module refer to each other, and would keep the models of earlier jobs
 
 
 def _load(side: OpenSide, need_head: bool) -> tuple[ResidualStream, bool]:
