@@ -104,7 +104,8 @@ def carry_over(
     """Fit maps between the streams, and measure what they carry over; all ranks must call this.
 
     Raises:
-        InvalidArgument: interventions are asked for, and a model has no head, or vocabularies share too little; or activations that are not finite.
+        InvalidArgument: activations that are not finite; to intervene, a model without a head, or vocabularies that
+            share too little.
     """
     vocabulary = common_vocabulary(*sides) if transfer.has_interventions else {}
     models = SideModels(sides, need_head=transfer.has_interventions)

@@ -177,10 +177,10 @@ class FeatureCorrelation(Metric):
         self.set_dtype(torch.float64)
 
     def update(self, home: Float[Tensor, "n d_sae"], abroad: Float[Tensor, "n d_sae"]) -> None:
-        x, y = home.double(), abroad.double()
+        x, y = home.float(), abroad.float()
         sums = {"n_home": x != 0, "n_abroad": y != 0, "x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}
         for name, values in sums.items():
-            setattr(self, name, getattr(self, name) + values.sum(0))
+            setattr(self, name, getattr(self, name) + values.sum(0, dtype=torch.float64))
         self.n = self.n + len(x)
 
     def compute(self) -> dict[str, float]:
@@ -264,6 +264,8 @@ class MeasurePass(L.LightningModule):
 
     def _measure(self, streams: Mapping[str, Tensor]) -> None:
         device = streams["a"].device
+        home = {label: encoded(sae, streams[label]) for label, sae in self.saes.items()}
+        own = {label: reconstruction_of(sae, streams[label], home[label]) for label, sae in self.saes.items()}
         for here, there in ("ab", "ba"):
             x, y = streams[here], streams[there]
             out, back = f"{here}_to_{there}", f"{there}_to_{here}"
@@ -273,11 +275,18 @@ class MeasurePass(L.LightningModule):
                 self.explained[f"{out}/{name}"].update(y, maps[kind][out](x))
             for kind, name in (("ridge", "round_trip"), ("rotation", "rotation_round_trip")):
                 self.explained[f"{out}/{name}"].update(x, maps[kind][back](maps[kind][out](x)))
-            carried = carried_dictionaries(self.saes[here], self.saes[there], maps["ridge"][out], maps["ridge"][back])
-            for name, reconstruct in carried.items():
-                self.explained[f"{here}_on_{there}/{name}"].update(y, reconstruct(y))
-            home, abroad = (encoded(self.saes[here], each) for each in (x, maps["ridge"][back](y)))
-            self.abroad[f"{here}_on_{there}"].update(home, abroad)
+            visitor, through = self.saes[here], maps["ridge"][back](y)
+            abroad = encoded(visitor, through)
+            carried = {
+                "own": own[there],
+                "mapped": maps["ridge"][out](reconstruction_of(visitor, through, abroad)),
+                "ceiling": maps["ridge"][out](through),
+            }
+            if f"{here}_on_{there}/raw" in self.explained:
+                carried["raw"] = reconstructed(visitor, y)
+            for name, reconstruction in carried.items():
+                self.explained[f"{here}_on_{there}/{name}"].update(y, reconstruction)
+            self.abroad[f"{here}_on_{there}"].update(home[here], abroad)
 
 
 def carried_dictionaries(visitor: Any, host: Any, to_host: AffineMap, to_visitor: AffineMap) -> dict[str, Any]:
