@@ -1,7 +1,11 @@
 """Whether features can be used in the other model, on models of which it is known."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,9 +26,11 @@ from analogue.comparison.interventions import (
 from analogue.comparison.transfer_passes import SideModels
 from analogue.embedded import ASSETS
 from analogue.features import FeatureActivations
+from analogue.results import ComparisonResult, flatten
 from analogue.settings import STORIES, Transfer
 from analogue.transfer import AffineMap, firing_contexts, silent_contexts
 
+REPOSITORY = Path(__file__).parents[2]
 SMALL = {"n_sequences": 12, "seq_len": 100, "null": analogue.Null(n=19), "metrics": ["rsa"], "device": "cpu"}
 SMALL |= {"progress": False, "fit_sequences": 30, "loss_sequences": 2, "n_contexts": 8}
 A = analogue.Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")
@@ -325,3 +331,24 @@ def test_the_room_can_be_called_and_imported():
     assert room.ridge_map
     with pytest.raises(analogue.InvalidArgument, match="parts=everything"):
         analogue.transfer(A, B, "everything")
+
+
+def test_two_ranks_fit_and_measure_what_one_does(tmp_path):
+    small = ("data.n_sequences=11", "data.seq_len=60", "null.n=9", "transfer=all", "transfer.fit_sequences=25")
+    small += ("transfer.loss_sequences=2", "transfer.n_pairs=4", "transfer.n_contexts=4", "filters=none", "cache=off")
+    quiet = ("logger=none", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "data.batch_size=3")
+    ranks = ("trainer.devices=2", "trainer.strategy=ddp", "hydra.run.dir=two")
+    for arguments in ((*small, *quiet, "hydra.run.dir=one"), (*small, *quiet, *ranks)):
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(REPOSITORY / "compare.py"), *arguments]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=environment, timeout=300)
+    one, two = (
+        ComparisonResult.from_json((tmp_path / name / "result.json").read_text()).transfer for name in ("one", "two")
+    )
+    assert one["fit"]["n_tokens"] == two["fit"]["n_tokens"] == 25 * 60
+    shuffled = [{way: each.pop("shuffled") for way, each in found["maps"].items()} for found in (one, two)]
+    for found in shuffled:  # tokens are shuffled within batches, which differ
+        assert all(abs(value) < 0.3 for value in found.values())
+    for section in ("maps", "rotations", "dictionaries", "features", "interventions"):
+        for name, value in flatten(one[section]).items():
+            assert flatten(two[section])[name] == pytest.approx(value, abs=1e-4), (section, name)

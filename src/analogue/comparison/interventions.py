@@ -7,7 +7,6 @@ the partner's, in the same contexts; and the partner's `hard` negative.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.sides import OpenSide
 from analogue.comparison.transfer_passes import SideModels
 from analogue.features import FeatureActivations
-from analogue.models import Prefix, logits_with_change
+from analogue.models import Prefix
 from analogue.settings import Transfer
 from analogue.transfer import (
     AffineMap,
@@ -31,10 +30,10 @@ from analogue.transfer import (
     typical_activation,
 )
 
-SHORTEST, LONGEST = 8, 128
+SHORTEST, LONGEST = 8, 64
 """Tokens of a context."""
 SHARE_REMOVED = 4
-"""A feature is removed in a fourth as many contexts as it is added: each is a pass of its own."""
+"""A feature is removed in a fourth as many contexts as it is added: each pair has contexts of its own."""
 ARMS = ("partner", "mapped", "random", "hard")
 NO_FEATURE = -1
 
@@ -141,7 +140,7 @@ def steering_effects(lab: Laboratory, transfer: Transfer, progress: bool = False
     typical = {label: typical_activation(lab.acts[label], np.maximum(each, 0)) for label, each in features.items()}
     fires = np.concatenate([lab.fires("a", features["a"]), lab.fires("b", features["b"])])
     units = silent_contexts(fires, lab.allowed(), transfer.n_contexts, lab.seed)
-    n = len(pairs)
+    n, directions = len(pairs), lab.random_directions()
     silent = ~(fires[:n] | fires[n : 2 * n])[:, units]
     weights = np.stack(
         [silent, silent, silent, silent & ~fires[2 * n :][:, units] & (pairs.hard != NO_FEATURE)[:, None]]
@@ -155,7 +154,7 @@ def steering_effects(lab: Laboratory, transfer: Transfer, progress: bool = False
             on_a.add(prefix, row[None], doses, silent[None, :, place], lab.vocabulary["a"])
             prefix = lab.prefix("b", unit)
             own, hard = contribution(lab.sides["b"].sae, prefix.at_last_token, features["b"], typical["b"]).split(n)
-            arms = torch.stack([own, *_other_arms(lab, row, own), hard])
+            arms = torch.stack([own, *_other_arms(lab.map, row, own, directions), hard])
             on_b.add(prefix, arms, doses, weights[:, :, place], lab.vocabulary["b"])
             advance()
     return Effects(on_a.mean()[0], on_b.mean(), silent.sum(1))
@@ -178,18 +177,12 @@ def ablation_effects(lab: Laboratory, transfer: Transfer, progress: bool = False
     directions = lab.random_directions()
     with _progress(progress, f"removing {n} features where they fire", sum(map(len, both + hard))) as advance:
         for i in range(n):
-            found: list[tuple[Any, Any]] = []
-            for unit in both[i]:
-                found.append(_without(lab, i, int(unit), directions[i]))
-                advance()
-            if found:
-                a[0, i], b[:3, 0, i] = (np.mean(each, axis=0) for each in zip(*found, strict=True))
-            others = []
-            for unit in hard[i]:
-                others.append(_removed(lab, "b", int(unit), partial(_without_hard, lab, i)))
-                advance()
+            effects = [_without(lab, i, unit, directions[i]) for unit in _advancing(both[i], advance)]
+            if effects:
+                a[0, i], b[:3, 0, i] = (np.mean(each, axis=0) for each in zip(*effects, strict=True))
+            others = [_without_hard(lab, i, unit) for unit in _advancing(hard[i], advance)]
             if others:
-                b[3, 0, i] = np.mean([each[0] for each in others], axis=0)
+                b[3, 0, i] = np.mean(others, axis=0)
     return Effects(a, b, np.array([len(each) for each in both]))
 
 
@@ -208,9 +201,8 @@ def contribution(
 
 
 @torch.no_grad()
-def present(lab: Laboratory, label: str, stream: Float[Tensor, " d"], feature: int) -> Float64[Tensor, "1 d"]:
+def present(sae: Any, stream: Float[Tensor, " d"], feature: int) -> Float64[Tensor, "1 d"]:
     """What a feature adds to the stream at one token; zeros where it does not fire."""
-    sae = lab.sides[label].sae
     acts, rows, chosen = _encoded_rows(sae, stream, np.array([feature]))
     less = acts.clone()
     less[rows, chosen] = 0
@@ -219,37 +211,33 @@ def present(lab: Laboratory, label: str, stream: Float[Tensor, " d"], feature: i
 
 def _without(lab: Laboratory, i: int, unit: int, direction: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The effect of removing pair i's feature of A at a unit, and that of the first three arms."""
-    removed: list[Tensor] = []
-
-    def from_a(at: Tensor) -> Tensor:
-        removed.append(present(lab, "a", at, int(lab.pairs.feature_a[i])))
-        return -removed[0]
-
-    def from_b(at: Tensor) -> Tensor:
-        own = present(lab, "b", at, int(lab.pairs.feature_b[i]))
-        return -torch.cat([own, *(each for each in _arms_of(lab.map, removed[0], own, direction[None]))])
-
-    (on_a,) = _removed(lab, "a", unit, from_a)
-    return on_a, _removed(lab, "b", unit, from_b)
+    prefix_a, prefix_b = lab.prefix("a", unit), lab.prefix("b", unit)
+    of_a = present(lab.sides["a"].sae, prefix_a.at_last_token, int(lab.pairs.feature_a[i]))
+    own = present(lab.sides["b"].sae, prefix_b.at_last_token, int(lab.pairs.feature_b[i]))
+    arms = torch.cat([own, *_other_arms(lab.map, of_a, own, direction[None])])
+    return _effects(lab, "a", prefix_a, -of_a)[0], _effects(lab, "b", prefix_b, -arms)
 
 
-def _without_hard(lab: Laboratory, i: int, at: Tensor) -> Tensor:
-    return -present(lab, "b", at, int(lab.pairs.hard[i]))
+def _without_hard(lab: Laboratory, i: int, unit: int) -> np.ndarray:
+    prefix = lab.prefix("b", unit)
+    removed = present(lab.sides["b"].sae, prefix.at_last_token, int(lab.pairs.hard[i]))
+    effect: np.ndarray = _effects(lab, "b", prefix, -removed)[0]
+    return effect
 
 
-def _removed(lab: Laboratory, label: str, unit: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
-    side = lab.sides[label]
-    ids = lab.context(label, unit)
-    logits = logits_with_change(lab.models[label], side.layer, str(side.model.hook), ids, change)
-    effects = log_probability_change(logits[1:], logits[0])
-    return effects[:, lab.vocabulary[label].to(effects.device)].float().cpu().numpy()
+def _effects(lab: Laboratory, label: str, prefix: Prefix, added: Float64[Tensor, "n d"]) -> np.ndarray:
+    """Effects (n, vocab) of adding vectors at the last token of a context."""
+    found: list[np.ndarray] = []
+
+    def use(some: slice, logits: Tensor) -> None:
+        effects = log_probability_change(logits, prefix.logits)[:, lab.vocabulary[label].to(logits.device)]
+        found.append(effects.float().cpu().numpy())
+
+    prefix.logits_with(added, use)
+    return np.concatenate(found)
 
 
-def _other_arms(lab: Laboratory, row_a: Tensor, own: Tensor) -> list[Tensor]:
-    return _arms_of(lab.map, row_a, own, lab.random_directions())
-
-
-def _arms_of(to_b: AffineMap, row_a: Tensor, own: Tensor, directions: Tensor) -> list[Tensor]:
+def _other_arms(to_b: AffineMap, row_a: Tensor, own: Tensor, directions: Tensor) -> list[Tensor]:
     """A's contribution mapped to B, and a random direction as long as the partner's contribution."""
     weight, directions = to_b.weight.to(own.device), directions.to(own.device)
     return [row_a.to(own.device) @ weight, directions * own.norm(dim=-1, keepdim=True)]
@@ -294,6 +282,12 @@ class _Mean:
         """NaN without a context."""
         count = np.where(self.count > 0, self.count, np.nan).astype(np.float32)
         return self.total / count[..., None]
+
+
+def _advancing(units: Int64[np.ndarray, " n"], advance: Callable[[], None]) -> Iterator[int]:
+    for unit in units.tolist():
+        yield unit
+        advance()
 
 
 @contextmanager

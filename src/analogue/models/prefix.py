@@ -15,8 +15,6 @@ from analogue.models.sites import Tap
 
 TOKENS_PER_PASS = 2**12
 LOGITS_PER_PASS = 2**24  # 64 MiB in float32
-Change = Callable[[Float[Tensor, " width"]], Float[Tensor, "n width"]]
-"""From what is read at the last token to what is added to it, a row per intervention."""
 
 
 class Prefix:
@@ -95,32 +93,6 @@ class Prefix:
             ids = self.ids[:, -1:].expand(n, 1)
             out = self.model(input_ids=ids, attention_mask=mask, past_key_values=memory, use_cache=True)
         return out.logits[:, -1]
-
-
-@torch.no_grad()
-def logits_with_change(
-    stream: ResidualStream, layer: int, hook: str, ids: Int64[Tensor, " n_tokens"], change: Change
-) -> Float[Tensor, "1+n vocab"]:
-    """Logits of the token after a context: as it is, then with each row of a change added at the last token.
-
-    Args:
-        stream: a causal language model with its head.
-        layer: block at which the change is made.
-        hook: the site of that block.
-        ids: the context, which is read once for every row.
-        change: maps what is read at the last token to what is added to it.
-    """
-    batch, tap = _placed(stream, layer, hook, ids)
-    seen: list[Tensor] = []
-
-    def first_row_alone(acts: Tensor) -> Tensor:
-        seen.append(change(acts.reshape(-1, acts.shape[-1])[-1]))
-        return acts
-
-    with tap.replaced_by(first_row_alone):
-        base = _whole(stream.model, batch)
-    with tap.replaced_by(partial(_with_last_token_changed, added=seen[0])):
-        return torch.cat([base, _whole(stream.model, batch.expand(len(seen[0]), -1))])
 
 
 def _placed(stream: ResidualStream, layer: int, hook: str, ids: Tensor) -> tuple[Int64[Tensor, "1 n_tokens"], Tap]:
