@@ -309,6 +309,10 @@ def test_a_model_without_a_head_predicts_nothing():
     assert found["dictionaries"]["b_on_a"]["cross_entropy_recovered"]["own"] > 0.9
 
 
+def test_neurons_write_elsewhere_than_they_read():
+    refused(r"b.sae=neurons: does not write to the stream", b=analogue.Side(model=B.model, layer=6, sae="neurons"))
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

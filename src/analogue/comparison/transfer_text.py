@@ -58,8 +58,8 @@ def fit_text(
 
 def check_can_be_mapped(side: OpenSide) -> None:
     """Raise `InvalidArgument` unless the side's dictionary reconstructs what it reads."""
-    if side.writes is not None or side.sae.cfg.d_in != side.d_out:
-        problem = "is a transcoder, which predicts another site than it reads; `transfer` needs SAEs"
+    if side.writes is not None or side.sae.W_dec.shape[1] != side.sae.cfg.d_in:
+        problem = "does not write to the stream that it reads; `transfer` needs SAEs, not transcoders or neurons"
         raise InvalidArgument(f"{side.label}.sae", side.sae_name, problem)
 
 
