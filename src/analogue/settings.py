@@ -349,7 +349,9 @@ class Transfer:
             raise InvalidArgument("doses", shown(self.doses), "must be a list of numbers, such as [1, 2, 4]")
         object.__setattr__(self, "doses", tuple(self.doses))
         for dose in self.doses:
-            check_between("doses", dose, 0, inf)
+            check_between("doses", dose, -inf, inf)
+            if dose <= 0:
+                raise InvalidArgument("doses", dose, "must be above 0")
         object.__setattr__(self, "doses", tuple(map(float, self.doses)))
 
     @property

@@ -23,12 +23,13 @@ from analogue.comparison.interventions import (
     ablation_effects,
     steering_effects,
 )
+from analogue.comparison.transfer_metrics import StreamedMoments
 from analogue.comparison.transfer_passes import SideModels
 from analogue.embedded import ASSETS
 from analogue.features import FeatureActivations
 from analogue.results import ComparisonResult, flatten
 from analogue.settings import STORIES, Transfer
-from analogue.transfer import AffineMap, firing_contexts, silent_contexts
+from analogue.transfer import AffineMap, firing_contexts, paired_moments, silent_contexts
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = {"n_sequences": 12, "seq_len": 100, "null": analogue.Null(n=19), "metrics": ["rsa"], "device": "cpu"}
@@ -279,6 +280,21 @@ def exchange(n, feature):
     return order
 
 
+def test_streaming_keeps_moments_and_a_sample_whatever_the_text():
+    moments, whole = StreamedMoments(5, 7), torch.randn(900, 12, generator=torch.Generator().manual_seed(0)) + 3
+    in_sample = torch.zeros(900, dtype=torch.bool)
+    in_sample[::30] = True
+    for part in torch.arange(900).split(41):
+        moments.update(whole[part, :5], whole[part, 5:], in_sample[part], torch.arange(len(part)).flip(0))
+    *sums, shuffled, x, y = moments.compute()
+    for found, expected in zip(sums, paired_moments(whole[:, :5], whole[:, 5:]), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-12)
+    assert (len(x), len(y)) == (30, 30)
+    n_kept = sum(each.numel() for each in (*sums, shuffled, x, y))
+    assert n_kept == 1 + 5 + 7 + 25 + 49 + 35 + 35 + 30 * 12
+    assert (shuffled - sums[-1]).abs().max() > 10
+
+
 def refused(match, a=A, b=B, parts="all", **settings):
     with pytest.raises(analogue.ArgumentError, match=match):
         analogue.transfer(a, b, parts, **SMALL | settings)
@@ -319,7 +335,8 @@ def test_neurons_write_elsewhere_than_they_read():
         ({"parts": "some"}, "parts=some"),
         ({"n_pairs": 1}, "n_pairs=1: must be at least 2"),
         ({"doses": []}, "doses"),
-        ({"doses": [-1.0]}, "doses=-1"),
+        ({"doses": [-1.0]}, "doses=-1.0: must be above 0"),
+        ({"doses": [0]}, "doses=0: must be above 0"),
         ({"fit_sequences": 0}, "fit_sequences=0"),
     ],
 )

@@ -3,9 +3,10 @@
 transfer_text.py    the text that maps are fitted on
 transfer_passes.py  two Lightning passes: moments -> maps, and what they explain
 interventions.py    features added and removed in both models
+transfer_record.py  what was found, as records and columns
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,10 +20,8 @@ from torch import Tensor
 
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.interventions import (
-    ARMS,
     NO_FEATURE,
     ChosenPairs,
-    Effects,
     Laboratory,
     ablation_effects,
     steering_effects,
@@ -37,6 +36,17 @@ from analogue.comparison.transfer_passes import (
     carried_dictionaries,
     run_pass,
 )
+from analogue.comparison.transfer_record import (
+    Record,
+    effect_columns,
+    feature_record,
+    finite,
+    hard_record,
+    map_records,
+    mean_of,
+    row_columns,
+    summarised,
+)
 from analogue.concepts import FeatureSpace
 from analogue.corpus import token_strings
 from analogue.errors import InvalidArgument
@@ -46,18 +56,12 @@ from analogue.models import loss_of_text, recovered
 from analogue.settings import Transfer
 from analogue.transfer import (
     MappedRows,
-    effect_correlations,
-    effect_size,
     hard_negatives,
-    ranks,
-    retrieval,
     score_mapped_rows,
 )
 
-N_NULL = 1000
 MOST_HARD = 20  # hard negatives of a pair that are looked at
 FEWEST_COMMON_TOKENS = 1000
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,15 +166,14 @@ def transferred(
     if transfer.has_maps:
         rows = _mapped_rows(carried.maps, sides, kept, spaces[1], hard)
         shuffled = _shuffled_cosine(carried.maps, sides, kept, seed)
-        record |= _map_records(carried)
+        record |= map_records(carried.explained)
         record["dictionaries"] = _dictionary_records(transfer, carried, measured, sides)
-        record["features_abroad"] = {name: _finite(each) for name, each in carried.of_features.items()}
-        record["features"] = _feature_record(rows, shuffled)
-        record["hard_negatives"] = {"features": _hard_record(rows)}
-        columns |= _row_columns(rows)
+        record["features_abroad"] = {name: finite(each) for name, each in carried.of_features.items()}
+        record["features"] = feature_record(rows, shuffled)
+        record["hard_negatives"] = {"features": hard_record(rows)}
+        columns |= row_columns(rows)
     if transfer.has_interventions:
-        chosen = _chosen(kept, hard, transfer.n_pairs, seed)
-        places = _places(kept, chosen)
+        places, chosen = _chosen(kept, hard, transfer.n_pairs, seed)
         by_label = {side.label: side for side in sides}
         to_b = carried.maps.ridge["a_to_b"]
         lab = Laboratory(by_label, carried.models, measured, dict(acts), to_b, carried.vocabulary, chosen, seed)
@@ -178,13 +181,13 @@ def transferred(
         for name, measure in (("steering", steering_effects), ("ablation", ablation_effects)):
             effects = measure(lab, transfer, progress)
             doses = transfer.doses if name == "steering" else (1.0,)
-            found = _intervention(effects, doses, seed)
+            found = summarised(effects, doses, seed)
             record["interventions"][name] = {arm: found.records[arm] for arm in ("partner", "mapped")}
             record.setdefault("controls", {})[name] = {"random": found.records["random"]}
             record.setdefault("hard_negatives", {})[name] = found.hard
             if name == "steering":
                 record["doses"] = found.curve
-            columns |= _effect_columns(name, found, places, len(kept))
+            columns |= effect_columns(name, found, places, len(kept))
     return Transferred(record, pa.table({name: pa.array(each, from_pandas=True) for name, each in columns.items()}))
 
 
@@ -223,27 +226,6 @@ def _fit_record(transfer: Transfer, carried: Carried) -> Record:
     return found | {"penalty": carried.maps.penalties}
 
 
-def _map_records(carried: Carried) -> Record:
-    """`maps`, the ridge regressions, and `rotations`."""
-    ways = ("a_to_b", "b_to_a")
-    explained = carried.explained
-    maps = {
-        way: {name: explained[f"{way}/{name}"] for name in ("explained_variance", "shuffled", "round_trip")}
-        for way in ways
-    }
-    rotations = {
-        way: {
-            "explained_variance": explained[f"{way}/rotation"],
-            "round_trip": explained[f"{way}/rotation_round_trip"],
-        }
-        for way in ways
-    }
-    return {
-        "maps": {way: _finite(each) for way, each in maps.items()},
-        "rotations": {way: _finite(each) for way, each in rotations.items()},
-    }
-
-
 def _dictionary_records(
     transfer: Transfer, carried: Carried, measured: TokenisedCorpus, sides: tuple[OpenSide, OpenSide]
 ) -> Record:
@@ -252,7 +234,7 @@ def _dictionary_records(
         name = f"{visitor.label}_on_{host.label}"
         explained = {each: carried.explained.get(f"{name}/{each}") for each in ("raw", "mapped", "own", "ceiling")}
         losses = _losses_recovered(transfer, carried, measured, visitor, host)
-        records[name] = _finite(explained) | {"cross_entropy_recovered": losses}
+        records[name] = finite(explained) | {"cross_entropy_recovered": losses}
     return records
 
 
@@ -273,7 +255,7 @@ def _losses_recovered(
     carried_through = carried_dictionaries(visitor.sae, host.sae, maps[there].to(device), maps[back].to(device))
     of_model, of_zero = loss(), loss(torch.zeros_like)
     found = {name: recovered(of_model, loss(each), of_zero) for name, each in carried_through.items()}
-    return _finite({name: found.get(name) for name in ("raw", "mapped", "own", "ceiling")})
+    return finite({name: found.get(name) for name in ("raw", "mapped", "own", "ceiling")})
 
 
 def _hard_negatives(kept: FeaturePairs, b: FeatureSpace) -> list[Int64[np.ndarray, " n_hard"]]:
@@ -303,120 +285,13 @@ def _shuffled_cosine(maps: FittedMaps, sides: tuple[OpenSide, OpenSide], kept: F
     partner = np.random.default_rng(seed).permutation(kept.feature_b)
     none = [np.empty(0, dtype=np.int64)] * len(kept)
     live = np.zeros(sides[1].d_sae, dtype=bool)
-    return _mean(score_mapped_rows(_mapped(maps, sides, kept), partner, sides[1].decoder, live, none).cosine)
+    return mean_of(score_mapped_rows(_mapped(maps, sides, kept), partner, sides[1].decoder, live, none).cosine)
 
 
-def _feature_record(rows: MappedRows, shuffled: float) -> Record:
-    values = {"cosine": _mean(rows.cosine), "cosine_shuffled": shuffled, "auc": _mean(rows.auc)}
-    values["top_1"] = _mean((rows.rank == 1).astype(float))
-    return {"n_pairs": len(rows.cosine)} | _finite(values)
-
-
-def _hard_record(rows: MappedRows) -> Record:
-    values = {"cosine": _mean(rows.cosine_hard), "auc": _mean(rows.auc_hard)}
-    return {"n_pairs": int((rows.n_hard > 0).sum())} | _finite(values)
-
-
-def _row_columns(rows: MappedRows) -> dict[str, np.ndarray]:
-    names = {"cosine": "cosine", "rank": "cosine_rank", "auc": "auc", "n_hard": "n_hard_negatives"}
-    names |= {"cosine_hard": "cosine_hard", "auc_hard": "auc_hard"}
-    return {column: getattr(rows, name) for name, column in names.items()}
-
-
-def _chosen(kept: FeaturePairs, hard: list[Int64[np.ndarray, " n_hard"]], n_pairs: int, seed: int) -> ChosenPairs:
-    """Kept pairs, drawn at random, in their order."""
-    some = np.sort(np.random.default_rng(seed).permutation(len(kept))[:n_pairs])
-    first = np.array([hard[i][0] if len(hard[i]) else NO_FEATURE for i in some])
-    return ChosenPairs(kept.feature_a[some], kept.feature_b[some], first)
-
-
-def _places(kept: FeaturePairs, chosen: ChosenPairs) -> Int64[np.ndarray, " n"]:
-    place = {pair: i for i, pair in enumerate(zip(kept.feature_a.tolist(), kept.feature_b.tolist(), strict=True))}
-    return np.array([place[pair] for pair in zip(chosen.feature_a.tolist(), chosen.feature_b.tolist(), strict=True)])
-
-
-@dataclass(frozen=True, eq=False)
-class Intervention:
-    """What one kind of intervention found.
-
-    Attributes:
-        records: a summary by arm of B.
-        hard: how partners do beside their hard negatives.
-        curve: a record per dose.
-        correlation: (n,) of A's effect with that of each arm.
-        rank: (n,) of the partner by the effect of each arm.
-    """
-
-    records: dict[str, Record]
-    hard: Record
-    curve: list[Record]
-    correlation: dict[str, Float64[np.ndarray, " n"]]
-    rank: dict[str, Float64[np.ndarray, " n"]]
-    by_dose: Float64[np.ndarray, "n n_doses"]
-    n_contexts: Int64[np.ndarray, " n"]
-
-
-def _intervention(effects: Effects, doses: Sequence[float], seed: int) -> Intervention:
-    """Summaries over all doses: the correlations of effects at each dose are averaged."""
-    by_dose = np.array(
-        [[effect_correlations(effects.a[d], of_arm[d]) for d in range(len(doses))] for of_arm in effects.b]
-    )  # (n_arms, n_doses, n, n)
-    over_doses = dict(zip(ARMS, by_dose.mean(1), strict=True))
-    correlation = {arm: np.diagonal(each).copy() for arm, each in over_doses.items()}
-    records = {arm: _retrieval_record(over_doses[arm], seed) for arm in ARMS[:3]}
-    curve = []
-    for d, dose in enumerate(doses):
-        point: Record = {"dose": dose} | _finite(
-            {"size_a": _mean(effect_size(effects.a[d])), "size_b": _mean(effect_size(effects.b[0, d]))}
-        )
-        for arm, of_arm in zip(ARMS[:3], by_dose, strict=False):
-            found = retrieval(of_arm[d], 1, seed)
-            point[arm] = _finite({"correlation": found.correlation, "top_1": found.top_1})
-        curve.append(point)
-    partner, hard = correlation["partner"], correlation["hard"]
-    there = np.isfinite(partner) & np.isfinite(hard)
-    beside = {"correlation": _mean(hard[there]), "partner": _mean(partner[there])}
-    beside["beaten"] = _mean((partner > hard)[there].astype(float))
-    return Intervention(
-        records,
-        {"n_pairs": int(there.sum())} | _finite(beside),
-        curve,
-        correlation,
-        {arm: ranks(over_doses[arm]) for arm in ARMS[:2]},
-        np.diagonal(by_dose[0], axis1=1, axis2=2).T,
-        effects.n_contexts,
-    )
-
-
-def _retrieval_record(correlations: Float64[np.ndarray, "n n"], seed: int) -> Record:
-    found = retrieval(correlations, N_NULL, seed)._asdict()
-    names = ("correlation", "top_1", "top_5", "mean_reciprocal_rank", "chance", "p_value")
-    return _finite({name: found[name] for name in names})
-
-
-def _effect_columns(name: str, found: Intervention, places: Int64[np.ndarray, " n"], n_kept: int) -> dict[str, Any]:
-    """Columns of one kind of intervention; null for pairs that were not chosen."""
-    columns = {f"{name}_{arm}": each for arm, each in found.correlation.items()}
-    columns |= {f"{name}_rank_{arm}": each for arm, each in found.rank.items()}
-    columns[f"{name}_contexts"] = found.n_contexts.astype(float)
-    spread: dict[str, Any] = {}
-    for column, values in columns.items():
-        spread[column] = np.full(n_kept, np.nan)
-        spread[column][places] = values
-    if name == "steering":
-        doses: list[list[float] | None] = [None] * n_kept
-        for place, values in zip(places, found.by_dose, strict=True):
-            doses[place] = [float(value) for value in values]
-        spread["steering_by_dose"] = doses
-    return spread
-
-
-def _mean(values: np.ndarray) -> float:
-    """The mean of the numbers among values; NaN without any."""
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else float("nan")
-
-
-def _finite(values: Mapping[str, float | None]) -> Record:
-    """Values as a record keeps them: None for what is no number."""
-    return {name: None if value is None or not np.isfinite(value) else value for name, value in values.items()}
+def _chosen(
+    kept: FeaturePairs, hard: list[Int64[np.ndarray, " n_hard"]], n_pairs: int, seed: int
+) -> tuple[Int64[np.ndarray, " n"], ChosenPairs]:
+    """Kept pairs, drawn at random, in their order: their places among all kept pairs, and their features."""
+    places = np.sort(np.random.default_rng(seed).permutation(len(kept))[:n_pairs])
+    first = np.array([hard[i][0] if len(hard[i]) else NO_FEATURE for i in places])
+    return places, ChosenPairs(kept.feature_a[places], kept.feature_b[places], first)
