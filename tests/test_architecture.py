@@ -37,6 +37,7 @@ ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY
     "matching": {"features"},
     "similarity": set(),
     "significance": {"similarity", "matching", "features"},
+    "transfer": {"features", "matching", "significance"},
     "concepts": {"features", "matching", "similarity", "significance"},
     "results": {"significance"},
     "reporting": {"results"},
@@ -50,7 +51,7 @@ SHELL = {
 }
 MAY_IMPORT = ROOMS | CONDUCTORS | SHELL
 
-MATHEMATICS = {"similarity", "significance", "matching", "concepts"}
+MATHEMATICS = {"similarity", "significance", "matching", "transfer", "concepts"}
 LIBRARIES_OF_MATHEMATICS = {"jaxtyping", "numba", "numpy", "scipy", "threadpoolctl", "torch"}
 FILES_AND_PROCESSES = {"io", "os", "pathlib", "shutil", "subprocess", "tempfile"}
 WRITING = {"open", "save", "savez", "tofile", "write", "write_bytes", "write_text"}
@@ -164,6 +165,8 @@ def test_only_the_shell_knows_configuration_keys():
         "matching.rule",
         "optimiser.function",
         "optimiser.learning_rate",
+        "transfer.fit_sequences",
+        "transfer.path",
     }
     spelled = re.compile("|".join(rf"(?<![\\w.]){re.escape(key)}(?![\\w.])" for key in sorted(keys - arguments)))
     for path in MODULES:

@@ -8,7 +8,9 @@
 [['rsa', 298]]
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from analogue.comparison.result import Comparison
     from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
     from analogue.saes import load as load_sae
-    from analogue.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side
+    from analogue.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
     from analogue.training.pipeline import TrainedSAE, train
 
 __version__ = "0.1.0"
@@ -34,13 +36,15 @@ __all__ = [
     "Null",
     "Side",
     "TrainedSAE",
+    "Transfer",
     "Unavailable",
     "compare",
     "load_sae",
     "train",
+    "transfer",
 ]
 
-_SETTINGS = ("Cache", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side")
+_SETTINGS = ("Cache", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side", "Transfer")
 _ERRORS = ("ArgumentError", "InvalidArgument", "NotFound", "Unavailable")
 _PLACES = {
     "compare": ("analogue.comparison.pipeline", "compare"),
@@ -53,8 +57,32 @@ _PLACES = {
 }
 
 
+_CALLED_ROOMS = {"transfer": ("analogue.comparison.pipeline", "transfer")}
+"""Rooms that are functions, too: `analogue.transfer(a, b)`."""
+
+
+class _CalledRoom(ModuleType):
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        module, attribute = _CALLED_ROOMS[self.__name__.rpartition(".")[2]]
+        return getattr(import_module(module), attribute)(*arguments, **named)
+
+
+class _Package(ModuleType):
+    """Python makes a room that is imported an attribute of the package; some can be called."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _CALLED_ROOMS and isinstance(value, ModuleType):
+            value.__class__ = _CalledRoom
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and nothing before: torch and transformers take seconds."""
+    if name in _CALLED_ROOMS:
+        return import_module(f"analogue.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _PLACES[name]

@@ -99,6 +99,15 @@ class DecoderRows(StrEnum):
     raw = "raw"
 
 
+class TransferParts(StrEnum):
+    """What is asked of a feature's use in the other model: nothing, maps and dictionaries, interventions, or both."""
+
+    none = "none"
+    maps = "maps"
+    interventions = "interventions"
+    all = "all"
+
+
 class DecoderBiasStart(StrEnum):
     """What an SAE's decoder bias starts at: the mean or the geometric median of a sample of its input, or zeros."""
 

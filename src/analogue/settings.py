@@ -29,6 +29,7 @@ from analogue.options import (
     PairingRuleName,
     Precision,
     Redrawn,
+    TransferParts,
 )
 
 METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
@@ -323,6 +324,58 @@ class Concepts:
             check_strings(f"keywords.{name}", keywords)
             if not keywords or not all(keyword.strip() for keyword in keywords):
                 raise InvalidArgument(f"keywords.{name}", keywords, "needs keywords, none of them empty")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Whether a feature of one model can be used in the other: maps between the streams, dictionaries, interventions.
+
+    Attributes:
+        parts: `none`; `maps`: maps between the residual streams, dictionaries and decoder rows carried through them;
+            `interventions`: what features do to the next token in both models; `all`.
+        path: text that the maps are fitted on, as `Corpus.path`; None for the corpus itself, beyond the sequences that
+            are compared.
+        fit_sequences: of that text, at most.
+        loss_sequences: of the text compared, on which the cross-entropy recovered is measured, at most.
+        n_pairs: kept pairs whose effects are measured, at most, drawn at random.
+        n_contexts: places in the text at which each feature is added, and at which it is removed, at most.
+        doses: how much of a feature is added, in multiples of its mean activation where it fires.
+
+    Example:
+        >>> Transfer("maps").doses
+        (1.0, 2.0, 4.0)
+    """
+
+    parts: str = TransferParts.all
+    path: str | Path | Iterable[str] | None = None
+    fit_sequences: int = 200
+    loss_sequences: int = 8
+    n_pairs: int = 40
+    n_contexts: int = 32
+    doses: Sequence[float] = (1.0, 2.0, 4.0)
+
+    def __post_init__(self) -> None:
+        check_option("parts", self.parts, TransferParts)
+        check_minima({name: (getattr(self, name), 1) for name in ("fit_sequences", "loss_sequences", "n_contexts")})
+        check_minima({"n_pairs": (self.n_pairs, 2)})
+        if self.path is not None:
+            object.__setattr__(self, "path", Text(self.path).path)
+        if isinstance(self.doses, str) or not isinstance(self.doses, Iterable) or not [*self.doses]:
+            raise InvalidArgument("doses", shown(self.doses), "must be a list of numbers, such as [1, 2, 4]")
+        object.__setattr__(self, "doses", tuple(self.doses))
+        for dose in self.doses:
+            check_between("doses", dose, -inf, inf)
+            if dose <= 0:
+                raise InvalidArgument("doses", dose, "must be above 0")
+        object.__setattr__(self, "doses", tuple(map(float, self.doses)))
+
+    @property
+    def has_maps(self) -> bool:
+        return self.parts in (TransferParts.maps, TransferParts.all)
+
+    @property
+    def has_interventions(self) -> bool:
+        return self.parts in (TransferParts.interventions, TransferParts.all)
 
 
 @dataclass(frozen=True)

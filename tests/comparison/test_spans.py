@@ -14,7 +14,8 @@ import torch
 from sae_lens import TopKSAE, TopKSAEConfig
 from transformers import AutoTokenizer, ByT5Tokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from analogue.corpus import read_texts
+from analogue.comparison import TokenisedCorpus
+from analogue.corpus import read_texts, tokenise_aligned
 from analogue.embedded import ASSETS
 from analogue.errors import UserError
 from analogue.results import ComparisonResult
@@ -173,3 +174,54 @@ def test_a_tokenizer_that_cannot_tell_where_its_tokens_stand_is_refused(compare,
     model = write_model(tmp_path / "model", ByT5Tokenizer(extra_ids=0))
     with pytest.raises(UserError, match="alignment=spans needs a fast one"):
         compare(*model, "alignment=spans")
+
+
+def with_tokenizer(directory, tokenizer):
+    """stories-12 that reads other tokens, which mean nothing to it, and its SAE."""
+    shutil.copytree(ASSETS / "stories-12", directory, dirs_exist_ok=True)
+    tokenizer.save_pretrained(directory)
+    return f"model_b.name={directory}", "alignment=spans", "transfer.fit_sequences=60", "transfer.loss_sequences=2"
+
+
+def test_maps_between_models_of_different_tokenizers_are_fitted_on_spans(compare, tmp_path):
+    texts = list(read_texts("embedded:stories/validation.parquet"))
+    settings = with_tokenizer(tmp_path / "model", byte_level(texts, 2000))
+    found = compare(*settings, "transfer=maps").transfer
+    other = compare(*settings, "transfer=maps", "alignment.aggregation=mean").transfer
+    assert found["maps"] == other["maps"]  # of the last tokens of spans, however activations are aggregated
+    assert abs(found["maps"]["a_to_b"]["shuffled"]) < 0.1 < found["maps"]["a_to_b"]["explained_variance"]
+    assert found["dictionaries"]["a_on_b"]["cross_entropy_recovered"]["own"] is not None
+    assert found["features_abroad"]["a_on_b"]["correlation"] > 0.05
+
+
+def test_interventions_compare_the_tokens_that_vocabularies_share(compare, tmp_path):
+    texts = list(read_texts("embedded:stories/validation.parquet"))
+    settings = with_tokenizer(tmp_path / "model", byte_level(texts, 3000))
+    filters = ("filters=none", "transfer.n_pairs=3", "transfer.n_contexts=4")
+    found = compare(*settings, *filters, "transfer=interventions").transfer
+    assert found["interventions"]["n_pairs"] == 3
+    assert -1 < found["interventions"]["steering"]["partner"]["correlation"] < 1
+
+
+def test_too_few_shared_tokens_are_counted(compare, tmp_path):
+    settings = with_tokenizer(tmp_path / "other", byte_level(["a few words of text"], 300))
+    told = r"model_b.name=.*: shares \d+ tokens with embedded:stories-6 \(model_a.name\)"
+    with pytest.raises(UserError, match=told):
+        compare(*settings, "filters=none", "transfer=interventions")
+
+
+def test_streams_meet_at_the_last_tokens_of_spans():
+    tokenizers = [AutoTokenizer.from_pretrained(ASSETS / "stories-12"), byte_level(vocabulary_size=300)]
+    texts = list(read_texts("embedded:stories/validation.parquet"))[:6]
+    aligned = tokenise_aligned(texts, *tokenizers, 5, 60, packing=True)
+    text = TokenisedCorpus({"a": aligned.a, "b": aligned.b}, aligned)
+    later = text.from_sequence(2)
+    assert later.n_units == aligned.n_spans_of_sequence[2:].sum()
+    assert later.aligned.texts == aligned.texts[-later.n_units :]
+    for each in (text, later):
+        for label, tokenizer in zip("ab", tokenizers, strict=True):
+            tokens = each.sequences[label]
+            for unit in range(0, each.n_units, 7):
+                sequence, position = divmod(int(each.places(label)[unit]), tokens.seq_len)
+                read = tokenizer.decode(tokens.ids[sequence, : position + 1], clean_up_tokenization_spaces=False)
+                assert read.endswith(each.aligned.texts[unit])

@@ -1,15 +1,16 @@
 """Heatmaps, drawn for real and looked at by their pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 
-from analogue.reporting.heatmap import save_heatmaps
-from analogue.reporting.panels import Panel, metric_panels
+from analogue.reporting.heatmap import draw_grid, save_heatmaps
+from analogue.reporting.panels import Panel, metric_panels, panel_groups
 from analogue.results.grids import layer_grids
 from analogue.results.jobs import Job
-from tests.results.samples import sample_result
+from tests.results.samples import sample_result, sample_transfer
 
 
 def grid(*results):
@@ -59,3 +60,16 @@ def test_large_grids_stay_readable(tmp_path):
     height, width, _ = matplotlib.image.imread(tmp_path / "large.png").shape
     assert width > 26 * 50  # pixels a cell
     assert height > 4 * 5 * 40
+
+
+def test_a_grid_of_transfers_has_its_heatmaps(tmp_path):
+    jobs = []
+    for layer in range(3):
+        found = sample_transfer(0.5 + layer / 10, parts="maps") if layer else None
+        result = replace(sample_result(0, layer), transfer=found)
+        jobs.append(Job(str(layer), tmp_path, result))
+    (grid,) = layer_grids(jobs)
+    panels = {panel.title: panel.values for panel in panel_groups(grid)["transfer"]}
+    np.testing.assert_array_equal(panels["map from A to B, explained variance"], [[np.nan, 0.6, 0.7]])
+    assert not [title for title in panels if "steering" in title]
+    assert tmp_path / "heatmap_transfer.png" in draw_grid(grid, tmp_path, "")

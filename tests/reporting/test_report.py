@@ -16,7 +16,14 @@ from analogue.reporting.report import save_report
 from analogue.results.grids import layer_grids
 from analogue.results.jobs import Failure, read_jobs
 from analogue.results.record import write_result
-from tests.results.samples import TOKENS, sample_nulls, sample_pairs, sample_result
+from tests.results.samples import (
+    TOKENS,
+    sample_nulls,
+    sample_pairs,
+    sample_result,
+    sample_transfer,
+    sample_transfer_table,
+)
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
@@ -147,6 +154,36 @@ def test_the_evidence_of_pairs_is_shown(opened, tmp_path):
     page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 0')")
     assert "beyond chance" not in page.locator("#job").inner_text()
     assert page.locator("#job .pairs thead th").count() == 14
+
+
+def test_features_used_in_the_other_model_are_shown(opened, tmp_path):
+    for layer, parts in enumerate((None, "all", "maps", "interventions")):
+        found = sample_transfer(parts=parts) if parts else None
+        write_result(
+            replace(sample_result(0, layer), transfer=found),
+            sample_pairs(),
+            tmp_path / str(layer),
+            sample_nulls(),
+            sample_transfer_table() if parts else None,
+        )
+    (tmp_path / "3" / "transfer.parquet").write_bytes(b"damaged")
+    save_report(layer_grids(read_jobs([tmp_path])), {}, tmp_path / "report.html")
+    page = opened(tmp_path / "report.html")
+    shown = []
+    for layer in range(4):
+        page.evaluate(f"location.hash = '#job-{layer}'")
+        page.wait_for_function(f"document.querySelector('#job h2')?.textContent.includes('layers 0 and {layer}')")
+        shown.append(page.locator("#job").inner_text())
+        assert page.locator("#transfer .scatterlayer").count() == (2 if layer == 1 else 0)
+        assert page.locator("#transfer table").count() == (0, 5, 3, 0)[layer]
+    assert "A to B\t0.700\t0.860\t-0.001\t0.598\t0.843" in shown[1]
+    assert "Do pairs that fire alike act alike?" in shown[1]
+    assert "transfer.parquet is not readable" in shown[3]
+    assert page.get_by_role("button", name="transfer").count() == 1
+    page.evaluate("location.hash = '#job-1'")
+    page.wait_for_function("document.querySelectorAll('#transfer .scatterlayer .trace').length == 5")
+    points = page.evaluate("[...document.querySelectorAll('#transfer .js-plotly-plot')].map(p => p.data[0].x.length)")
+    assert points == [2, 3]  # doses, and pairs whose effects were measured
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(opened, tmp_path):

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from analogue.reporting.tables import comparison_tables, concept_notes, concept_tables, sweep_table
-from tests.results.samples import sample_result
+from analogue.reporting.transfer import transfer_tables
+from tests.results.samples import sample_result, sample_transfer
 
 
 def text(renderable, width=100):
@@ -84,3 +86,21 @@ def test_subspaces_fit_eighty_columns_with_negative_scores_and_published_numbers
         assert max(map(len, shown.splitlines())) <= 80
         if result.published:
             assert "".join(shown.split()).endswith("0.6540.73(Table1)")
+
+
+def test_features_in_the_other_model_fit_eighty_columns():
+    shown = text(comparison_tables(replace(sample_result(), transfer=sample_transfer())), width=80)
+    after = shown[shown.index("Maps between the streams") :]
+    assert max(map(len, after.splitlines())) <= 80
+    rows = [line.split() for line in after.splitlines()]
+    assert ["A", "to", "B", "0.700", "0.860", "-0.001", "0.598", "0.843"] in rows
+    assert ["A's", "SAE", "on", "B", "variance", "-", "0.693", "0.906", "0.830", "0.987"] in rows
+    assert after.count("loss ") == 1  # B's SAE has none on A
+    assert ["hard", "negatives", "(190", "pairs)", "0.177", "0.881"] in rows
+    assert ["added", "partner", "0.269", "0.475", "0.700", "0.587", "0.025", "0.001"] in rows
+    assert ["0.5", "0.100", "0.090", "0.260", "0.470", "0.260", "0.470"] in rows
+
+
+@pytest.mark.parametrize(("parts", "n"), [("maps", 3), ("interventions", 2), ("all", 5)])
+def test_only_what_was_asked_for_is_shown(parts, n):
+    assert len(transfer_tables(sample_transfer(parts=parts))) == n

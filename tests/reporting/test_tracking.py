@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from functools import partial
 
 import pyarrow.parquet as pq
@@ -11,9 +12,10 @@ import yaml
 from omegaconf import OmegaConf
 
 from analogue.cli.logger import configured_logger
-from analogue.reporting.tracking import log_comparison, log_or_warn, wandb_logger
+from analogue.reporting.tracking import flat_metrics, log_comparison, log_or_warn, wandb_logger
 from analogue.results import read_results
 from tests.reporting.wandb_runs import read_runs
+from tests.results.samples import sample_result, sample_transfer
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +136,13 @@ def test_the_csv_logger_gets_scores_and_configuration(compare, tmp_path):
     settings = yaml.safe_load((tmp_path / "run" / "csv" / "hparams.yaml").read_text())
     assert settings["layer_a"] == 3
     assert settings["filters.minimum_correlation"] == 0.1
+
+
+def test_what_features_do_in_the_other_model_is_among_the_scalars():
+    metrics = flat_metrics(replace(sample_result(), transfer=sample_transfer()))
+    assert metrics["transfer/maps/a_to_b/explained_variance"] == 0.7
+    assert metrics["transfer/dictionaries/a_on_b/cross_entropy_recovered/own"] == 0.986
+    assert metrics["transfer/interventions/steering/partner/top_1"] == 0.475
+    assert metrics["transfer/hard_negatives/ablation/beaten"] == 0.857
+    assert "transfer/dictionaries/a_on_b/raw" not in metrics
+    assert not [name for name in flat_metrics(sample_result()) if name.startswith("transfer")]

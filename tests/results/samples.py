@@ -96,3 +96,45 @@ def _entry(metric, score, null_mean, p_value):
         "warnings": [],
         "reason": None if known else "2 pairs are left, 3 are needed",
     }
+
+
+def sample_transfer(share=0.7, parts="all"):
+    """`transfer` of a record, every number of it another one."""
+    ways, visits = ("a_to_b", "b_to_a"), ("a_on_b", "b_on_a")
+    found = {"parts": parts, "fit": {"path": "corpus", "n_sequences": 80, "n_tokens": 23809, "penalty": {}}}
+    if parts != "interventions":
+        found["maps"] = {
+            way: {"explained_variance": share + i / 100, "shuffled": -0.001, "round_trip": 0.86}
+            for i, way in enumerate(ways)
+        }
+        found["rotations"] = {way: {"explained_variance": 0.598, "round_trip": 0.843} for way in ways}
+        dictionary = {"raw": None, "mapped": 0.693, "own": 0.906, "ceiling": 0.83}
+        loss = {"raw": None, "mapped": 0.918, "own": 0.986, "ceiling": 0.966}
+        found["dictionaries"] = {
+            "a_on_b": dictionary | {"cross_entropy_recovered": loss},
+            "b_on_a": dictionary | {"cross_entropy_recovered": None},
+        }
+        found["features_abroad"] = {visit: {"alive": 0.987, "correlation": 0.6} for visit in visits}
+        found["features"] = {"n_pairs": 227, "cosine": 0.46, "cosine_shuffled": 0.006, "auc": 0.983, "top_1": 0.401}
+        found["hard_negatives"] = {"features": {"n_pairs": 190, "cosine": 0.177, "auc": 0.881}}
+    if parts != "maps":
+        scores = {"correlation": 0.269, "top_1": 0.475, "top_5": 0.7, "mean_reciprocal_rank": 0.587}
+        scores |= {"chance": 0.025, "p_value": 0.001}
+        kinds = ("steering", "ablation")
+        found["interventions"] = {"n_pairs": 3} | {kind: {"partner": scores, "mapped": scores} for kind in kinds}
+        found["controls"] = {kind: {"random": scores | {"correlation": None}} for kind in kinds}
+        hard = {"n_pairs": 2, "correlation": 0.104, "partner": 0.28, "beaten": 0.857}
+        found["hard_negatives"] = found.get("hard_negatives", {}) | dict.fromkeys(kinds, hard)
+        point = {"correlation": 0.26, "top_1": 0.47}
+        arms = dict.fromkeys(("partner", "mapped", "random"), point)
+        found["doses"] = [{"dose": dose, "size_a": 0.2 * dose, "size_b": 0.18 * dose} | arms for dose in (0.5, 2.0)]
+    return found
+
+
+def sample_transfer_table(n=20):
+    """A row per kept pair; the effects of three of them were measured."""
+    effects = [0.3, None, -0.2, 0.5, *[None] * (n - 4)]
+    columns = {name: pa.array(effects, pa.float64()) for name in ("steering_partner", "steering_mapped")}
+    return pa.table(
+        {"feature_a": np.arange(n), "feature_b": np.arange(n)[::-1], "correlation": np.linspace(0.9, 0.2, n)} | columns
+    )

@@ -15,7 +15,7 @@ from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig
 from analogue.errors import UserError
 from analogue.options import MetricName
-from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side
+from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side, Transfer
 
 if TYPE_CHECKING:
     from analogue.comparison.result import Comparison
@@ -98,6 +98,9 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         concepts = dict(vars(config.concepts))
         del concepts["name"]  # of the list
         arguments["concepts"] = Concepts(**concepts)
+    with section("transfer", {"parts": "transfer.name"}):
+        settings = dict(vars(config.transfer))
+        arguments["transfer"] = Transfer(settings.pop("name"), **settings)
     with section("cache"):
         arguments["cache"] = _cache(config)
     _check_names(config.metrics)

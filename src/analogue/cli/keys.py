@@ -39,6 +39,9 @@ COMPARE_KEYS: dict[str, str] = {
             "metrics",
             "metrics_on",
             "seed",
+            "transfer",
+            "transfer.fit_sequences",
+            "transfer.path",
         )
     },
 }

@@ -20,6 +20,7 @@ from analogue.options import (
     NullKind,
     PairingRuleName,
     Redrawn,
+    TransferParts,
 )
 
 
@@ -120,6 +121,19 @@ class ConceptsConfig:
 
 
 @dataclass
+class TransferConfig:
+    """Whether features can be used in the other model: what is asked, and on how much text."""
+
+    name: TransferParts = MISSING
+    path: str | None = MISSING
+    fit_sequences: int = MISSING
+    loss_sequences: int = MISSING
+    n_pairs: int = MISSING
+    n_contexts: int = MISSING
+    doses: list[float] = MISSING
+
+
+@dataclass
 class CacheConfig:
     """The activation store."""
 
@@ -157,6 +171,7 @@ class CompareConfig:
     decoder_rows: DecoderRows = MISSING
     consistency_threshold: float | None = MISSING
     concepts: ConceptsConfig = MISSING
+    transfer: TransferConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING
     cache: CacheConfig = MISSING

@@ -5,6 +5,8 @@ corpus.py       text -> the tokens of both sides
 activations.py  step 1: tokens -> feature activations, in one Lightning pass; cache.py, ranks.py
 pairing.py      steps 2 and 3: activations -> pairs -> filtered pairs
 scoring.py      steps 4 and 5: pairs -> scores and p-values of scores and of pairs; semantic subspaces
+transfer.py     whether paired features can be used in the other model; transfer_text.py, transfer_passes.py,
+                transfer_metrics.py, interventions.py, transfer_record.py
 result.py       what was found
 pipeline.py     `compare`: these steps one after the other
 

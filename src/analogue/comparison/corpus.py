@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int64
+
 from analogue.comparison.sides import OpenSide, same_tokenizer
 from analogue.corpus import (
     AlignedSequences,
@@ -11,6 +14,7 @@ from analogue.corpus import (
     TokenSequences,
     chat_texts,
     counting,
+    from_sequence,
     read_texts,
     token_units,
     tokenise,
@@ -68,6 +72,33 @@ class TokenisedCorpus:
             return acts
         span = self.aligned.span_a if label == "a" else self.aligned.span_b
         return aggregate_spans(acts, span, self.aligned.n_spans, self.aggregation)
+
+    @property
+    def n_units(self) -> int:
+        """Tokens that count, or spans."""
+        return self.sequences["a"].n_tokens if self.aligned is None else self.aligned.n_spans
+
+    def last_tokens(self, label: str) -> Int64[np.ndarray, " n_units"]:
+        """The last token of each unit, counted over a side's tokens that count: a token, or the last of a span."""
+        if self.aligned is None:
+            return np.arange(self.n_units)
+        span = self.aligned.span_a if label == "a" else self.aligned.span_b
+        last = np.zeros(self.n_units, dtype=np.int64)
+        inside = np.flatnonzero(span >= 0)
+        last[span[inside]] = inside  # of several entries for one span the last stays
+        return last
+
+    def places(self, label: str) -> Int64[np.ndarray, " n_units"]:
+        """Where the last token of each unit stands: sequence * seq_len + position."""
+        return np.flatnonzero(self.sequences[label].counted)[self.last_tokens(label)]
+
+    def from_sequence(self, first: int) -> "TokenisedCorpus":
+        """Without the sequences before one."""
+        if self.aligned is not None:
+            aligned = from_sequence(self.aligned, first)
+            return replace(self, sequences={"a": aligned.a, "b": aligned.b}, aligned=aligned)
+        left = {label: each.from_sequence(first) for label, each in self.sequences.items()}
+        return replace(self, sequences=left)
 
     def units(self, side: OpenSide) -> TextUnits:
         """Tokens, read with a side's tokenizer, or spans."""

@@ -27,6 +27,8 @@ from analogue.comparison.scoring import (
     score_subspaces,
 )
 from analogue.comparison.sides import open_side
+from analogue.comparison.transfer import carry_over, check_pairs, transferred
+from analogue.comparison.transfer_text import check_can_be_mapped, fit_text
 from analogue.concepts import ConceptResult, TokenText
 from analogue.errors import (
     InvalidArgument,
@@ -39,8 +41,8 @@ from analogue.errors import (
     check_strings,
     renamed_arguments,
 )
-from analogue.options import BY_WEIGHTS, Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
-from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
+from analogue.options import BY_WEIGHTS, Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind, TransferParts
+from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
 from analogue.significance import SimilarityResult
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
@@ -67,6 +69,7 @@ def compare(
     consistency_threshold: float | None = None,
     null: Null | None = None,
     concepts: Concepts | Mapping[str, Sequence[str]] | None = None,
+    transfer: Transfer | str = TransferParts.none,
     seed: int = 0,
     cache: Cache | None = None,
     device: str = "auto",
@@ -98,6 +101,8 @@ def compare(
             shares of features whose cosine exceeds this, such as 0.7); None for none.
         null: what scores are compared with; None for `Null()`: 100 shuffles.
         concepts: semantic subspaces: keywords by the name of the concept; None for none.
+        transfer: whether features can be used in the other model: `maps` between the streams, `interventions`, `all`,
+            or a `Transfer` with settings.
         seed: of everything that is drawn; the same seed gives the same comparison.
         cache: the store of activations on disk; None to compute everything and keep nothing.
         device: `auto`, `cpu` or `cuda`: of the model passes, and of large pairings and nulls.
@@ -124,9 +129,12 @@ def compare(
     corpus = _as_corpus(corpus, n_sequences, seq_len)
     with renamed_arguments(rule="matching"):
         matching = Matching(matching) if isinstance(matching, str) else Matching() if matching is None else matching
+    with renamed_arguments(parts="transfer"):
+        transfer = Transfer(transfer) if isinstance(transfer, str) else transfer
     filters, null = Filters() if filters is None else filters, Null() if null is None else null
     concepts = concepts if isinstance(concepts, Concepts) else Concepts({} if concepts is None else concepts)
     _check_kinds(a=(a, Side), b=(b, Side), matching=(matching, Matching), filters=(filters, Filters), null=(null, Null))
+    _check_kinds(transfer=(transfer, Transfer))
     _check_kinds(cache=(cache, Cache | None), trainer=(trainer, L.Trainer | None))
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
@@ -145,13 +153,16 @@ def compare(
     check_memory("concepts", concepts.n, concepts.n * n_draws * len(concepts.keywords))
     chosen = chosen_metrics(metrics, seed)
     config = config or described(
-        a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
+        a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, transfer, seed
     ) | {"consistency_threshold": consistency_threshold, "metrics_on": [str(each) for each in metrics_on]}
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
     n_features = side_a.d_sae + side_b.d_sae
     check_memory("top_tokens", filters.top_tokens, filters.top_tokens * n_features * BYTES_PER_TOKEN)
+    if transfer.parts != TransferParts.none:
+        for side in (side_a, side_b):
+            check_can_be_mapped(side)
     check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
     check_streams(metrics_on, text)
@@ -165,6 +176,9 @@ def compare(
         place = (trainer, cache, corpus.batch_size)
         text, n_passes_before = without_outliers([side_a, side_b], text, corpus.exclude_outliers, *place)
         check_counted(text, corpus)
+    to_fit_on = None
+    if transfer.parts != TransferParts.none:
+        to_fit_on = fit_text(transfer, corpus, text, side_a, side_b, trainer, cache)
     collected = collect_activations([side_a, side_b], text, trainer, cache, corpus.batch_size)
     collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes_before)
     stopwatch.lap("activations")
@@ -175,6 +189,10 @@ def compare(
         )
         collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes)
         stopwatch.lap("residual")
+    carried = None
+    if to_fit_on is not None:
+        carried = carry_over(transfer, to_fit_on, text, (side_a, side_b), trainer, corpus.batch_size, seed)
+        stopwatch.lap("maps")
 
     with Console().status("pairing features") if progress else nullcontext():
         acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
@@ -195,6 +213,24 @@ def compare(
             q_value = None if evidence is None else evidence.q_value
             pairing = filter_pairs(pairs, space_a, space_b, filters, special_tokens_of(side_a, side_b), q_value)
     stopwatch.lap("filters")
+
+    found_abroad = None
+    if carried is not None:
+        check_pairs(transfer, pairing.pairs.n_kept)
+        acts = {label: each.activations for label, each in collected.activations.items()}
+        found_abroad = transferred(
+            transfer,
+            carried,
+            text,
+            (side_a, side_b),
+            pairing.pairs,
+            (space_a, space_b),
+            acts,
+            computed_on,
+            seed,
+            progress,
+        )
+        stopwatch.lap("transfer")
 
     scores = Scores([])
     if MetricsOn.decoder in metrics_on:
@@ -236,9 +272,55 @@ def compare(
         consistency,
         subspaces,
         concept_pairing,
+        found_abroad,
         stopwatch.laps,
         config,
     )
+
+
+def transfer(
+    a: Side,
+    b: Side,
+    parts: str = TransferParts.all,
+    *,
+    path: str | Path | Iterable[str] | None = None,
+    fit_sequences: int = Transfer.fit_sequences,
+    loss_sequences: int = Transfer.loss_sequences,
+    n_pairs: int = Transfer.n_pairs,
+    n_contexts: int = Transfer.n_contexts,
+    doses: Sequence[float] = Transfer.doses,
+    **settings: Any,
+) -> Comparison | None:
+    """Compare two feature spaces, and find out whether features of one model can be used in the other.
+
+    Args:
+        a: space a.
+        b: space b.
+        parts: `maps`, `interventions` or `all`; this and the next arguments are those of `analogue.Transfer`.
+        path: text that maps are fitted on; None for the corpus beyond the sequences that are compared.
+        fit_sequences: of that text, at most.
+        loss_sequences: of the text compared, for the cross-entropy recovered.
+        n_pairs: kept pairs whose effects are measured, at most.
+        n_contexts: places at which each feature is added, at most.
+        doses: of a feature's mean activation where it fires.
+        settings: further arguments of `analogue.compare`.
+
+    Returns:
+        The comparison, with what was found in `record.transfer` and, a row per kept pair, in `transfer_table`; None on
+        ranks other than 0.
+
+    Raises:
+        ArgumentError: as `compare`; too little text to fit on, or text that is measured on; fewer than two pairs, or a
+            model without a head, to intervene on.
+
+    Example:
+        >>> side = Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")
+        >>> itself = transfer(side, side, "maps", fit_sequences=4, n_sequences=4, metrics=["rsa"], progress=False)
+        >>> round(itself.record.transfer["maps"]["a_to_b"]["explained_variance"], 6)
+        1.0
+    """
+    wanted = Transfer(parts, path, fit_sequences, loss_sequences, n_pairs, n_contexts, doses)
+    return compare(a, b, transfer=wanted, **settings)
 
 
 def described(
@@ -253,6 +335,7 @@ def described(
     decoder_rows: str,
     null: Null,
     concepts: Concepts,
+    transfer: Transfer,
     seed: int,
 ) -> dict[str, Any]:
     """The settings of a comparison as its record keeps them, under the names that the command line uses too."""
@@ -276,8 +359,15 @@ def described(
             "split_at_spaces": concepts.split_at_spaces,
             "keywords": {name: [*words] for name, words in concepts.keywords.items()},
         },
+        "transfer": _described_transfer(transfer),
         "seed": seed,
     }
+
+
+def _described_transfer(transfer: Transfer) -> dict[str, Any]:
+    settings = {"name" if name == "parts" else name: value for name, value in vars(transfer).items()}
+    path = None if transfer.path is None else Corpus(transfer.path).name
+    return settings | {"path": path, "doses": [*transfer.doses]}
 
 
 class Stopwatch:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from analogue import __version__
@@ -18,6 +19,7 @@ from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.pairing import Pairing
 from analogue.comparison.scoring import Scores
 from analogue.comparison.sides import OpenSide
+from analogue.comparison.transfer import Transferred
 from analogue.comparison.warnings import comparison_warnings
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
@@ -27,7 +29,7 @@ from analogue.options import NullKind
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
 from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.published import published_for
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, read_record
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, TRANSFER_FILE, read_record
 from analogue.settings import Corpus, Matching
 from analogue.significance import PairEvidence
 from analogue.similarity import DictionaryConsistency
@@ -48,11 +50,13 @@ class Comparison:
         record: everything but the pairs; `save` writes it as `result.json`.
         pairs_table: one row per pair, dropped ones too.
         nulls_table: one column per metric and null, one row per draw.
+        transfer_table: one row per kept pair, what its features do in the other model; None unless asked for.
     """
 
     record: ComparisonResult
     pairs_table: pa.Table
     nulls_table: pa.Table
+    transfer_table: pa.Table | None = None
 
     @property
     def scores(self) -> "pandas.DataFrame":
@@ -84,13 +88,13 @@ class Comparison:
         )
 
     def save(self, directory: str | Path) -> None:
-        """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`; all of them, or none.
+        """Write `pairs.parquet`, `nulls.parquet`, perhaps `transfer.parquet` and, last, `result.json`; all, or none.
 
         Raises:
             Unavailable: the directory cannot be written to.
         """
         try:
-            write_result(self.record, self.pairs_table, directory, self.nulls_table)
+            write_result(self.record, self.pairs_table, directory, self.nulls_table, self.transfer_table)
         except OSError as error:
             problem = f"cannot be written to ({error.strerror or error}); nothing is left there"
             raise Unavailable("directory", directory, problem) from error
@@ -104,12 +108,14 @@ class Comparison:
             Unavailable: its files cannot be read, or the record does not fit the schema.
         """
         directory = Path(directory)
-        record, pairs, nulls = (directory / name for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE))
+        files = (RESULT_FILE, PAIRS_FILE, NULLS_FILE, TRANSFER_FILE)
+        record, pairs, nulls, transfer = (directory / name for name in files)
         if not (record.is_file() and pairs.is_file()):
             raise NotFound("directory", directory, f"holds no {RESULT_FILE} and {PAIRS_FILE}; give the folder of a job")
         try:
             draws = read_nulls(nulls) if nulls.is_file() else pa.table({})
-            return cls(read_record(record), read_pairs(pairs), draws)
+            abroad = pq.read_table(transfer) if transfer.is_file() else None
+            return cls(read_record(record), read_pairs(pairs), draws, abroad)
         except (OSError, ValueError) as error:
             raise Unavailable("directory", directory, f"cannot be read: {first_line(error)}") from error
 
@@ -157,6 +163,7 @@ def assemble(
     consistency: DictionaryConsistency | None,
     concepts: list[ConceptResult],
     concept_pairing: dict[str, Any] | None,
+    found_abroad: Transferred | None,
     timings: dict[str, float],
     config: Mapping[str, Any],
 ) -> Comparison:
@@ -185,6 +192,7 @@ def assemble(
         similarity=[entry.to_dict() for entry in scores.similarity],
         concepts=[concept.to_dict() for concept in concepts],
         concept_pairing=concept_pairing,
+        transfer=None if found_abroad is None else found_abroad.record,
         n_model_passes=collected.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions={"python": platform.python_version(), "analogue": __version__}
@@ -197,7 +205,7 @@ def assemble(
     result = replace(result, published=[printed._asdict() for printed in published_for(result)])
     units = tokenised.units(sides[0])
     table = pairs_table(pairing, *spaces, units, scores.excess_correlation, evidence)
-    return Comparison(result, table, nulls_table(scores))
+    return Comparison(result, table, nulls_table(scores), None if found_abroad is None else found_abroad.table)
 
 
 def pairs_table(

@@ -1,8 +1,9 @@
 """Text to token batches."""
 
-from analogue.corpus.aligned import AlignedSequences, counting, tokenise_aligned
+from analogue.corpus.aligned import AlignedSequences, counting, from_sequence, tokenise_aligned
 from analogue.corpus.chat import chat_texts
 from analogue.corpus.datamodule import TokenBatch, TokenDataModule
+from analogue.corpus.overlap import share_found_in
 from analogue.corpus.text import read_texts
 from analogue.corpus.tokens import (
     TextUnits,
@@ -23,7 +24,9 @@ __all__ = [
     "TokenSequences",
     "chat_texts",
     "counting",
+    "from_sequence",
     "read_texts",
+    "share_found_in",
     "special_ids",
     "token_strings",
     "token_units",

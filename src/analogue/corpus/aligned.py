@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -110,6 +110,18 @@ def counting(aligned: AlignedSequences, a: TokenSequences, b: TokenSequences) ->
         span_b=number[aligned.span_b[stays_b]],
         texts=[text for text, stays in zip(aligned.texts, kept, strict=True) if stays],
         n_spans_of_sequence=np.bincount(sequence[kept], minlength=a.n_sequences),
+    )
+
+
+def from_sequence(aligned: AlignedSequences, first: int) -> AlignedSequences:
+    """Without the sequences before one."""
+    n_before = int(aligned.n_spans_of_sequence[:first].sum())
+    sides: dict[str, Any] = {}
+    for name, sequences, span in (("a", aligned.a, aligned.span_a), ("b", aligned.b, aligned.span_b)):
+        later = span[int(sequences.counted[:first].sum()) :]
+        sides |= {name: sequences.from_sequence(first), f"span_{name}": np.where(later < 0, NO_SPAN, later - n_before)}
+    return AlignedSequences(
+        **sides, texts=aligned.texts[n_before:], n_spans_of_sequence=aligned.n_spans_of_sequence[first:]
     )
 
 

@@ -53,6 +53,10 @@ class TokenSequences:
         """The tokens that count, in reading order."""
         return self.ids[self.counted]
 
+    def from_sequence(self, first: int) -> "TokenSequences":
+        """Without the sequences before one."""
+        return TokenSequences(self.ids[first:], self.mask[first:], self.counted[first:])
+
     def fingerprint(self) -> str:
         """SHA-256 of ids, mask and what counts: equal for two jobs that have read the same tokens."""
         digest = hashlib.sha256(repr(self.ids.shape).encode())

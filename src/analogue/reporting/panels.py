@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -36,12 +37,14 @@ class Panel:
 
 def format_number(value: float | None, digits: int = 3) -> str:
     """A number with so many decimals; `-` if there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:z.{digits}f}"  # no -0.000
 
 
 def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
-    """Panels by group: one group per metric, `pairs`, one `concepts_...` per metric of the subspaces, `published`."""
+    """Panels by group: one per metric, `pairs`, `transfer`, `concepts_...` per metric of the subspaces, `published`."""
     own = {metric: metric_panels(grid, metric) for metric in grid.metrics} | {"pairs": pair_panels(grid)}
+    abroad = transfer_panels(grid)
+    own |= {"transfer": abroad} if abroad else {}
     if grid.concepts:
         own |= {f"concepts_{metric}": concept_panels(grid, metric) for metric in _tested(grid)}
     published = published_panels(grid)
@@ -98,6 +101,25 @@ def pair_panels(grid: LayerGrid) -> list[Panel]:
     ]
 
 
+def transfer_panels(grid: LayerGrid) -> list[Panel]:
+    """What maps and dictionaries explain in the other model, and how often a feature's effect finds its partner."""
+    shares = {
+        "map from A to B, explained variance": ("maps", "a_to_b", "explained_variance"),
+        "map from B to A, explained variance": ("maps", "b_to_a", "explained_variance"),
+        "A's SAE on B through the map, explained variance": ("dictionaries", "a_on_b", "mapped"),
+        "B's SAE on A through the map, explained variance": ("dictionaries", "b_on_a", "mapped"),
+        "mapped decoder rows, cosine with the partner": ("features", "cosine"),
+        "steering, partner found first": ("interventions", "steering", "partner", "top_1"),
+        "steering, mapped row found first": ("interventions", "steering", "mapped", "top_1"),
+    }
+    panels = []
+    for title, place in shares.items():
+        values = grid.values(lambda result, place=place: _found(result.transfer, place))
+        if np.isfinite(values).any():
+            panels.append(Panel(title, values, 2, (0.0, 1.0)))
+    return panels
+
+
 def published_panels(grid: LayerGrid) -> list[Panel]:
     """The paper's numbers of whole feature spaces for the same comparisons, one panel per table of the paper."""
     tables: dict[tuple[str, str, str], np.ndarray] = {}
@@ -116,6 +138,13 @@ def published_panels(grid: LayerGrid) -> list[Panel]:
         )
         for (quantity, source, setting), values in tables.items()
     ]
+
+
+def _found(record: Any, place: tuple[str, ...]) -> float | None:
+    """A number of a record by the names that lead to it; None where there is none."""
+    for name in place:
+        record = (record or {}).get(name)
+    return record
 
 
 def _tested(grid: LayerGrid) -> list[str]:

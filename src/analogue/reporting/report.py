@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from analogue.reporting.controls import TITLE, control_table, is_one_control
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
+from analogue.reporting.transfer import transfer_details
 from analogue.results import label
 from analogue.results.grids import LayerGrid, pair, protocol
 from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.jobs import Failure, Job
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, write_text
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, TRANSFER_FILE, write_text
 
 N_PAIRS_SHOWN = 8
 N_BINS = 24
@@ -88,6 +89,11 @@ def job_details(job: Job) -> dict[str, Any]:
     """What the page shows of a job: sides, funnel, scores with their nulls, best and worst pairs, firing counts."""
     result = job.result
     kept, draws, damage = _tables(job)
+    abroad = None
+    try:
+        abroad = transfer_details(result.transfer, job.directory) if result.transfer else None
+    except (OSError, pa.ArrowException):
+        damage.append(f"{TRANSFER_FILE} is not readable; nothing is shown of features in the other model")
     best = kept.sort_by([("correlation", "descending"), ("feature_a", "ascending")])
     n_worst = min(N_PAIRS_SHOWN, max(0, len(best) - N_PAIRS_SHOWN))
     return {
@@ -97,6 +103,7 @@ def job_details(job: Job) -> dict[str, Any]:
         "sides": [side_texts(result.side_a), side_texts(result.side_b)],
         "funnel": [[step["filter"], step["n_pairs"]] for step in result.funnel],
         "evidence": result.evidence,
+        "transfer": abroad,
         "similarity": [_score(entry, draws.get(label(entry))) for entry in result.similarity],
         "concepts": [_concept(concept) for concept in result.concepts],
         "published": [

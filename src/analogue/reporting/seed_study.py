@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from analogue.reporting.compact_table import compact_table
 from analogue.reporting.panels import format_number
-from analogue.reporting.tables import compact_table
 from analogue.results import ComparisonResult
 from analogue.results.grids import scored
 from analogue.results.published import published_scores

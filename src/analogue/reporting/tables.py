@@ -9,7 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from analogue.reporting.compact_table import compact_table
 from analogue.reporting.panels import SIGNIFICANT, format_number
+from analogue.reporting.transfer import transfer_tables
 from analogue.results import ComparisonResult, SideRecord, label
 
 N_KEYWORDS_SHOWN = 6
@@ -32,7 +34,8 @@ def comparison_tables(result: ComparisonResult) -> Group:
     scored_on = dict.fromkeys(entry.get("on", "decoder") for entry in result.similarity)
     scores = [_scores_table(result, on) for on in scored_on]
     scores += [_consistency_table(result.consistency)] if result.consistency else []
-    tables = _sides_table(result), _funnel_table(result), *evidence, *scores, *concept_tables(result)
+    abroad = transfer_tables(result.transfer) if result.transfer else []
+    tables = _sides_table(result), _funnel_table(result), *evidence, *scores, *abroad, *concept_tables(result)
     return Group(*tables, *warnings)
 
 
@@ -72,14 +75,6 @@ def side_texts(side: SideRecord) -> list[str]:
     """Model, layer, SAE, features, live features, L0 and explained variance."""
     numbers = (str(side.d_sae), str(side.n_live_features), f"{side.l0:.1f}", format_number(side.explained_variance))
     return [side.model, str(side.layer), side.sae, *numbers]
-
-
-def compact_table(title: str, headings: Iterable[str], texts: Iterable[str]) -> Table:
-    """A table that fits into a narrow terminal and cuts no number short; the columns `texts` are aligned left."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in texts else "right", no_wrap=True)
-    return table
 
 
 def _cell(result: ComparisonResult, metric: str) -> str:

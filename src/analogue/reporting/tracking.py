@@ -16,10 +16,11 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from analogue.errors import ArgumentError, InvalidArgument, first_line
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.summary import REPORT_FILE, Summary
+from analogue.reporting.transfer import transfer_scalars
 from analogue.results import ComparisonResult, SideRecord, flatten, label
 from analogue.results.grids import LayerGrid, pair
 from analogue.results.jobs import decisive_settings
-from analogue.results.record import PAIRS_FILE, RESULT_FILE
+from analogue.results.record import PAIRS_FILE, RESULT_FILE, TRANSFER_FILE
 from analogue.results.results_table import TABLE_FILES, results_table
 
 MODES = ("online", "offline", "shared", "disabled", "dryrun", "run")  # W&B's; the last two are old names
@@ -151,6 +152,7 @@ def flat_metrics(result: ComparisonResult) -> dict[str, float]:
     for side in "ab":
         counts = (result.evidence or {}).get(side, {})
         metrics |= {f"evidence/{side}/{name}": value for name, value in counts.items()}
+    metrics |= transfer_scalars(result.transfer) if result.transfer else {}
     consistency = {name: value for name, value in (result.consistency or {}).items() if name != "floor"}
     metrics |= {f"consistency/{name}": value for name, value in consistency.items()}
     for concept in result.concepts:
@@ -175,7 +177,7 @@ def _log_record(run: Any, result: ComparisonResult, directory: Path) -> None:
             _use(run, side)
     uses = {label: sae_artifact_name(side.sae_fingerprint) for label, side in sides.items()}
     record = wandb.Artifact(f"comparison-{run.id}", type="comparison", metadata=uses)
-    for name in (RESULT_FILE, PAIRS_FILE):
+    for name in (RESULT_FILE, PAIRS_FILE, *([TRANSFER_FILE] if result.transfer else [])):
         record.add_file(str(directory / name))
     run.log_artifact(record)
 

@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, ComparisonResult, read_record, write_text
+from analogue.results.record import (
+    NULLS_FILE,
+    PAIRS_FILE,
+    RESULT_FILE,
+    TRANSFER_FILE,
+    ComparisonResult,
+    read_record,
+    write_text,
+)
 from analogue.results.schema import DamagedRecord, check_record, read_json
 
 FAILURE_FILE = "failure.json"
@@ -68,7 +76,7 @@ def write_failure(failure: Failure, traceback: str, directory: str | Path) -> No
 
 def clear(directory: Path) -> None:
     """Remove what an earlier job left in the folder of a job that is about to start."""
-    for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, FAILURE_FILE, TRACEBACK_FILE):
+    for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, TRANSFER_FILE, FAILURE_FILE, TRACEBACK_FILE):
         (directory / name).unlink(missing_ok=True)
 
 

@@ -17,6 +17,7 @@ SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
 PAIRS_FILE = "pairs.parquet"
 NULLS_FILE = "nulls.parquet"
+TRANSFER_FILE = "transfer.parquet"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class ComparisonResult:
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
         concept_pairing: how the features of subspaces were paired, within them: `rule`, `one_to_one`, `filters` (none),
             and whether `fragments` of keywords counted, and words were `split_at_spaces`; None without concepts.
+        transfer: whether features can be used in the other model, see docs/transfer.md; None unless asked for.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds per stage.
@@ -136,6 +138,7 @@ class ComparisonResult:
     consistency: dict[str, Any] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
     concept_pairing: dict[str, Any] | None = None
+    transfer: dict[str, Any] | None = None
     published: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
@@ -182,26 +185,33 @@ def label(entry: Mapping[str, Any]) -> str:
 
 
 def write_result(
-    result: ComparisonResult, pairs: pa.Table, directory: str | Path, nulls: pa.Table | None = None
+    result: ComparisonResult,
+    pairs: pa.Table,
+    directory: str | Path,
+    nulls: pa.Table | None = None,
+    transfer: pa.Table | None = None,
 ) -> None:
-    """Write `pairs.parquet`, `nulls.parquet` and, last, `result.json`: all of them or none.
+    """Write `pairs.parquet`, `nulls.parquet`, `transfer.parquet` and, last, `result.json`: all of them or none.
 
     Args:
         nulls: one column per `label`, one row per draw of its null; None if the draws were not kept.
+        transfer: a row per kept pair; None if it was not asked for.
 
     Raises:
         OSError: a file cannot be written.
     """
     directory, record = Path(directory), result.to_json() + "\n"
     directory.mkdir(parents=True, exist_ok=True)
-    _remove(directory, RESULT_FILE, PAIRS_FILE, NULLS_FILE)  # an old record must not vouch for new pairs
+    _remove(directory, RESULT_FILE, PAIRS_FILE, NULLS_FILE, TRANSFER_FILE)  # an old record must not vouch for new pairs
     try:
         write_table(pairs, directory / PAIRS_FILE)
         if nulls is not None:
             write_table(nulls, directory / NULLS_FILE)
+        if transfer is not None:
+            write_table(transfer, directory / TRANSFER_FILE)
         write_text(record, directory / RESULT_FILE)
     except OSError:
-        _remove(directory, PAIRS_FILE, NULLS_FILE)
+        _remove(directory, PAIRS_FILE, NULLS_FILE, TRANSFER_FILE)
         raise
 
 

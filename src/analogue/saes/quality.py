@@ -1,6 +1,6 @@
 """How well an SAE reconstructs its input: explained variance, L0 and dead features."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -28,37 +28,61 @@ class Quality(NamedTuple):
     n_tokens: int
 
 
-class ReconstructionQuality(Metric):
-    """Explained variance, L0 and dead features, streamed over batches and ranks in float64."""
+class ExplainedVariance(Metric):
+    """The share of a stream's variance that a reconstruction explains, streamed over batches and ranks in float64.
+
+    1 - squared error / squared distance from the mean, each summed over tokens and dimensions; see `Quality`.
+    """
 
     full_state_update = False
     squared_error: Tensor
     squared_norm: Tensor
     total: Tensor
-    n_active: Tensor
     n_tokens: Tensor
 
-    def __init__(self, d_in: int, d_sae: int) -> None:
+    def __init__(self, d_in: int) -> None:
         super().__init__()
         shapes: dict[str, tuple[int, ...]] = {"squared_error": (), "squared_norm": (), "total": (d_in,)}
         for name, shape in shapes.items():
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("n_active", torch.zeros(d_sae, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("n_tokens", torch.tensor(0), dist_reduce_fx="sum")
         self.set_dtype(torch.float64)
 
-    def update(
+    def update(self, resid: Float[Tensor, "n_tokens d_in"], reconstruction: Float[Tensor, "n_tokens d_in"]) -> None:
+        exact = resid.double()
+        self.squared_error += (exact - reconstruction.double()).square().sum()
+        self.squared_norm += exact.square().sum()
+        self.total += exact.sum(0)
+        self.n_tokens += len(resid)
+
+    def compute(self) -> Any:
+        return self.share()
+
+    def share(self) -> float:
+        """The explained variance on the tokens that this rank has seen; NaN where the stream does not vary."""
+        n_tokens = int(self.n_tokens)
+        variation = self.squared_norm - self.total.square().sum() / max(n_tokens, 1)
+        rounding = n_tokens * torch.finfo(torch.float64).eps * self.squared_norm  # the error of the sums
+        return float(1 - self.squared_error / variation) if variation > rounding else float("nan")
+
+
+class ReconstructionQuality(ExplainedVariance):
+    """Explained variance, L0 and dead features, streamed over batches and ranks."""
+
+    n_active: Tensor
+
+    def __init__(self, d_in: int, d_sae: int) -> None:
+        super().__init__(d_in)
+        self.add_state("n_active", torch.zeros(d_sae, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(  # type: ignore[override]
         self,
         resid: Float[Tensor, "n_tokens d_in"],
         reconstruction: Float[Tensor, "n_tokens d_in"],
         acts: Float[Tensor, "n_tokens d_sae"],
     ) -> None:
-        exact = resid.double()
-        self.squared_error += (exact - reconstruction.double()).square().sum()
-        self.squared_norm += exact.square().sum()
-        self.total += exact.sum(0)
+        super().update(resid, reconstruction)
         self.n_active += (acts != 0).sum(0)
-        self.n_tokens += len(resid)
 
     def compute(self) -> Quality:
         return self.so_far()
@@ -66,11 +90,8 @@ class ReconstructionQuality(Metric):
     def so_far(self) -> Quality:
         """The quality on the tokens that this rank has seen; `compute` gives that of all ranks."""
         n_tokens = int(self.n_tokens)
-        variation = self.squared_norm - self.total.square().sum() / max(n_tokens, 1)
-        rounding = n_tokens * torch.finfo(torch.float64).eps * self.squared_norm  # the error of the sums
-        explained = 1 - self.squared_error / variation if variation > rounding else torch.tensor(torch.nan)
         return Quality(
-            explained_variance=float(explained),
+            explained_variance=self.share(),
             l0=float(self.n_active.sum()) / n_tokens if n_tokens else float("nan"),
             dead_fraction=float((self.n_active == 0).double().mean()),
             n_tokens=n_tokens,

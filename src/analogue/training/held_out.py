@@ -1,19 +1,15 @@
 """The cross-entropy on held-out text that is recovered when SAEs' reconstructions replace what they have read."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analogue.models import next_token_loss, recovered
+from analogue.models import Reconstruct, loss_of_text, recovered
 from analogue.training.sae import SAEUnderTraining
 from analogue.training.source import ModelSource
-
-SEQUENCES_PER_PASS = 4
-LOGITS_PER_PASS = 2**26  # 256 MiB in float32
-Reconstruct = Callable[[Float[Tensor, "n_tokens d_model"]], Float[Tensor, "n_tokens d_model"]]
 
 
 class HeldOutQuality(NamedTuple):
@@ -47,23 +43,7 @@ def cross_entropy_recovered(text: ModelSource, saes: Mapping[str, SAEUnderTraini
 
 
 def _loss(text: ModelSource, layer: int = 0, reconstruct: Reconstruct | None = None) -> float:
-    total = 0.0
-    device = next(text.model.parameters()).device
-    config: Any = text.model.model.config
-    n_logits = text.ids.shape[1] * config.get_text_config().vocab_size
-    for some in torch.arange(len(text.ids)).split(max(1, min(SEQUENCES_PER_PASS, LOGITS_PER_PASS // n_logits))):
-        ids, mask, counted = (part[some].to(device) for part in (text.ids, text.mask, text.counted))
-
-        def replace(resid: Tensor, counted: Tensor = counted) -> Tensor:
-            assert reconstruct is not None
-            replaced = resid.clone()
-            of_tokens = replaced.view(*counted.shape, -1)  # experts put out one row of tokens
-            of_tokens[counted] = reconstruct(of_tokens[counted]).to(resid.dtype)
-            return replaced
-
-        tap = text.model.tap(layer, text.model.hook, ids, mask)
-        total += float(next_token_loss(text.model.model, tap, ids, mask, replace if reconstruct else None))
-    return total
+    return loss_of_text(text.model, layer, text.ids, text.mask, text.counted, reconstruct)
 
 
 def _reconstruction(each: SAEUnderTraining) -> Reconstruct:

@@ -138,6 +138,30 @@
         ["pairs kept", evidence.n_kept, evidence.n_kept_beyond_chance]].map(row => row.map(String)), [1, 2]));
   }
 
+  // Dose curves, and a point per pair: do pairs that fire alike act alike?
+  function transferPlots(transfer) {
+    const doses = transfer.doses.map(point => point.dose), curves = element("div"), scatter = element("div");
+    const line = (name, of, color) => ({ type: "scatter", mode: "lines+markers", name, x: doses, y: transfer.doses.map(of), line: { color } });
+    Plotly.newPlot(curves, [line("partner", p => p.partner.correlation, FILL), line("mapped row", p => p.mapped.correlation, "#35b779"),
+      line("random direction", p => p.random.correlation, OTHER)], { ...LAYOUT, height: 300, margin: { l: 60, r: 10, t: 34, b: 50 },
+      title: { text: "Correlation of effects in A and B, by dose", x: 0.02, font: { size: 13 } }, legend: { orientation: "h", y: 1.08, x: 0.4 },
+      xaxis: { title: { text: "multiples of a feature's mean activation" }, rangemode: "tozero" }, yaxis: { title: { text: "correlation of effects" } } }, CONFIG);
+    const points = (name, of, color) => ({ type: "scatter", mode: "markers", name, x: transfer.points.map(p => p.correlation), y: transfer.points.map(of),
+      text: transfer.points.map(p => `${p.feature_a} and ${p.feature_b}`), marker: { color }, hovertemplate: "%{text}: %{x:.3f}, %{y:.3f}" });
+    Plotly.newPlot(scatter, [points("partner", p => p.steering_partner, FILL), points("mapped row", p => p.steering_mapped, "#35b779")],
+      { ...LAYOUT, height: 300, margin: { l: 60, r: 10, t: 34, b: 50 }, legend: { orientation: "h", y: 1.08, x: 0.5 },
+      title: { text: "Do pairs that fire alike act alike?", x: 0.02, font: { size: 13 } },
+      xaxis: { title: { text: "correlation of activations" } }, yaxis: { title: { text: "correlation of effects" } } }, CONFIG);
+    return element("div", { className: "columns" }, curves, scatter);
+  }
+
+  function transferSection(transfer) {
+    const tables = transfer.tables.map(({ title, headings, rows }) => element("div", { className: "wide" }, element("h4", {}, title),
+      table(headings, rows, headings.map((_, i) => i).filter(i => headings[i] && !["in B", "beside"].includes(headings[i])))));
+    return element("div", { id: "transfer" }, element("h3", {}, "Features used in the other model"), ...tables,
+      ...(transfer.points.length ? [transferPlots(transfer)] : []));
+  }
+
   function conceptsTable(concepts) {
     const number = value => value === null ? "–" : value.toFixed(3);
     const rows = concepts.flatMap(([name, nA, nB, nPairs, tests]) => tests.map(([label, score, mean, p], i) =>
@@ -162,6 +186,7 @@
       ...(job.evidence ? [evidenceTable(job.evidence)] : []),
       element("h3", {}, "Scores against their null"),
       element("div", { className: "columns" }, ...scored.map(nullPlot)),
+      ...(job.transfer ? [transferSection(job.transfer)] : []),
       ...(job.concepts.length ? [element("h3", {}, "Semantic subspaces"), conceptsTable(job.concepts)] : []),
       ...(job.published.length ? [element("h3", {}, "Published"), table(["space", "quantity", "value", "where"],
         job.published.map(row => row.map(String)), [2])] : []),
