@@ -1,4 +1,4 @@
-"""The two programs that Hydra runs: where their configuration lies, and which folders of options they share."""
+"""The three programs that Hydra runs: where their configuration lies, and which folders of options they share."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.cli.schema import CompareConfig, TrainSAEConfig, UniversalityConfig
 
 PACKAGED = Path(__file__).parents[1] / "conf"  # in an installed package
 CHECKOUT = Path(__file__).parents[3] / "conf"
@@ -50,7 +50,7 @@ class Program:
                 options = ConfigStore.instance().repo
                 for part in group.split("/"):
                     options = options[part]
-                del options[file.name]
+                options.pop(file.name, None)  # another program's may have been the same
 
     def of_its_own(self, text: str) -> str:
         """What Hydra says of groups, in --help and to shell completion, without those that are hidden."""
@@ -67,10 +67,21 @@ class Program:
             return compose(self.config_name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
-COMPARE = Program("compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "layer_grid"))
+COMPARE = Program(
+    "compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "universality", "layer_grid")
+)
 TRAIN_SAE = Program(
     "train_sae",
     TrainSAEConfig,
     ROOT / "training",
     {"model": "model_a", "logger": "logger", "hydra/help": "hydra/help", "hydra/launcher": "hydra/launcher"},
+)
+UNIVERSALITY = Program(
+    "universality",
+    UniversalityConfig,
+    ROOT / "universality",
+    {
+        **{name: name for name in ("data", "alignment", "cache", "logger")},
+        **{name: name for name in ("hydra/help", "hydra/launcher")},
+    },
 )
