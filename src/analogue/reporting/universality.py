@@ -132,4 +132,4 @@ def _changes_table(result: UniversalityResult) -> Table:
 
 
 def _percent(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole else "–"
+    return f"{part / whole:.1%}" if whole else "-"

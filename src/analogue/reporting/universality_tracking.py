@@ -25,7 +25,8 @@ def log_universality(logger: Logger, result: UniversalityResult, figures: Sequen
         return
     import wandb
 
-    logger.log_image("figures", [str(path) for path in figures], caption=[path.stem for path in figures])
+    for path in figures:
+        logger.log_image(f"figures/{path.stem}", [str(path)])
     for name, matrix in result.matrices.items():
         rows = [[label, *row] for label, row in zip(result.names, matrix, strict=True)]
         logger.log_table(f"matrices/{name}", columns=["space", *result.names], data=rows)
