@@ -86,7 +86,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n, config.concepts.fragments)
     with section("cache"):
         arguments["cache"] = _cache(config)
-    _check_names(config.metrics)
+    check_names(config.metrics)
     return arguments
 
 
@@ -126,7 +126,7 @@ def _cache(config: CompareConfig) -> Cache | None:
     return cache if config.cache.enabled else None
 
 
-def _check_names(metrics: Sequence[Any]) -> None:
+def check_names(metrics: Sequence[Any]) -> None:
     """Refuse an unknown name before anything heavy is loaded."""
     from difflib import get_close_matches
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from omegaconf import DictConfig
 
+from analogue.cli.compare import check_names
 from analogue.cli.composition import plain, typed
 from analogue.cli.conf import TRAIN_SAE, UNIVERSALITY
 from analogue.cli.keys import UNIVERSALITY_KEYS, naming_keys, section
@@ -40,42 +41,50 @@ def run_universality(cfg: DictConfig) -> "Universality | None":
         UserError: something in the configuration cannot work.
     """
     config = typed(cfg, UniversalityConfig)
-    names, spaces = listed_spaces(config.space, config.vary, config.spaces)
-    with section("data"):
-        corpus = Corpus(**vars(config.data))
-    with section("clusters"):
-        clustering = Clustering(**vars(config.clusters))
-    with section("null"):
-        null = Null(n=config.null.n)
-    with section("cache"):
-        cache = Cache(config.cache.dir, config.cache.max_gb) if config.cache.enabled else None
-    _train_missing(spaces, config.train, config.trainer)
+    arguments = light_arguments(config)
+    _train_missing(arguments["spaces"], config.train, config.trainer)
 
     from analogue.trainer import open_trainer
     from analogue.universality.pipeline import find_universal_features
 
     with naming_keys(UNIVERSALITY_KEYS):
-        found = find_universal_features(
-            spaces,
-            names=names,
-            in_order=config.in_order,
-            corpus=corpus,
-            alignment=config.alignment.name,
-            aggregation=config.alignment.aggregation,
-            clustering=clustering,
-            metrics=config.metrics,
-            null=null,
-            seed=config.seed,
-            cache=cache,
-            progress=config.trainer.get("enable_progress_bar", True),
-            trainer=open_trainer(config.trainer, logger=False),
-            config=plain(cfg),
-        )
+        trainer = open_trainer(config.trainer, logger=False)
+        found = find_universal_features(**arguments, trainer=trainer, config=plain(cfg))
         if found is not None:
             found.save(config.output_dir)
     if found is not None:
         _show(cfg, found, Path(config.output_dir))
     return found
+
+
+def light_arguments(config: UniversalityConfig) -> dict[str, Any]:
+    """The arguments of `analogue.find_universal_features` that are made, and checked, before torch is loaded.
+
+    Raises:
+        UserError: a value that cannot work.
+    """
+    names, spaces = listed_spaces(config.space, config.vary, config.spaces)
+    check_names(config.metrics)
+    arguments: dict[str, Any] = {
+        "names": names,
+        "spaces": spaces,
+        "in_order": config.in_order,
+        "alignment": config.alignment.name,
+        "aggregation": config.alignment.aggregation,
+        "metrics": config.metrics,
+        "seed": config.seed,
+        "progress": config.trainer.get("enable_progress_bar", True),
+    }
+    with section("data"):
+        arguments["corpus"] = Corpus(**vars(config.data))
+    with section("clusters"):
+        arguments["clustering"] = Clustering(**vars(config.clusters))
+    with section("null"):
+        arguments["null"] = Null(n=config.null.n)
+    with section("cache"):
+        cache = Cache(config.cache.dir, config.cache.max_gb)
+        arguments["cache"] = cache if config.cache.enabled else None
+    return arguments
 
 
 def listed_spaces(
@@ -134,17 +143,23 @@ def _train_missing(spaces: Sequence[Side], train: Mapping[str, Any] | None, trai
 
     print(f"{missing[0]} and {len(missing) - 1} more SAEs are not there: training them first", flush=True)
     output = Path(train.get("output_dir", DEFAULT_OUTPUT))
-    bar = {"trainer.enable_progress_bar": trainer.get("enable_progress_bar", True)}
-    settings = {**bar, **train}
-    if any((output / "checkpoints").glob("*.ckpt")):
-        settings["ckpt_path"] = "last"
-    cfg = TRAIN_SAE.compose(*(f"{key}={_spelled(value)}" for key, value in settings.items()))
+    cfg = TRAIN_SAE.compose(*training_overrides(train, trainer))
     train_saes(cfg)
     gc.collect()  # trainer and module refer to each other
     left = [place for place in missing if not place.exists()]
     if left:
         problem = f"has trained SAEs into {output}, but {left[0]} is not among them; let space.sae name them"
         raise UserError("train", dict(train), problem)
+
+
+def training_overrides(train: Mapping[str, Any], trainer: Mapping[str, Any]) -> list[str]:
+    """The command line of the training run, which goes on from a checkpoint where there is one."""
+    from analogue.cli.train_sae import DEFAULT_OUTPUT, LAST
+
+    settings = {"trainer.enable_progress_bar": trainer.get("enable_progress_bar", True), **train}
+    if any((Path(train.get("output_dir", DEFAULT_OUTPUT)) / "checkpoints").glob("*.ckpt")):
+        settings["ckpt_path"] = LAST
+    return [f"{key}={_spelled(value)}" for key, value in settings.items()]
 
 
 def _spelled(value: Any) -> str:

@@ -136,7 +136,8 @@ def _flow(result: UniversalityResult) -> Any:
     for name, colour in FLOW.items():
         axes.fill_between([], [], color=colour, alpha=0.6, label=name)
     axes.set_xticks(range(len(live)), result.names, rotation=30 if len(live) > 6 else 0, fontsize=8)
-    axes.set_ylabel("live features; the rest of a bar disappears, or has appeared")
+    axes.set_ylabel("live features")
+    axes.set_title("what is left of a bar without a ribbon disappears, or has appeared", loc="left", fontsize=8)
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
     axes.set_ylim(top=1.12 * max(live))
     return figure
