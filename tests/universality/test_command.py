@@ -60,7 +60,7 @@ def test_layers_of_a_model(study, tmp_path):
     assert clusters.groupby("cluster").space.nunique().eq(clusters.groupby("cluster")["size"].first()).all()
     assert clusters.stability.between(0, 1).all()
     assert (clusters.size_low <= clusters.size_high).all()
-    assert analogue.Universality.load(tmp_path / "out").record == record
+    assert analogue.Universality.load(tmp_path / "out").record.to_json() == record.to_json()
 
 
 def test_a_second_run_takes_everything_from_the_store(study, activation_cache):
@@ -119,7 +119,7 @@ def test_seeds_are_trained_where_they_are_missing(study, tmp_path, monkeypatch, 
         (("vary.layer=[4]",), "spaces=1 of them: must be at least two"),
         (("vary.layer=[]",), r"vary.layer=\[\]: names nothing"),
         (("vary.layer=[4,99]",), "spaces.1.layer=99: embedded:stories-12 has blocks 0 to 11"),
-        (("space.sae=nowhere/layer_{layer}",), "spaces.0.sae=nowhere/layer_4: "),
+        (("space.sae='nowhere/layer_{layer}'",), "spaces.0.sae=nowhere/layer_4: "),
         (("+space.colour=red",), "spaces.0.colour=red: is not a key of a space; choose from name, model, layer"),
         (("clusters.q=2",), "clusters.q=2.0: must lie between 0 and 1"),
         (("data.n_sequences=4",), "data.n_sequences=4: leaves 4 sequences to permute, but 3 spaces need at least 10"),
@@ -160,8 +160,8 @@ def test_the_library_s_own_door():
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path):
-    arguments = ["experiment=layers", "vary.layer=[1,3,5,7,9]", *SMALL, *QUIET, "data.n_sequences=60"]
-    arguments += ["clusters.n_draws=60"]
+    arguments = ["experiment=layers", "vary.layer=[2,5,8,11]", *SMALL, *QUIET, "data.n_sequences=60"]
+    arguments += ["clusters.n_draws=40"]
 
     def command(cache, output):
         places = [f"cache.dir={tmp_path}/{cache}", f"output_dir={tmp_path}/{output}"]
@@ -172,7 +172,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path):
 
     started = subprocess.Popen(command("cache", "out"), cwd=tmp_path, start_new_session=True)
     deadline = time.monotonic() + 240
-    while len(pairs()) < 5 + 3 and time.monotonic() < deadline and started.poll() is None:
+    while len(pairs()) < 4 + 2 and time.monotonic() < deadline and started.poll() is None:
         time.sleep(0.05)
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()

@@ -155,8 +155,9 @@ def _train_missing(spaces: Sequence[Side], train: Mapping[str, Any] | None, trai
 def training_overrides(train: Mapping[str, Any], trainer: Mapping[str, Any]) -> list[str]:
     """The command line of the training run, which goes on from a checkpoint where there is one."""
     from analogue.cli.train_sae import DEFAULT_OUTPUT, LAST
+    from analogue.results import flatten
 
-    settings = {"trainer.enable_progress_bar": trainer.get("enable_progress_bar", True), **train}
+    settings = {"trainer.enable_progress_bar": trainer.get("enable_progress_bar", True)} | flatten(train)
     if any((Path(train.get("output_dir", DEFAULT_OUTPUT)) / "checkpoints").glob("*.ckpt")):
         settings["ckpt_path"] = LAST
     return [f"{key}={_spelled(value)}" for key, value in settings.items()]
