@@ -314,8 +314,23 @@ def test_a_job_leaves_neither_its_model_nor_signal_handlers(train, overrides):
 def test_text_that_ends_early_is_read_again_with_a_warning(train, tmp_path, capsys):
     (tmp_path / "short.txt").write_text("\n\n".join(f"Once there was a dog named {n}." for n in range(40)))
     train("seeds=[0]", "expansion_factor=[2]", "n_tokens=2048", f"data.path={tmp_path}/short.txt")
-    warned = capsys.readouterr().err
-    assert re.search(r"warning: data.path holds \d+ tokens, n_tokens=2048: the text is begun \d+ times", warned)
+    pattern = r"data.path holds (\d+) tokens that count, n_tokens=2,048: the text is read ([\d.]+) times"
+    found = re.search(pattern, capsys.readouterr().err)
+    assert found is not None
+    assert float(found[2]) == pytest.approx(2048 / int(found[1]), rel=0.01)
+
+
+@pytest.mark.filterwarnings("error::analogue.errors.AnalogueWarning")
+@pytest.mark.parametrize("excluded", ["data.exclude_bos=true", "data.exclude_special=true"])
+def test_tokens_that_do_not_count_are_made_up_for_by_more_of_the_text(compose_config, excluded):
+    small = [each for each in SMALL if "seq_len" not in each]
+    config = OmegaConf.to_object(compose_config("train_sae", *small, "data.seq_len=8", excluded, "output_dir=none"))
+    _, data = prepare(plan_of(config), open_language_model(config), *texts_of(config))
+    ids, counted = data.training.ids, data.training.counted
+    assert 8192 <= counted.sum() < 8192 + 200
+    assert not counted.all()
+    assert not counted[ids == 0].any()  # the end of a text
+    assert counted[:, 0].any() == ("special" in excluded)
 
 
 def test_the_first_token_can_be_left_out(train, compose_config):

@@ -75,12 +75,12 @@ def test_activations_from_disk_are_those_of_the_model(model, tmp_path, monkeypat
     monkeypatch.setattr("analogue.training.source.SEQUENCES_PER_SHARD", 7)
     ids, mask = ids_and_mask()
     source = ModelSource(model, ids, mask, mask, [1, 3])
-    stored = store_activations(source, tmp_path / "key")
+    stored = store_activations(source, tmp_path / "key", 16)
     for found, expected in zip(stream_of(model, source=stored), stream_of(model), strict=True):
         for layer in (1, 3):
             torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-4)
     assert len(list((tmp_path / "key").glob("shard_*.safetensors"))) == 4
     before = (tmp_path / "key").stat().st_mtime_ns
-    store_activations(source, tmp_path / "key")
+    store_activations(source, tmp_path / "key", 16)
     assert (tmp_path / "key").stat().st_mtime_ns == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "key.lock"]

@@ -192,6 +192,7 @@ class TrainingDataConfig:
     seq_len: int = MISSING
     packing: bool = MISSING
     exclude_bos: bool = MISSING
+    exclude_special: bool = MISSING
     exclude_outliers: float | None = MISSING
     activations: ActivationSource = MISSING
     cache_dir: str | None = MISSING
@@ -202,7 +203,7 @@ class BufferConfig:
     """The shuffle buffer between model and SAE."""
 
     tokens: int = MISSING
-    sequences_per_pass: int = MISSING
+    sequences_per_pass: int | None = MISSING
 
 
 @dataclass

@@ -42,6 +42,7 @@ _DATA = (
     "seq_len",
     "packing",
     "exclude_bos",
+    "exclude_special",
     "exclude_outliers",
     "cache_dir",
 )
@@ -149,6 +150,7 @@ def plan_of(config: TrainSAEConfig) -> TrainingPlan:
         seq_len=data.seq_len,
         packing=data.packing,
         exclude_bos=data.exclude_bos,
+        exclude_special=data.exclude_special,
         exclude_outliers=data.exclude_outliers,
         b_dec_init_method=config.b_dec_init_method.value,
         seed=config.seed,

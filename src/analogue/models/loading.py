@@ -1,10 +1,11 @@
 """Language models: from the hub, from a local directory, or objects at hand."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import StringIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ class LanguageModel:
             raise InvalidArgument("model", self.name, f"{problem}; the tokenizer belongs to another model")
 
     def _read(self, source: str, dtype: str, with_head: bool) -> PreTrainedModel:
-        with _loading_errors(self.name, source, self.device_map), _quiet():
+        bars = redirect_stderr(StringIO()) if self.gguf_file else nullcontext()  # no setting turns off those of GGUF
+        with _loading_errors(self.name, source, self.device_map), _quiet(), bars:
             # safetensors where there are any; where there are none, torch reads tensors only (weights_only)
             loader: Any = AutoModelForCausalLM if with_head else AutoModel
             model, found = loader.from_pretrained(

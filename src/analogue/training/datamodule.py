@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos
+from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos, without_special
 from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
@@ -23,22 +23,32 @@ SCALE_BATCHES = 8  # on which the scale of the SAEs' input is estimated
 
 
 def tokenised(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_tokens: int) -> TokenSequences:
-    """As much of a text as `n_tokens` need, in sequences of `plan.seq_len`.
+    """As much of a text as gives `n_tokens` that count, in sequences of `plan.seq_len`.
 
     Raises:
         ArgumentError: the text (`path`) cannot be read, no token in it counts, or the tokenizer is another model's.
     """
+    n_sequences = n_tokens // plan.seq_len + 1 if plan.packing else n_tokens
+    while True:
+        sequences = _sequences(text, language_model, plan, n_sequences)
+        if not sequences.n_tokens:
+            excluding = [name for name in ("exclude_bos", "exclude_special") if getattr(plan, name)]
+            problem = f"holds no token that counts with {' and '.join(f'`{name}`' for name in excluding)}"
+            raise InvalidArgument("path", text.name, problem)
+        if sequences.n_tokens >= n_tokens or sequences.n_sequences < n_sequences:
+            return sequences
+        n_sequences = ceil(n_sequences * n_tokens / sequences.n_tokens) + 1  # some of their tokens do not count
+
+
+def _sequences(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_sequences: int) -> TokenSequences:
     documents = read_texts(
         text.path, column=text.column, subset=text.subset, split=text.split, shuffle_seed=text.shuffle_seed
     )
-    n_sequences = n_tokens // plan.seq_len + 1 if plan.packing else n_tokens
-    sequences = tokenise(documents, language_model.tokenizer, n_sequences, plan.seq_len, plan.packing)
-    language_model.check_token_ids(int(sequences.ids.max()))
-    sequences = without_bos(sequences, language_model.tokenizer) if plan.exclude_bos else sequences
-    if not sequences.n_tokens:
-        problem = "holds no token that counts (`exclude_bos` leaves out the first of each text)"
-        raise InvalidArgument("path", text.name, problem)
-    return sequences
+    tokenizer = language_model.tokenizer
+    sequences = tokenise(documents, tokenizer, n_sequences, plan.seq_len, plan.packing)
+    language_model.check_token_ids(int(sequences.ids.max(initial=0)))
+    sequences = without_bos(sequences, tokenizer) if plan.exclude_bos else sequences
+    return without_special(sequences, tokenizer) if plan.exclude_special else sequences
 
 
 class ActivationDataModule(L.LightningDataModule):
@@ -71,9 +81,9 @@ class ActivationDataModule(L.LightningDataModule):
         self.training, self.held_out = training, held_out
         self._start = 0
         if training.n_tokens < plan.n_tokens:
-            problem = f"`corpus` holds {training.n_tokens} tokens, `n_tokens`={plan.n_tokens}"
-            times = ceil(plan.n_tokens / training.n_tokens)
-            warnings.warn(f"{problem}: the text is begun {times} times", AnalogueWarning, stacklevel=2)
+            problem = f"`corpus` holds {training.n_tokens:,} tokens that count, `n_tokens`={plan.n_tokens:,}"
+            times = plan.n_tokens / training.n_tokens
+            warnings.warn(f"{problem}: the text is read {times:.3g} times", AnalogueWarning, stacklevel=2)
 
     def setup(self, stage: str) -> None:
         trainer: Any = self.trainer
@@ -107,7 +117,8 @@ class ActivationDataModule(L.LightningDataModule):
         if plan.cache_dir is None:
             return ActivationStream(order, source, plan.layers, plan.n_steps)
         directory = Path(plan.cache_dir).expanduser() / self._cache_key(rank, n_ranks)
-        return ActivationStream(order, store_activations(source, directory, progress), plan.layers, plan.n_steps)
+        stored = store_activations(source, directory, plan.sequences_per_pass, progress)
+        return ActivationStream(order, stored, plan.layers, plan.n_steps)
 
     def held_out_stream(self, rank: int, n_ranks: int) -> ActivationStream:
         """A rank's share of the held-out batches; no token comes twice."""
@@ -132,7 +143,7 @@ class ActivationDataModule(L.LightningDataModule):
         return ModelSource(self.model, ids, mask, counted, self.plan.layers)
 
     def _order(self, source: ModelSource, n_ranks: int, buffer_tokens: int, seed: int) -> MixingPlan:
-        batch_tokens, at_once = self.plan.batch_tokens, self.plan.buffer.sequences_per_pass
+        batch_tokens, at_once = self.plan.batch_tokens, self.plan.sequences_per_pass
         if batch_tokens % n_ranks:  # the ranks' mean gradient would not be that of the batch
             problem = f"does not divide by the {n_ranks} ranks; choose a multiple of {n_ranks}"
             raise InvalidArgument("batch_tokens", batch_tokens, problem)

@@ -84,6 +84,7 @@ def train(
     seq_len: int = 300,
     packing: bool = True,
     exclude_bos: bool = False,
+    exclude_special: bool = False,
     exclude_outliers: float | None = 10.0,
     b_dec_init_method: str = DecoderBiasStart.mean,
     n_tokens: int = 640_000,
@@ -125,6 +126,7 @@ def train(
         seq_len: tokens per sequence, at most.
         packing: True for documents strung together; False for one document per sequence.
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
+        exclude_special: leave out special tokens wherever they stand.
         exclude_outliers: leave out tokens whose norm is more than so many times the median (attention sinks), on which
             SAEs are neither trained nor measured; None for none.
         b_dec_init_method: what decoder biases start at, estimated on a sample: `mean`, `geometric_median` or `zeros`.
@@ -169,6 +171,7 @@ def train(
         seq_len=seq_len,
         packing=packing,
         exclude_bos=exclude_bos,
+        exclude_special=exclude_special,
         exclude_outliers=exclude_outliers,
         b_dec_init_method=b_dec_init_method,
         seed=seed,
@@ -340,5 +343,6 @@ def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, 
         "seed": each.seed,
         "data_seed": plan.seed,
         "exclude_bos": plan.exclude_bos,
+        "exclude_special_tokens": plan.exclude_special,
         "exclude_outliers": plan.exclude_outliers,
     }

@@ -44,6 +44,11 @@ def default_dead_after_tokens(n_tokens: int) -> int:
     return min(max(20_000, n_tokens // 25), 10_000_000)
 
 
+def default_sequences_per_pass(seq_len: int) -> int:
+    """Sequences that the model reads at once: as many as hold 4,800 tokens, which bounds the memory of a pass."""
+    return max(1, 4800 // seq_len)
+
+
 def sizes_by_length(n_tokens: int, batch_tokens: int | None, dead_after_tokens: int | None) -> dict[str, int]:
     """`batch_tokens` and `dead_after_tokens` of a run of `n_tokens`, as they were given or, where None, by default."""
     return {
@@ -98,14 +103,15 @@ class Buffer:
 
     Attributes:
         tokens: held when it is full.
-        sequences_per_pass: sequences in one forward pass of the model.
+        sequences_per_pass: sequences in one forward pass of the model; None for `default_sequences_per_pass`.
     """
 
     tokens: int = 65536
-    sequences_per_pass: int = 16
+    sequences_per_pass: int | None = None
 
     def __post_init__(self) -> None:
-        check_minima({"tokens": (self.tokens, 0), "sequences_per_pass": (self.sequences_per_pass, 1)})
+        at_once = 1 if self.sequences_per_pass is None else self.sequences_per_pass
+        check_minima({"tokens": (self.tokens, 0), "sequences_per_pass": (at_once, 1)})
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,7 @@ class TrainingPlan:
     seq_len: int
     packing: bool
     exclude_bos: bool
+    exclude_special: bool
     exclude_outliers: float | None
     b_dec_init_method: str
     seed: int
@@ -218,6 +225,12 @@ class TrainingPlan:
     def n_steps(self) -> int:
         """Steps in all; one batch each."""
         return self.n_tokens // self.batch_tokens
+
+    @property
+    def sequences_per_pass(self) -> int:
+        """What was asked for, or `default_sequences_per_pass`."""
+        given = self.buffer.sequences_per_pass
+        return default_sequences_per_pass(self.seq_len) if given is None else given
 
     @property
     def learning_rate(self) -> float:

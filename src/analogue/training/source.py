@@ -72,12 +72,15 @@ class DiskSource:
             return {layer: file.get_slice(f"layer_{layer}")[start:stop] for layer in self.layers}
 
 
-def store_activations(source: ModelSource, directory: Path, progress: bool = False) -> DiskSource:
+def store_activations(
+    source: ModelSource, directory: Path, sequences_per_pass: int, progress: bool = False
+) -> DiskSource:
     """Write the activations of all sequences to a folder, unless they are there; the folder appears complete.
 
     If two processes want the same folder, one of them fills it.
 
     Args:
+        sequences_per_pass: sequences that the model reads at once.
         progress: whether to show a progress bar.
 
     Raises:
@@ -89,17 +92,17 @@ def store_activations(source: ModelSource, directory: Path, progress: bool = Fal
             if not directory.is_dir():
                 with atomic_write(directory) as temporary:
                     temporary.mkdir()
-                    _write_shards(source, temporary, progress)
+                    _write_shards(source, temporary, sequences_per_pass, progress)
     except (OSError, SafetensorError) as error:
         problem = f"cannot be written to ({error}); choose another directory, or compute activations while training"
         raise Unavailable("cache_dir", directory.parent, problem) from error
     return DiskSource(directory, source.lengths, source.layers)
 
 
-def _write_shards(source: ModelSource, directory: Path, progress: bool) -> None:
+def _write_shards(source: ModelSource, directory: Path, sequences_per_pass: int, progress: bool) -> None:
     shards = torch.arange(len(source.ids)).split(SEQUENCES_PER_SHARD)
     for number, sequences in enumerate(track(shards, "storing activations", transient=True, disable=not progress)):
-        parts = [source(some) for some in sequences.split(16)]
+        parts = [source(some) for some in sequences.split(sequences_per_pass)]
         tensors = {
             f"layer_{layer}": torch.cat([part[layer] for part in parts]).cpu().contiguous() for layer in source.layers
         }
