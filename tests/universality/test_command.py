@@ -159,6 +159,16 @@ def test_the_library_s_own_door():
     assert analogue.universality.cluster_features is not None
 
 
+def test_the_command_trains_what_is_missing(tmp_path):
+    """Within a run of Hydra's, another program's configuration is composed."""
+    few = ["train.expansion_factor=[2]", "+train.n_tokens=4096", "+train.evaluation.n_tokens=2000", "vary.seed=[0,1]"]
+    command = [sys.executable, str(REPOSITORY / "universality.py"), *SMALL, *QUIET, *few, f"cache.dir={tmp_path}/cache"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "training them first" in ended.stdout
+    assert len([*tmp_path.glob("outputs/*/*/universality.json")]) == 1
+
+
 def test_a_run_that_was_killed_goes_on(tmp_path):
     arguments = ["experiment=layers", "vary.layer=[2,5,8,11]", *SMALL, *QUIET, "data.n_sequences=60"]
     arguments += ["clusters.n_draws=40"]

@@ -16,6 +16,22 @@ CHECKOUT = Path(__file__).parents[3] / "conf"
 ROOT = PACKAGED if PACKAGED.is_dir() else CHECKOUT
 
 
+_SHARED_NOW: list[tuple[str, Path]] = []
+
+
+def _share(files: list[tuple[str, Path]]) -> None:
+    """Let these files, by their groups, be options in Hydra's ConfigStore, and no longer those that are."""
+    store = ConfigStore.instance()
+    for group, file in _SHARED_NOW:
+        options = store.repo
+        for part in group.split("/"):
+            options = options[part]
+        del options[file.name]
+    for group, file in files:
+        store.store(group=group, name=file.stem, node=OmegaConf.load(file))
+    _SHARED_NOW[:] = files
+
+
 @dataclass(frozen=True)
 class Program:
     """A program that Hydra runs.
@@ -41,16 +57,12 @@ class Program:
         A user's own options of a group, in a folder given by `--config-dir`, stand beside them.
         """
         files = [(group, file) for group, folder in self.shared.items() for file in sorted((ROOT / folder).glob("*"))]
-        for group, file in files:
-            ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
+        enclosing = [*_SHARED_NOW]  # of a program one of whose jobs composes another's configuration
+        _share(files)
         try:
             yield
         finally:
-            for group, file in files:
-                options = ConfigStore.instance().repo
-                for part in group.split("/"):
-                    options = options[part]
-                options.pop(file.name, None)  # another program's may have been the same
+            _share(enclosing)
 
     def of_its_own(self, text: str) -> str:
         """What Hydra says of groups, in --help and to shell completion, without those that are hidden."""
