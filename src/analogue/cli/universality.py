@@ -127,7 +127,7 @@ def _side(number: int, space: Mapping[str, Any], vary: Mapping[str, Any]) -> Sid
             raise UserError(f"{key}.{name}", "null", "has no value; give every space a model, a layer and an sae")
     values = {name: value for name, value in space.items() if name in _FIELDS}
     for name in ("model", "sae"):
-        for varied in vary:
+        for varied in space.keys() & vary.keys():
             values[name] = str(values[name]).replace(f"{{{varied}}}", str(space[varied]))
     with section(key):
         return Side(**values)
