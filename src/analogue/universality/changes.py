@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from analogue.features import FeatureActivations
 from analogue.matching import Standardised, paired_correlations
-from analogue.universality.links import Links, Partners
+from analogue.universality.links import Q, Links, Partners
 
 INSIDE = 0.5
 """The share of a part's activation that must fall on tokens of the whole, and of the whole's on those of its parts."""
@@ -54,21 +54,23 @@ class Changes:
     appears: Int64[np.ndarray, " n_new"]
 
 
-def changes(acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners, b: Partners, links: Links) -> Changes:
-    """What happens to the live features of A on the way to B; `links` are those between them."""
-    splits, merges = unions(acts_a, acts_b, b), unions(acts_b, acts_a, a)
-    linked, strong = (a, b), links.strong()
+def changes(
+    acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners, b: Partners, links: Links, q: float = Q
+) -> Changes:
+    """What happens to the live features of A on the way to B; `links` are those between them, q the rate of both."""
+    splits, merges = unions(acts_a, acts_b, b, q), unions(acts_b, acts_a, a, q)
+    strong = links.strong()
     known: tuple[set[int], set[int]] = set(strong.feature_a.tolist()), set(strong.feature_b.tolist())
     for side, (wholes, parts) in enumerate(((splits, merges), (merges, splits))):
         known[side].update(each.whole for each in wholes)
         known[side].update(part for each in parts for part in each.parts)
     gone, new = (
-        np.setdiff1d(np.flatnonzero(side.feature >= 0), sorted(known[number])) for number, side in enumerate(linked)
+        np.setdiff1d(np.flatnonzero(side.feature >= 0), sorted(known[number])) for number, side in enumerate((a, b))
     )
     return Changes(np.stack([strong.feature_a, strong.feature_b], axis=1), splits, merges, gone, new)
 
 
-def unions(whole_acts: FeatureActivations, part_acts: FeatureActivations, parts: Partners) -> list[Union]:
+def unions(whole_acts: FeatureActivations, part_acts: FeatureActivations, parts: Partners, q: float = Q) -> list[Union]:
     """Features of one space that are unions of two features of the other.
 
     Both parts have the whole as their best partner, beyond chance, and hardly correlate with each other. Most of their
@@ -79,8 +81,9 @@ def unions(whole_acts: FeatureActivations, part_acts: FeatureActivations, parts:
         whole_acts: activations (n_tokens, d_sae) of the space of the wholes.
         part_acts: activations on the same tokens of that of the parts.
         parts: the partners of the parts' features among the wholes.
+        q: the highest q-value of a partner beyond chance.
     """
-    candidates = np.flatnonzero(parts.is_beyond_chance() & (parts.feature >= 0))
+    candidates = np.flatnonzero(parts.is_beyond_chance(q) & (parts.feature >= 0))
     order = candidates[np.lexsort((-parts.correlation[candidates], parts.feature[candidates]))]
     whole, first = np.unique(parts.feature[order], return_index=True)
     has_two = np.append(np.diff(first), len(order) - first[-1:]) >= 2

@@ -118,7 +118,7 @@ def find_universal_features(
     watch.lap("null")
     steps = []
     for s in range(len(acts) - 1) if in_order else ():
-        steps.append(changes(acts[s], acts[s + 1], *tests[s, s + 1], links[s, s + 1]))
+        steps.append(changes(acts[s], acts[s + 1], *tests[s, s + 1], links[s, s + 1], clustering.q))
     scores = between_spaces(read.sides, acts, read.units, links, chosen, null, seed, progress)
     watch.lap("scores")
     found = Found(
