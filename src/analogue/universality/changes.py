@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from analogue.features import FeatureActivations
 from analogue.matching import Standardised, paired_correlations
-from analogue.universality.links import Q, Links, Partners
+from analogue.universality.links import Links, Partners, Q
 
 INSIDE = 0.5
 """The share of a part's activation that must fall on tokens of the whole, and of the whole's on those of its parts."""
