@@ -1,6 +1,7 @@
 """The page, the tables and the W&B run of a study of many spaces."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -84,6 +85,21 @@ def test_the_terminal_shows_the_spectrum(study):
     assert "permuted sequences, mean" in shown
     row = next(line.split() for line in shown.splitlines() if line.strip().startswith("layer 5"))
     assert row[2:5] == [str(count) for count in found.record.spectrum[1]]
+
+
+def test_many_spaces_fit_into_a_terminal(study):
+    found, _ = study
+    n = 12
+    spectrum = [[100 + k for k in range(n)] for _ in range(n)]
+    many = {"names": [f"layer {s}" for s in range(n)], "spectrum": spectrum, "kinds": found.record.kinds[:1] * n}
+    many |= {"n_clusters": {str(k): k for k in range(2, n + 1)}, "changes": [], "spectrum_by_chance": None}
+    console = Console(width=80, no_color=True)
+    with console.capture() as capture:
+        console.print(universality_tables(replace(found.record, **many)))
+    lines = [line.split() for line in capture.get().splitlines()]
+    assert ["space", "1", "2", "3-7", "8-11", "12", "shared"] in lines
+    assert ["layer", "3", "100", "101", "520", "434", "111", "92.1%"] in lines
+    assert ["clusters", "2", "25", "38", "12"] in lines
 
 
 def test_the_lines_of_a_tree_meet():

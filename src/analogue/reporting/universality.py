@@ -3,7 +3,7 @@
 import base64
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ from analogue.results.universality import CLUSTERS_FILE, FEATURES_FILE, Universa
 
 PAGE_FILE = "universality.html"
 MOST_CLUSTERS, MOST_EXCLUSIVE = 4000, 500  # on the page; the tables have all
+MOST_COLUMNS = 7
 _MEMBER = ("space", "feature", "correlation", "n_active", "top_tokens", "contexts")
 
 
@@ -99,18 +100,32 @@ def _corpus_text(result: UniversalityResult) -> str:
 
 
 def _spectrum_table(result: UniversalityResult) -> Table:
-    n = len(result.names)
+    n, ends = len(result.names), _columns(len(result.names))
+
+    def shown(counts: Sequence[float]) -> list[float]:
+        return [sum(counts[low - 1 : high]) for low, high in ends]
+
     title = f"Live features by the number of spaces that they are in; {_corpus_text(result)}"
-    table = compact_table(title, ["space", *(str(k) for k in range(1, n + 1)), "shared"], texts=["space"])
+    table = compact_table(
+        title, ["space", *(f"{a}-{b}" if b > a else str(a) for a, b in ends), "shared"], texts=["space"]
+    )
     for name, counts in zip(result.names, result.spectrum, strict=True):
-        table.add_row(name, *map(str, counts), _percent(sum(counts[1:]), sum(counts)))
+        table.add_row(name, *(f"{count:.0f}" for count in shown(counts)), _percent(sum(counts[1:]), sum(counts)))
     if result.spectrum_by_chance:
         means = [sum(column) / n for column in zip(*result.spectrum_by_chance["mean"], strict=True)]
         share = _percent(sum(means[1:]), sum(means))
-        table.add_row("permuted sequences, mean", *(f"{mean:.1f}" for mean in means), share)
-    clusters = [str(result.n_clusters[str(size)]) for size in range(2, n + 1)]
-    table.add_row("clusters", "", *clusters, "")
+        table.add_row("permuted sequences, mean", *(f"{mean:.1f}" for mean in shown(means)), share)
+    clusters = [0, *(result.n_clusters[str(size)] for size in range(2, n + 1))]
+    table.add_row("clusters", "", *(f"{count:.0f}" for count in shown(clusters)[1:]), "")
     return table
+
+
+def _columns(n: int) -> list[tuple[int, int]]:
+    """Numbers of spaces, each a column; of many spaces some share one, so that a terminal shows all."""
+    if n <= MOST_COLUMNS:
+        return [(k, k) for k in range(1, n + 1)]
+    middle = 3 + (n - 3) // 2
+    return [(1, 1), (2, 2), (3, middle), (middle + 1, n - 1), (n, n)]
 
 
 def _kinds_table(result: UniversalityResult) -> Table:
