@@ -10,9 +10,11 @@ from typing import Any
 from analogue.errors import (
     InvalidArgument,
     check_between,
+    check_each_once,
     check_flag,
     check_minima,
     check_option,
+    check_seed,
     check_strings,
     shown,
     whole_number,
@@ -81,6 +83,7 @@ class Side:
     def __post_init__(self) -> None:
         for name in ("layer", "randomize_seed"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        check_seed("randomize_seed", self.randomize_seed)
         check_flag("before_topk", self.before_topk)
         for name in ("dtype", "sae_dtype"):
             check_option(name, getattr(self, name), Precision, "is not a precision; use {}")
@@ -279,6 +282,7 @@ class Null:
             raise InvalidArgument("kinds", "[]", f"names no null; choose from {', '.join(NullKind)}")
         for kind in self.kinds:
             check_option("kinds", kind, NullKind)
+        check_each_once("kinds", self.kinds)
 
 
 @dataclass(frozen=True)

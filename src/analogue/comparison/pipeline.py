@@ -30,9 +30,11 @@ from analogue.concepts import ConceptResult, TokenText
 from analogue.errors import (
     InvalidArgument,
     check_between,
+    check_each_once,
     check_kind,
-    check_minima,
+    check_memory,
     check_option,
+    check_seed,
     check_strings,
     renamed_arguments,
 )
@@ -40,6 +42,9 @@ from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsO
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
+
+BYTES_PER_DRAW = 40  # a seed, a score, and what they are collected in
+BYTES_PER_TOKEN = 20  # a position, a value, and a place in a list of strings
 
 
 @fork_rng(devices=[])  # data loaders draw from the caller's generator, which stays as it is
@@ -129,9 +134,13 @@ def compare(
         raise InvalidArgument("metrics_on", [], f"names nothing to score; choose from {', '.join(MetricsOn)}")
     for each in metrics_on:
         check_option("metrics_on", each, MetricsOn)
+    check_each_once("metrics_on", metrics_on)
     if consistency_threshold is not None:
         check_between("consistency_threshold", consistency_threshold, -1, 1)
-    check_minima({"seed": (seed, 0)})
+    check_seed("seed", seed)
+    n_draws = len(metrics) * len(null.kinds) * BYTES_PER_DRAW
+    check_memory("null", null.n, null.n * n_draws)
+    check_memory("concepts", concepts.n, concepts.n * n_draws * len(concepts.keywords))
     chosen = chosen_metrics(metrics, seed)
     config = config or described(
         a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
@@ -139,6 +148,8 @@ def compare(
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
+    n_features = side_a.d_sae + side_b.d_sae
+    check_memory("top_tokens", filters.top_tokens, filters.top_tokens * n_features * BYTES_PER_TOKEN)
     check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
     stopwatch.lap("open")

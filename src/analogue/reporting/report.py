@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.results import label
 from analogue.results.grids import LayerGrid, pair, protocol
+from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.jobs import Failure, Job
 from analogue.results.record import NULLS_FILE, PAIRS_FILE, write_text
 
@@ -105,15 +105,15 @@ def _tables(job: Job) -> tuple[pa.Table, dict[str, np.ndarray], list[str]]:
     kept, draws, damage = _NO_PAIRS, {}, []
     try:
         columns = [*PAIR_COLUMNS, *CONTEXTS, *(EVIDENCE if job.result.evidence else [])]
-        kept = pq.read_table(job.directory / PAIRS_FILE, columns=columns, filters=pc.field("kept"))
-    except (OSError, pa.ArrowException):
-        damage.append(f"{PAIRS_FILE} is not readable; no pair is shown")
+        kept = read_pairs(job.directory / PAIRS_FILE, [*columns, "kept"]).filter(pc.field("kept")).drop("kept")
+    except ValueError as error:
+        damage.append(f"no pair is shown: {error}")
     try:
         if (job.directory / NULLS_FILE).is_file():  # a job may have kept no draws
-            table = pq.read_table(job.directory / NULLS_FILE)
+            table = read_nulls(job.directory / NULLS_FILE)
             draws = {name: table[name].drop_null().to_numpy() for name in table.column_names}
-    except (OSError, pa.ArrowException):
-        damage.append(f"{NULLS_FILE} is not readable; no draw is shown")
+    except ValueError as error:
+        damage.append(f"no draw is shown: {error}")
     return kept, draws, damage
 
 

@@ -79,5 +79,6 @@ def _print(grid: LayerGrid, console: Console, headed: bool) -> None:
 def _print_uncut(table: ConsoleRenderable, console: Console) -> None:
     """Print a table at its full width, even if the terminal is narrower."""
     wanted = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum
-    wide = Console(file=console.file, width=max(console.width, wanted), force_terminal=console.is_terminal)
+    width = max(console.width, wanted)
+    wide = Console(file=console.file, width=width, force_terminal=console.is_terminal, markup=False)
     wide.print(table, crop=False)

@@ -9,14 +9,14 @@ from typing import Any
 import lightning as L
 from sae_lens import SAE
 
-from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
+from analogue.errors import AnalogueWarning, InvalidArgument, check_memory, renamed_arguments
 from analogue.models import LanguageModel, open_model
 from analogue.options import DecoderBiasStart, Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
 from analogue.settings import Text
 from analogue.trainer import check_precision, trainer_on
-from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
+from analogue.training.checkpoints import AtomicCheckpoints, NewestCheckpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
 from analogue.training.module import SAETraining
@@ -182,7 +182,7 @@ def train(
         cache_dir=cache_dir,
     )
     if trainer is None:
-        callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
+        callbacks = [*callbacks, *([NewestCheckpoints(checkpoints)] if checkpoints else [])]
         trainer = trainer_on(device, progress, callbacks, log_every_n_steps=20, **trainer_settings(plan))
     elif callbacks or checkpoints:
         raise InvalidArgument("callbacks", [*callbacks], "belong to the `trainer` that is given, as checkpoints do")
@@ -240,6 +240,12 @@ def prepare(
     if language_model.hook not in TRAINED_ON:
         problem = f"cannot be replaced by what an SAE of it puts out; SAEs are trained on {', '.join(TRAINED_ON)}"
         raise InvalidArgument("hook", language_model.hook, problem)
+    for factor in plan.expansion_factor:  # weights, gradients and Adam's two moments, of encoder and decoder
+        needed = 4 * 4 * 2 * factor * language_model.d_model**2 * len(plan.layers) * len(plan.seeds)
+        check_memory("expansion_factor", factor, needed)
+    per_token = 4 * language_model.d_model * len(plan.layers)
+    check_memory("buffer", plan.buffer.tokens, plan.buffer.tokens * per_token)
+    check_memory("batch_tokens", plan.batch_tokens, plan.batch_tokens * per_token)
     saes = {
         each.name: SAEUnderTraining(
             new_sae(
@@ -261,7 +267,7 @@ def prepare(
         with renamed_arguments(path=name):
             sequences.append(tokenised(text, language_model, plan, n_tokens))
     stream = language_model.load(plan.dtype, with_head=True)
-    data = ActivationDataModule(language_model, stream, plan, *sequences)
+    data = ActivationDataModule(language_model, stream, plan, sequences[0], sequences[1], corpus.name)
     optimiser = plan.optimiser
     module = SAETraining(
         saes,

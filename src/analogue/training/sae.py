@@ -1,7 +1,6 @@
 """SAEs before, while and after they train: fresh weights, what training has to remember, and the SAE for inference."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -15,6 +14,7 @@ from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata, TrainCoefficientConfig, TrainStepInput
 from torch import Tensor, nn
 
+from analogue.atomic import set_usual_mode, temporary_beside
 from analogue.errors import InvalidArgument
 from analogue.options import DecoderBiasStart
 from analogue.training.settings import SCALED_ONCE, default_k
@@ -295,6 +295,8 @@ def save_sae(sae: SAE[Any], directory: Path) -> None:
     """Write an SAE in SAELens's format: each file atomically, the configuration, which makes them an SAE, last."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / CONFIG).unlink(missing_ok=True)  # an old one must not vouch for new weights
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".") as temporary:
+    with temporary_beside(directory / CONFIG) as temporary:
+        temporary.mkdir()
         for file in sae.save_model(temporary):
+            set_usual_mode(file)
             os.replace(file, directory / file.name)
