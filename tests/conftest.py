@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from analogue.cli.conf import COMPARE, TRAIN_SAE
+from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -16,7 +16,7 @@ def compose_config():
     """Compose a configuration as an entry point would, without its command line."""
 
     def composed(name, *overrides):
-        return (TRAIN_SAE if name == "train_sae" else COMPARE).compose(*overrides)
+        return {"train_sae": TRAIN_SAE, "universality": UNIVERSALITY}.get(name, COMPARE).compose(*overrides)
 
     return composed
 

@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 
 from analogue.cli.composition import keys_of
-from analogue.cli.conf import COMPARE, TRAIN_SAE
+from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"
 AT_THE_TOP = {  # what a plain module may import of the package
-    "__init__": {"comparison", "errors", "saes", "settings", "training"},  # the public door, when it is asked
+    "__init__": {
+        "comparison",
+        "errors",
+        "saes",
+        "settings",
+        "training",
+        "universality",
+    },  # the public door, when it is asked
     "__main__": {"cli"},
     "atomic": set(),
     "compiled": set(),
@@ -44,6 +51,7 @@ ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY
 }
 CONDUCTORS = {
     "comparison": {"settings", "trainer", *ROOMS} - {"embedded"},
+    "universality": {"comparison", "settings", "trainer", *ROOMS} - {"embedded", "concepts", "reporting"},
     "training": {"corpus", "features", "models", "saes", "settings", "trainer"},
 }
 SHELL = {
@@ -52,18 +60,19 @@ SHELL = {
 MAY_IMPORT = ROOMS | CONDUCTORS | SHELL
 
 MATHEMATICS = {"similarity", "significance", "matching", "transfer", "concepts"}
+OF_UNIVERSALITY = {"among_spaces", "changes", "clusters", "features", "links", "spectrum", "stability"}
 LIBRARIES_OF_MATHEMATICS = {"jaxtyping", "numba", "numpy", "scipy", "threadpoolctl", "torch"}
 FILES_AND_PROCESSES = {"io", "os", "pathlib", "shutil", "subprocess", "tempfile"}
 WRITING = {"open", "save", "savez", "tofile", "write", "write_bytes", "write_text"}
 KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
     "datasets": {"corpus"},
     "hydra": {"cli"},
-    "lightning": {"corpus", "comparison", "training", "reporting", "trainer", "cli"},
+    "lightning": {"corpus", "comparison", "training", "universality", "reporting", "trainer", "cli"},
     "matplotlib": {"reporting"},
     "omegaconf": {"cli"},
     "plotly": {"reporting"},
     "sae_lens": {"saes", "training"},
-    "scipy": MATHEMATICS | {"features"},
+    "scipy": MATHEMATICS | {"features", "universality"},
     "numba": {"compiled"},
     "transformers": {"corpus", "models"},
     "wandb": {"reporting", "training"},
@@ -139,13 +148,15 @@ def test_what_is_private_to_a_room_stays_there():
 
 def test_nobody_imports_entry_points_tests_or_benchmarks():
     for path in MODULES:
-        assert not libraries(path) & {"compare", "train_sae", "tests", "benchmarks"}, path
+        assert not libraries(path) & {"compare", "train_sae", "universality", "tests", "benchmarks"}, path
 
 
 def test_mathematics_knows_numbers_only():
-    for path in of_rooms(MATHEMATICS):
+    pure = [PACKAGE / "universality" / f"{name}.py" for name in OF_UNIVERSALITY]
+    for path in [*of_rooms(MATHEMATICS), *pure]:
         used = libraries(path)
-        assert used - sys.stdlib_module_names <= LIBRARIES_OF_MATHEMATICS, path
+        tables = {"pandas"} if path.parent.name == "universality" else set()
+        assert used - sys.stdlib_module_names <= LIBRARIES_OF_MATHEMATICS | tables, path
         assert not used & FILES_AND_PROCESSES, path
         assert not set(calls(path)) & WRITING, path
 
@@ -157,7 +168,7 @@ def test_a_library_is_known_where_it_belongs(library):
 
 def test_only_the_shell_knows_configuration_keys():
     """Below it, no key stands in a string, such as `data.path`, unless an argument of the library has that name."""
-    keys = {key for program in (COMPARE, TRAIN_SAE) for key in keys_of(program.schema) if "." in key}
+    keys = {key for program in (COMPARE, TRAIN_SAE, UNIVERSALITY) for key in keys_of(program.schema) if "." in key}
     arguments = {
         "cache.dir",
         "filters.one_to_one",
@@ -201,7 +212,9 @@ def test_no_imports_run_in_a_circle():
     TopologicalSorter({name: of for name, of in imported.items() if name != "analogue"}).prepare()
 
 
-@pytest.mark.parametrize("program", ["import analogue", *(f"{name}.py" for name in ("compare", "train_sae"))])
+@pytest.mark.parametrize(
+    "program", ["import analogue", *(f"{name}.py" for name in ("compare", "train_sae", "universality"))]
+)
 def test_nothing_heavy_is_loaded_before_there_is_work(program):
     asks_for_help = f"sys.argv = ['{program}', '--help']; runpy.run_path('{program}', run_name='__main__')"
     told = "print('loaded', *sorted({name.partition('.')[0] for name in sys.modules}))"

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from analogue.cli.composition import keys_of
-from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.cli.schema import CompareConfig, TrainSAEConfig, UniversalityConfig
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"
@@ -60,19 +60,30 @@ def leaves(schema, unfolded=()):
 
 @pytest.mark.parametrize(
     ("program", "schema", "more"),
-    [("compare.py", CompareConfig, ["logger.init_timeout"]), ("train_sae.py", TrainSAEConfig, ["model.*"])],
+    [
+        ("compare.py", CompareConfig, ["logger.init_timeout"]),
+        ("train_sae.py", TrainSAEConfig, ["model.*"]),
+        ("universality.py", UniversalityConfig, ["data.*", "alignment.*", "cache.*"]),
+    ],
 )
 def test_every_key_is_documented(program, schema, more):
     documented = {key for keys, _ in rows(program) for key in keys}
     known = {re.sub(r"^(model|sae)_[ab]\.", r"\1_*.", key) for key in leaves(schema, more)}
-    assert documented == {key for key in known if not key.startswith("model.") or key in more}
+    folded = tuple(key.removesuffix("*") for key in more if key.endswith("*"))
+    assert documented == {key for key in known if not key.startswith(folded) or key in more}
 
 
-@pytest.mark.parametrize(("name", "program"), [("compare", "compare.py"), ("train_sae", "train_sae.py")])
+@pytest.mark.parametrize(
+    ("name", "program"), [("compare", "compare.py"), ("train_sae", "train_sae.py"), ("universality", "universality.py")]
+)
 def test_documented_defaults_are_those_of_the_configuration(compose_config, name, program):
     cfg = compose_config(name, "output_dir=null" if name == "train_sae" else "output_dir=out")
     for keys, defaults in rows(program):
-        if len(keys) == len(defaults) and keys[0] not in ("logger", "output_dir", "sweep.dir", "model.*"):
+        if (
+            len(keys) == len(defaults)
+            and keys[0] not in ("logger", "output_dir", "sweep.dir")
+            and "*" not in keys[0].replace("_*", "")
+        ):
             for key, default in zip(keys, defaults, strict=True):
                 found = OmegaConf.select(cfg, key.replace("_*", "_a"))
                 assert str(_plain(found)) == str(OmegaConf.to_container(OmegaConf.create(f"x: {default}"))["x"]), key

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from analogue.comparison.result import Comparison
     from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
     from analogue.saes import load as load_sae
-    from analogue.settings import Cache, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
+    from analogue.settings import Cache, Clustering, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
     from analogue.training.pipeline import TrainedSAE, train
+    from analogue.universality.pipeline import find_universal_features
+    from analogue.universality.result import Universality
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
     "Cache",
+    "Clustering",
     "Comparison",
     "Concepts",
     "Corpus",
@@ -38,13 +41,15 @@ __all__ = [
     "TrainedSAE",
     "Transfer",
     "Unavailable",
+    "Universality",
     "compare",
+    "find_universal_features",
     "load_sae",
     "train",
     "transfer",
 ]
 
-_SETTINGS = ("Cache", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side", "Transfer")
+_SETTINGS = ("Cache", "Clustering", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side", "Transfer")
 _ERRORS = ("ArgumentError", "InvalidArgument", "NotFound", "Unavailable")
 _PLACES = {
     "compare": ("analogue.comparison.pipeline", "compare"),
@@ -52,6 +57,8 @@ _PLACES = {
     "load_sae": ("analogue.saes", "load"),
     "TrainedSAE": ("analogue.training.pipeline", "TrainedSAE"),
     "train": ("analogue.training.pipeline", "train"),
+    "find_universal_features": ("analogue.universality.pipeline", "find_universal_features"),
+    "Universality": ("analogue.universality.result", "Universality"),
     **{name: ("analogue.settings", name) for name in _SETTINGS},
     **{name: ("analogue.errors", name) for name in _ERRORS},
 }
@@ -81,7 +88,7 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and nothing before: torch and transformers take seconds."""
-    if name in _CALLED_ROOMS:
+    if name in {*_CALLED_ROOMS, "universality"}:  # the latter has `cluster_features`
         return import_module(f"analogue.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

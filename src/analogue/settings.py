@@ -294,6 +294,31 @@ class Null:
 
 
 @dataclass(frozen=True)
+class Clustering:
+    """How features of many spaces are put into clusters, and how firm these are said to be.
+
+    Attributes:
+        q: false discovery rate of the features of one space that have a partner in another.
+        n_draws: permutations of sequences per pair of spaces, which tell what is beyond chance.
+        n_resamples: of the sequences, which tell how stable clusters are; 0 for none.
+        n_null: draws of the spectrum of permuted sequences; 0 for none.
+
+    Example:
+        >>> Clustering(n_draws=50).q
+        0.02
+    """
+
+    q: float = 0.02
+    n_draws: int = 100
+    n_resamples: int = 20
+    n_null: int = 10
+
+    def __post_init__(self) -> None:
+        check_between("q", self.q, 0, 1)
+        check_minima({"n_draws": (self.n_draws, 1), "n_resamples": (self.n_resamples, 0), "n_null": (self.n_null, 0)})
+
+
+@dataclass(frozen=True)
 class Concepts:
     """Semantic subspaces (paper, section 4.3).
 

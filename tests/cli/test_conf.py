@@ -15,16 +15,18 @@ from omegaconf import OmegaConf, open_dict
 
 from analogue.cli.compare import light_arguments
 from analogue.cli.composition import typed
-from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE
+from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE, UNIVERSALITY
 from analogue.cli.logger import wandb_logger
-from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.cli.schema import CompareConfig, TrainSAEConfig, UniversalityConfig
 from analogue.cli.train_sae import plan_of
+from analogue.cli.universality import light_arguments as study_arguments
+from analogue.cli.universality import training_overrides
 from analogue.reporting import tracking
 from analogue.trainer import open_trainer
 from analogue.training.sae import new_sae
 
 CONF = COMPARE.directory
-PROGRAMS = (COMPARE, TRAIN_SAE)
+PROGRAMS = (COMPARE, TRAIN_SAE, UNIVERSALITY)
 PRESETS = ("experiment", "protocol", "sweep", "layer_grid", "seeds", "control")
 MUST_BE_GIVEN = {
     "model.name": "some/model",
@@ -89,7 +91,7 @@ def fits(cfg, schema, check_settings):
 @pytest.mark.parametrize(
     "overrides",
     [
-        *combinations(COMPARE, *PRESETS, "training"),
+        *combinations(COMPARE, *PRESETS, "training", "universality"),
         *((f"experiment={name}", "protocol=published") for name in options(CONF / "experiment")),
         *((f"seeds={name}",) for name in options(CONF / "seeds")),
         *((f"control={name}",) for name in options(CONF / "control")),
@@ -112,6 +114,22 @@ def test_configurations_of_compare_fit(composed, overrides):
 def test_configurations_of_train_sae_fit_and_make_an_sae(composed, overrides):
     config = fits(composed(TRAIN_SAE, *overrides, "output_dir=out"), TrainSAEConfig, plan_of)
     new_sae(config.sae.architecture, config.sae.settings, 8, 32, seed=0, sparsity_warm_up_steps=10, metadata={})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *combinations(UNIVERSALITY, "experiment"),
+        *((f"experiment={name}",) for name in options(CONF / "universality" / "experiment")),
+    ],
+    ids=",".join,
+)
+def test_configurations_of_universality_fit(composed, overrides):
+    config = fits(composed(UNIVERSALITY, *overrides), UniversalityConfig, study_arguments)
+    if config.train:
+        trained = composed(TRAIN_SAE, *training_overrides(config.train, config.trainer))
+        assert trained.seeds == config.vary["seed"]
+        fits(trained, TrainSAEConfig, plan_of)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +163,6 @@ def test_what_the_wandb_logger_hands_on_is_an_argument_there(composed):
 def test_no_folder_of_the_configuration_is_left_out():
     tested = {"experiment", "protocol", "sweep", "layer_grid", "seeds", "control", "launcher", "callbacks", "help"}
     tested |= {line.partition("=")[0] for program in PROGRAMS for row in combinations(program) for line in row}
-    assert {path.parent.name for path in CONF.rglob("*.yaml")} - {"conf", "training"} <= tested
+    assert {path.parent.name for path in CONF.rglob("*.yaml")} - {"conf", "training", "universality"} <= tested
     assert options(CONF / "protocol") == ["published"]
     assert options(CONF / "sweep") == ["paper"]

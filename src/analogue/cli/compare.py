@@ -103,7 +103,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
         arguments["transfer"] = Transfer(settings.pop("name"), **settings)
     with section("cache"):
         arguments["cache"] = _cache(config)
-    _check_names(config.metrics)
+    check_names(config.metrics)
     return arguments
 
 
@@ -143,7 +143,7 @@ def _cache(config: CompareConfig) -> Cache | None:
     return cache if config.cache.enabled else None
 
 
-def _check_names(metrics: Sequence[Any]) -> None:
+def check_names(metrics: Sequence[Any]) -> None:
     """Refuse an unknown name before anything heavy is loaded."""
     from difflib import get_close_matches
 

@@ -1,4 +1,4 @@
-"""The two programs that Hydra runs: where their configuration lies, and which folders of options they share."""
+"""The three programs that Hydra runs: where their configuration lies, and which folders of options they share."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,27 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from analogue.cli.schema import CompareConfig, TrainSAEConfig
+from analogue.cli.schema import CompareConfig, TrainSAEConfig, UniversalityConfig
 
 PACKAGED = Path(__file__).parents[1] / "conf"  # in an installed package
 CHECKOUT = Path(__file__).parents[3] / "conf"
 ROOT = PACKAGED if PACKAGED.is_dir() else CHECKOUT
+
+
+_SHARED_NOW: list[tuple[str, Path]] = []
+
+
+def _share(files: list[tuple[str, Path]]) -> None:
+    """Let these files, by their groups, be options in Hydra's ConfigStore, and no longer those that are."""
+    store = ConfigStore.instance()
+    for group, file in _SHARED_NOW:
+        options = store.repo
+        for part in group.split("/"):
+            options = options[part]
+        del options[file.name]
+    for group, file in files:
+        store.store(group=group, name=file.stem, node=OmegaConf.load(file))
+    _SHARED_NOW[:] = files
 
 
 @dataclass(frozen=True)
@@ -41,16 +57,12 @@ class Program:
         A user's own options of a group, in a folder given by `--config-dir`, stand beside them.
         """
         files = [(group, file) for group, folder in self.shared.items() for file in sorted((ROOT / folder).glob("*"))]
-        for group, file in files:
-            ConfigStore.instance().store(group=group, name=file.stem, node=OmegaConf.load(file))
+        enclosing = [*_SHARED_NOW]  # of a program one of whose jobs composes another's configuration
+        _share(files)
         try:
             yield
         finally:
-            for group, file in files:
-                options = ConfigStore.instance().repo
-                for part in group.split("/"):
-                    options = options[part]
-                del options[file.name]
+            _share(enclosing)
 
     def of_its_own(self, text: str) -> str:
         """What Hydra says of groups, in --help and to shell completion, without those that are hidden."""
@@ -67,10 +79,21 @@ class Program:
             return compose(self.config_name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
-COMPARE = Program("compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "layer_grid"))
+COMPARE = Program(
+    "compare", CompareConfig, ROOT, {"model_b": "model_a", "sae_b": "sae_a"}, ("training", "universality", "layer_grid")
+)
 TRAIN_SAE = Program(
     "train_sae",
     TrainSAEConfig,
     ROOT / "training",
     {"model": "model_a", "logger": "logger", "hydra/help": "hydra/help", "hydra/launcher": "hydra/launcher"},
+)
+UNIVERSALITY = Program(
+    "universality",
+    UniversalityConfig,
+    ROOT / "universality",
+    {
+        **{name: name for name in ("data", "alignment", "cache", "logger")},
+        **{name: name for name in ("hydra/help", "hydra/launcher")},
+    },
 )

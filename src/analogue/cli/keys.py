@@ -46,6 +46,15 @@ COMPARE_KEYS: dict[str, str] = {
     },
 }
 """By the names of the arguments of `analogue.compare`."""
+UNIVERSALITY_KEYS: dict[str, str] = {
+    **{name: f"data.{name}" for name in (*_DATA, "count_padding", *_COUNTED)},
+    "corpus": "data.path",
+    "aggregation": "alignment.aggregation",
+    "directory": "output_dir",
+    "names": "spaces",
+    **{name: name for name in ("alignment", "cache", "cache.dir", "metrics", "seed", "spaces")},
+}
+"""By the names of the arguments of `analogue.find_universal_features`; those of a space are keys already."""
 
 
 def with_keys(text: str, keys: Mapping[str, str]) -> str:

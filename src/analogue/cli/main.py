@@ -1,4 +1,4 @@
-"""The command `analogue`: `analogue compare`, `analogue train-sae`, `analogue report`."""
+"""The command `analogue`: `analogue compare`, `universality`, `train-sae` and `report`."""
 
 import os
 import sys
@@ -10,12 +10,13 @@ usage: analogue COMMAND ...
 Do different language models learn the same features?
 
   analogue compare [KEY=VALUE ...]      compare the SAE feature spaces of two language models; -m sweeps
+  analogue universality [KEY=VALUE ...] find the features that many spaces have in common
   analogue train-sae [KEY=VALUE ...]    train sparse autoencoders on a language model
   analogue report DIRECTORY ...         tables, figures and a page from the records of any number of sweeps
 
 analogue COMMAND --help explains a command. Shell completion: eval "$(analogue -sc install=bash)"
 """
-COMMANDS = ("compare", "train-sae", "report")
+COMMANDS = ("compare", "universality", "train-sae", "report")
 
 
 def main() -> NoReturn:
@@ -46,6 +47,10 @@ def main() -> NoReturn:
         from analogue.cli.compare import main as compare
 
         compare(command)
+    if command == "universality":
+        from analogue.cli.universality import main as universality
+
+        universality(command)
     from analogue.cli.train_sae import main as train_sae
 
     train_sae(command)

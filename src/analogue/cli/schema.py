@@ -1,4 +1,4 @@
-"""The typed shape of `conf/compare.yaml` and `conf/training/train_sae.yaml`; every default stands in the YAML."""
+"""The typed shape of the programs' configurations; every default stands in the YAML."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -287,5 +287,44 @@ class TrainSAEConfig:
     callbacks: dict[str, Any] = MISSING  # by any names; mappings with _target_
 
 
+@dataclass
+class ClusteringConfig:
+    """How features of many spaces are put into clusters."""
+
+    q: float = MISSING
+    n_draws: int = MISSING
+    n_resamples: int = MISSING
+    n_null: int = MISSING
+
+
+@dataclass
+class ShufflesConfig:
+    """The null of the metrics of every two spaces."""
+
+    n: int = MISSING
+
+
+@dataclass
+class UniversalityConfig:
+    """Everything that a study of many spaces depends on."""
+
+    space: dict[str, Any] = MISSING
+    vary: dict[str, list[Any]] = MISSING
+    spaces: list[dict[str, Any]] = MISSING
+    in_order: bool = MISSING
+    train: dict[str, Any] | None = MISSING  # by the keys of train_sae.py
+    data: DataConfig = MISSING
+    alignment: AlignmentConfig = MISSING
+    clusters: ClusteringConfig = MISSING
+    metrics: list[str] = MISSING
+    null: ShufflesConfig = MISSING
+    seed: int = MISSING
+    cache: CacheConfig = MISSING
+    trainer: dict[str, Any] = MISSING
+    logger: dict[str, Any] = MISSING
+    output_dir: str = MISSING
+
+
 ConfigStore.instance().store("compare_schema", CompareConfig)
 ConfigStore.instance().store("train_sae_schema", TrainSAEConfig)
+ConfigStore.instance().store("universality_schema", UniversalityConfig)

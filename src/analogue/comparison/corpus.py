@@ -1,6 +1,6 @@
 """The corpus in the tokens of both sides, and the pieces of text on which features are compared."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,12 +37,22 @@ class TokenisedCorpus:
         aligned: the common spans, where tokenizers differ; None where every token is one.
         aggregation: how activations on a span's tokens become its activation.
         excluded: how many tokens of each side do not count, by the reason and the side's label.
+        roles: `a` or `b` by label: whose tokens a side reads. Of many spaces, several read the same.
     """
 
     sequences: dict[str, TokenSequences]
     aligned: AlignedSequences | None = None
     aggregation: str = Aggregation.max
     excluded: dict[str, dict[str, int]] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=lambda: {"a": "a", "b": "b"})
+
+    def read_by(self, roles: Mapping[str, str]) -> "TokenisedCorpus":
+        """The same for many spaces, of which each reads the tokens of `a` or of `b`, by their labels."""
+        sequences = {label: self.sequences[role] for label, role in roles.items()}
+        excluded = {
+            reason: {label: lost[role] for label, role in roles.items()} for reason, lost in self.excluded.items()
+        }
+        return replace(self, sequences=sequences, excluded=excluded, roles=dict(roles))
 
     def without(self, reason: str, left: dict[str, TokenSequences]) -> "TokenisedCorpus":
         """With fewer tokens that count; a token, or a span, that one side leaves out does not count on the other.
@@ -52,10 +62,14 @@ class TokenisedCorpus:
             left: the tokens of each side, fewer of which count.
         """
         lost = {label: self.sequences[label].n_tokens - each.n_tokens for label, each in left.items()}
-        if self.aligned is None:
-            counted = left["a"].counted & left["b"].counted
-            left = dict.fromkeys(left, replace(left["a"], counted=counted))
-        aligned = self.aligned and counting(self.aligned, left["a"], left["b"])
+        # Where every token is a unit, all sides read the same.
+        roles = self.roles if self.aligned is not None else dict.fromkeys(left, "a")
+        of_role: dict[str, TokenSequences] = {}
+        for label, role in roles.items():
+            so_far = of_role.get(role, left[label])
+            of_role[role] = replace(so_far, counted=so_far.counted & left[label].counted)
+        aligned = self.aligned and counting(self.aligned, of_role["a"], of_role["b"])
+        left = {label: of_role[role] for label, role in roles.items()}
         return replace(self, sequences=left, aligned=aligned, excluded=self.excluded | {reason: lost})
 
     def fingerprints(self) -> dict[str, str]:
@@ -70,7 +84,7 @@ class TokenisedCorpus:
         """Activations on a side's own tokens, carried to the units of text that both sides share."""
         if self.aligned is None:
             return acts
-        span = self.aligned.span_a if label == "a" else self.aligned.span_b
+        span = self.aligned.span_a if self.roles[label] == "a" else self.aligned.span_b
         return aggregate_spans(acts, span, self.aligned.n_spans, self.aggregation)
 
     @property

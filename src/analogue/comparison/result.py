@@ -172,7 +172,7 @@ def assemble(
     Args:
         config: the settings, as the record keeps them: under the keys of `conf/compare.yaml`.
     """
-    side_records = [_side_record(side, collected) for side in sides]
+    side_records = [side_record(side, collected) for side in sides]
     result = ComparisonResult(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         side_a=side_records[0],
@@ -195,8 +195,7 @@ def assemble(
         transfer=None if found_abroad is None else found_abroad.record,
         n_model_passes=collected.n_model_passes,
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
-        versions={"python": platform.python_version(), "analogue": __version__}
-        | {library: version(library) for library in LIBRARIES},
+        versions=versions(),
         config=dict(config),
         warnings=comparison_warnings(
             sides, corpus, tokenised, collected, decoder_rows, side_records, evidence, scores.similarity
@@ -265,7 +264,14 @@ def _corpus_record(corpus: Corpus, tokenised: TokenisedCorpus) -> CorpusRecord:
     )
 
 
-def _side_record(side: OpenSide, collected: Collected) -> SideRecord:
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that decide the numbers."""
+    own = {"python": platform.python_version(), "analogue": __version__}
+    return own | {library: version(library) for library in LIBRARIES}
+
+
+def side_record(side: OpenSide, collected: Collected) -> SideRecord:
+    """What a record says of a side."""
     stored = collected.activations[side.label]
     explained, n_active = stored.facts["explained_variance"], stored.activations.n_active()
     return SideRecord(

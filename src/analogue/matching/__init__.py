@@ -19,7 +19,7 @@ from analogue.matching.pairs import BestPartners, FeaturePairs
 from analogue.matching.partners import FindPartners, balanced_slices, best_partners, best_partners_of_slice
 from analogue.matching.rules import RULES, PairingRule, greedy, max_correlation, mutual
 from analogue.matching.sae_match import assign_weights, folded_weights, sae_match
-from analogue.matching.standardised import Standardised
+from analogue.matching.standardised import Standardised, paired_correlations
 from analogue.matching.subsets import SubsetCorrelations
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "mutual",
     "one_to_one",
     "optimal_transport",
+    "paired_correlations",
     "paired_cosines",
     "require_shared_token",
     "sae_match",

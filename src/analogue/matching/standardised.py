@@ -178,6 +178,14 @@ def as_correlations(values: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "
     return np.clip(np.round(values, DECIMALS), -1.0, 1.0)
 
 
+def paired_correlations(
+    a: Standardised, b: Standardised, feature_a: Int64[np.ndarray, " n_pairs"], feature_b: Int64[np.ndarray, " n_pairs"]
+) -> Float64[np.ndarray, " n_pairs"]:
+    """The correlation of each feature of A with the feature of B at its place; NaN where one has no variance."""
+    sums = a.columns[:, feature_a].multiply(b.columns[:, feature_b]).sum(axis=0)
+    return as_correlations(sums - a.mean_over_sd[feature_a] * b.mean_over_sd[feature_b])
+
+
 def _centred(indices: np.ndarray, values: np.ndarray, centre: np.ndarray) -> Float64[np.ndarray, " n"]:
     values = values.astype(np.float64)
     if centre.any():

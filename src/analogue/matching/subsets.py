@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 from analogue.errors import check_option
 from analogue.features import FeatureActivations
 from analogue.matching.pairs import FeaturePairs, as_pairs
-from analogue.matching.standardised import Standardised, as_correlations
+from analogue.matching.standardised import Standardised, as_correlations, paired_correlations
 from analogue.options import Direction
 
 # Up to here (128 MB) the whole matrix is taken once, and a set is looked up in it.
@@ -54,8 +54,7 @@ class SubsetCorrelations:
         self, feature_a: Int64[np.ndarray, " n_pairs"], feature_b: Int64[np.ndarray, " n_pairs"]
     ) -> Float64[np.ndarray, " n_pairs"]:
         """The correlation of each feature of A with the feature of B at its place; NaN where one has no variance."""
-        sums = self._a.columns[:, feature_a].multiply(self._b.columns[:, feature_b]).sum(axis=0)
-        return as_correlations(sums - self._a.mean_over_sd[feature_a] * self._b.mean_over_sd[feature_b])
+        return paired_correlations(self._a, self._b, feature_a, feature_b)
 
     def max_correlation(
         self, subset_a: Features, subset_b: Features, direction: str = Direction.a_to_b

@@ -4,12 +4,15 @@ from analogue.significance.p_values import benjamini_hochberg, p_value, p_value_
 from analogue.significance.permuted import (
     PairEvidence,
     SideEvidence,
+    critical_correlations,
     highest_by_partners,
     highest_by_rule,
     highest_by_walk,
     is_worth_walking,
+    p_values_of_highest,
     pair_evidence,
     permuted_tokens,
+    tokens_of_sequences,
 )
 from analogue.significance.resampling import draw_scores, random_pairs, random_subset, score_against_draws
 from analogue.significance.result import SimilarityResult, against_null
@@ -26,6 +29,7 @@ __all__ = [
     "against_null",
     "benjamini_hochberg",
     "correlations_against_rotations",
+    "critical_correlations",
     "draw_scores",
     "draw_shuffles",
     "highest_by_partners",
@@ -35,6 +39,7 @@ __all__ = [
     "mantel_moments",
     "p_value",
     "p_value_published",
+    "p_values_of_highest",
     "pair_evidence",
     "permuted_tokens",
     "random_pairs",
@@ -44,4 +49,5 @@ __all__ = [
     "score_against_null",
     "score_on_tokens",
     "score_streams",
+    "tokens_of_sequences",
 ]

@@ -148,9 +148,6 @@ def permuted_tokens(
 ) -> Order:
     """Which token of B comes to stand at each place when sequences are permuted; none stays in its own if all move.
 
-    A sequence keeps its positions as far as that in whose place it comes is as long. What of it is left over fills up
-    the places of longer ones, all such tokens turned by a random number of places.
-
     Raises:
         ValueError: fewer than two sequences have tokens.
     """
@@ -161,6 +158,25 @@ def permuted_tokens(
     source = generator.permutation(n)
     while all_move and (source == np.arange(n)).any():  # one in e permutations leaves none in its place
         source = generator.permutation(n)
+    return tokens_of_sequences(lengths, source, generator)
+
+
+def tokens_of_sequences(
+    lengths: Int64[np.ndarray, " n_sequences"],
+    source: Int64[np.ndarray, " n_sequences"],
+    generator: np.random.Generator,
+) -> Order:
+    """Which token comes to stand at each place when sequence `source[s]` comes in the place of sequence s.
+
+    A sequence keeps its positions as far as that in whose place it comes is as long. What of it is left over fills up
+    the places of longer ones, all such tokens turned by a random number of places.
+
+    Args:
+        lengths: of the sequences that have tokens, each at least 1.
+        source: a permutation of the sequences.
+        generator: turns the tokens that are left over.
+    """
+    n = len(lengths)
     starts = np.cumsum(lengths) - lengths
     sequence = np.repeat(np.arange(n), lengths)
     position = np.arange(len(sequence)) - starts[sequence]
@@ -229,12 +245,40 @@ def p_values_of_highest(
     p_value = (1 + n_reaching) / (1 + len(null))
     if n_active is None:
         return p_value
-    n_groups = min(max(1, len(own) // _GROUP), _MAX_GROUPS)
-    for group in np.array_split(np.argsort(n_active, kind="stable"), n_groups):
+    for group in _groups(n_active):
         unreached = group[n_reaching[group] == 0]
         pool = np.sort(null[:, group], axis=None)
         p_value[unreached] = (1 + len(pool) - np.searchsorted(pool, threshold[unreached])) / (1 + len(pool))
     return p_value
+
+
+def critical_correlations(
+    draws: Float64[np.ndarray, "n_draws n"], n_active: Int64[np.ndarray, " n"] | None, p: float
+) -> Float64[np.ndarray, " n"]:
+    """What a correlation must exceed for `p_values_of_highest` to be at most p; infinite where it cannot be.
+
+    Args:
+        draws: (n_draws, n) of the null.
+        n_active: (n,) firing counts, by which features are pooled; None for no pooling.
+        p: in (0, 1).
+    """
+    null = np.sort(np.nan_to_num(draws, nan=-np.inf), axis=0)[::-1]
+    n_allowed = int(np.floor(p * (1 + len(null)) + ROUNDING)) - 1
+    if n_active is None or n_allowed > 0:
+        return null[n_allowed] if 0 <= n_allowed < len(null) else np.full(null.shape[1], np.inf)
+    critical = null[0].copy()
+    for group in _groups(n_active):
+        pool = np.sort(null[:, group], axis=None)[::-1]
+        n_allowed = int(np.floor(p * (1 + len(pool)) + ROUNDING)) - 1
+        of_pool = pool[n_allowed] if 0 <= n_allowed < len(pool) else np.inf
+        critical[group] = np.maximum(critical[group], of_pool)
+    return critical
+
+
+def _groups(n_active: Int64[np.ndarray, " n"]) -> list[Int64[np.ndarray, " n_group"]]:
+    """Features of like firing counts."""
+    n_groups = min(max(1, len(n_active) // _GROUP), _MAX_GROUPS)
+    return np.array_split(np.argsort(n_active, kind="stable"), n_groups)
 
 
 def positional_share(
