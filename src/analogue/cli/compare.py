@@ -49,10 +49,16 @@ def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
     config = typed(cfg, CompareConfig)
     arguments = light_arguments(config)
     with naming_keys(COMPARE_KEYS):
+        if config.explore:
+            from analogue.reporting.explorer import EXPLORER_FILE, check_umap
+
+            check_umap()
         comparison = _compared(cfg, config, arguments)
         if comparison is None:
             return None
         comparison.save(Path(cfg.output_dir))
+        if config.explore:
+            comparison.explore(Path(cfg.output_dir) / EXPLORER_FILE, arguments["progress"])
     _show(cfg, comparison)
     return comparison.record
 

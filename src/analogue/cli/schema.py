@@ -158,6 +158,7 @@ class CompareConfig:
     concepts: ConceptsConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING
+    explore: bool = MISSING
     cache: CacheConfig = MISSING
     layers_per_pass: int | str = MISSING  # or `all`
     trainer: dict[str, Any] = MISSING

@@ -17,7 +17,7 @@ TRACEBACK_FILE = "traceback.txt"
 log = logging.getLogger(__name__)
 
 # Settings that decide where a job writes and what it shares with others, not what it finds.
-PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass"})
+PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass", "explore"})
 
 # What reading a record raises if it was cut short or written by another program.
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
