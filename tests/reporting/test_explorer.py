@@ -235,7 +235,7 @@ def test_features_without_a_partner_are_listed_by_their_firing_counts(opened, da
 
 
 def test_hostile_tokens_are_shown_as_text(opened):
-    page, signs = opened(), {"\n": "↵", "\t": "⇥", "\x00": "␀"}
+    page, signs = opened(), {"\n": "↵", "\t": "⇥", "\x00": "␀", "\u202e": "<U+202E>"}
     for feature, token in enumerate(HOSTILE):
         page.evaluate("feature => { location.hash = `#a=${feature}` }", feature)
         page.wait_for_function(

@@ -3,17 +3,20 @@
 import base64
 import gzip
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analogue.reporting.explorer import EXPLORER_FILE
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.results import label
@@ -39,7 +42,7 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
             numbers[job.name] = len(numbers)
     data = {
         "grids": [_grid(grid, numbers) for grid in grids],
-        "jobs": [job_details(job) for grid in grids for job in grid.jobs.values()],
+        "jobs": [job_details(job) | _explorer(job, path) for grid in grids for job in grid.jobs.values()],
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
     folder = files("analogue.reporting") / "page"
@@ -48,6 +51,14 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
     # Compressed, a thousand jobs stay within the megabytes that a page may have; browsers unpack it themselves.
     packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
     write_text(Template(page).substitute(style=style, data=packed, plotly=get_plotlyjs(), script=script), path)
+
+
+def _explorer(job: Job, page: Path) -> dict[str, str]:
+    """Where the job's explorer lies, seen from the page, if it has been made."""
+    explorer = job.directory / EXPLORER_FILE
+    if not explorer.is_file():
+        return {}
+    return {"explorer": quote(Path(os.path.relpath(explorer.resolve(), page.resolve().parent)).as_posix())}
 
 
 def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:

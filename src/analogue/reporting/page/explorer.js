@@ -47,9 +47,10 @@
       element("thead", {}, element("tr", {}, ...headings.map((text, i) => cell("th", text, i)))),
       element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((value, i) => cell("td", value, i))))));
   };
-  // Characters that nobody would see, as signs.
-  const visible = text => text === "" ? "∅" : text.replace(/[\u0000-\u001f\u007f]/g, c =>
-    c === "\n" ? "↵" : c === "\t" ? "⇥" : c === "\u007f" ? "␡" : String.fromCharCode(0x2400 + c.charCodeAt(0)));
+  // Characters that nobody would see, as signs; those that turn the direction of what follows, by their numbers.
+  const visible = text => text === "" ? "∅" : text
+    .replace(/[\u0000-\u001f]/g, c => ({ "\n": "↵", "\t": "⇥" })[c] ?? String.fromCharCode(0x2400 + c.charCodeAt(0)))
+    .replace(/[\u007f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, c => `<U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
   const digits = (value, n = 3) => value === null || Number.isNaN(value) ? "–"
     : value !== 0 && Math.abs(value) < 10 ** -n ? value.toExponential(1) : value.toFixed(n);
   const signed = value => value.toPrecision(3);
