@@ -15,7 +15,7 @@ from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, naming_keys
 from analogue.cli.schema import CompareConfig
 from analogue.errors import UserError, first_line
-from analogue.results.record import RESULT_FILE
+from analogue.results.record import EXPLORER_FILE, RESULT_FILE
 
 if TYPE_CHECKING:
     from analogue.comparison.explorer import ComparisonInputs
@@ -52,7 +52,6 @@ def explore_directory(directory: Path, output: Path | None = None) -> Path:
     from analogue.comparison.explorer import explore
     from analogue.comparison.result import Comparison
     from analogue.quiet import quiet_libraries
-    from analogue.reporting.explorer import EXPLORER_FILE
 
     output = output or directory / EXPLORER_FILE
     with naming_keys({**COMPARE_KEYS, "directory": "directory", "path": "--output", "explore": "explore"}):

@@ -13,7 +13,7 @@ from analogue.cli.composition import plain
 from analogue.cli.run import in_multirun
 from analogue.errors import UserError
 from analogue.results.jobs import clear, identity, read_jobs
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
+from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, RESULT_FILE
 
 
 def finished_before(cfg: DictConfig) -> bool:
@@ -42,7 +42,7 @@ def take_over(config: Mapping[str, Any], directory: Path, resume: str | None) ->
     if found is None or wanted not in _finished_in(found):  # overwritten since
         return False
     directory.mkdir(parents=True, exist_ok=True)
-    for name in (PAIRS_FILE, NULLS_FILE, RESULT_FILE):
+    for name in (PAIRS_FILE, NULLS_FILE, EXPLORER_FILE, RESULT_FILE):
         if (found / name).is_file():
             with atomic_write(directory / name) as temporary:
                 shutil.copy2(found / name, temporary)

@@ -20,7 +20,6 @@ from analogue.results import ComparisonResult, label
 from analogue.results.grids import pair, protocol
 from analogue.results.record import write_text
 
-EXPLORER_FILE = "explorer.html"
 N_NEIGHBOURS = 15
 _ALIGNED = 8  # bytes, so that a browser can read float64 where they are
 

@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analogue.reporting.explorer import EXPLORER_FILE
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.results import label
 from analogue.results.grids import LayerGrid, pair, protocol
 from analogue.results.jobs import Failure, Job
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, write_text
+from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, write_text
 
 N_PAIRS_SHOWN = 8
 N_BINS = 24

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, ComparisonResult, write_text
+from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, RESULT_FILE, ComparisonResult, write_text
 
 FAILURE_FILE = "failure.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -70,7 +70,7 @@ def write_failure(failure: Failure, traceback: str, directory: str | Path) -> No
 
 def clear(directory: Path) -> None:
     """Remove what an earlier job left in the folder of a job that is about to start."""
-    for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, FAILURE_FILE, TRACEBACK_FILE):
+    for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, EXPLORER_FILE, FAILURE_FILE, TRACEBACK_FILE):
         (directory / name).unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
 PAIRS_FILE = "pairs.parquet"
 NULLS_FILE = "nulls.parquet"
+EXPLORER_FILE = "explorer.html"  # where it was asked for
 
 
 @dataclass(frozen=True)
