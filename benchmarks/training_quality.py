@@ -36,6 +36,7 @@ from analogue.corpus import TokenSequences, read_texts, tokenise
 from analogue.models import LanguageModel, ResidualStream, open_model
 from analogue.quiet import quiet_libraries
 from analogue.saes import Quality, ReconstructionQuality
+from analogue.settings import default_k
 from analogue.training.held_out import cross_entropy_recovered
 from analogue.training.module import SAETraining
 from analogue.training.sae import SAEUnderTraining, new_sae
@@ -43,7 +44,6 @@ from analogue.training.settings import (
     SCALED_ONCE,
     default_batch_tokens,
     default_dead_after_tokens,
-    default_k,
     default_learning_rate,
 )
 from analogue.training.source import ModelSource

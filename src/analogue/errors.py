@@ -1,12 +1,17 @@
 """Errors that a caller can put right; each names the argument, its value, what is wrong and what would work."""
 
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from math import inf
+from math import inf, isfinite
 from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Self, get_args
+
+MOST = 2**53  # of anything that is counted
+LARGEST_SEED = 2**63 - 2  # of torch's generators; some draw from the next seed too
+LONGEST_SHOWN = 300  # characters of a value in a message
 
 
 class UserError(Exception):
@@ -19,7 +24,9 @@ class UserError(Exception):
     """
 
     def __init__(self, argument: str, value: object, problem: str) -> None:
-        super().__init__(f"{argument}={value}: {problem}")
+        given = str(value)
+        given = given if len(given) <= LONGEST_SHOWN else f"{given[:60]}...{given[-20:]}"
+        super().__init__(f"{argument}={given}: {problem}".encode(errors="backslashreplace").decode())
         self.argument = argument
         self.value = value
         self.problem = problem
@@ -63,10 +70,49 @@ def renamed_arguments(**names: str) -> Iterator[None]:
 
 
 def check_minima(minima: Mapping[str, tuple[object, int]]) -> None:
-    """Raise for the first argument whose value, the former of the two, is no whole number of at least the latter."""
+    """Raise for the first argument whose value, the former of the two, is no whole number of at least the latter.
+
+    No count is above `MOST`.
+    """
     for argument, (value, minimum) in minima.items():
-        if whole_number(argument, value) < minimum:
+        number = whole_number(argument, value)
+        if number < minimum:
             raise InvalidArgument(argument, value, f"must be at least {minimum}")
+        if number > MOST:
+            raise InvalidArgument(argument, value, f"must be at most {MOST}")
+
+
+def check_seed(argument: str, value: object) -> None:
+    """Raise unless the value is a seed: a whole number of at least 0 that a generator takes as it is."""
+    if not 0 <= whole_number(argument, value) <= LARGEST_SEED:
+        raise InvalidArgument(argument, value, f"must be at least 0 and at most {LARGEST_SEED}")
+
+
+def check_each_once(argument: str, values: Collection[object]) -> None:
+    """Raise if a value stands in a list twice."""
+    listed = [str(value) for value in values]
+    twice = next((value for value in listed if listed.count(value) > 1), None)
+    if twice is not None:
+        raise InvalidArgument(argument, f"[{', '.join(listed)}]", f"names {twice} twice; name it once")
+
+
+def check_memory(argument: str, value: object, n_bytes: float) -> None:
+    """Raise if what is asked for takes more memory than the machine has."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if n_bytes > there:
+        problem = f"needs about {n_bytes / 1e9:,.0f} GB of memory, and this machine has {there / 1e9:,.0f} GB"
+        raise InvalidArgument(argument, value, f"{problem}; choose less")
+
+
+def check_path(argument: str, path: object) -> None:
+    """Raise `Unavailable` for a path that no file can have, or that cannot be looked at; not whether it is there."""
+    try:
+        os.stat(str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Unavailable(argument, path, f"is no path that can be opened ({reason})") from error
 
 
 def whole_number(argument: str, value: object) -> int:
@@ -80,8 +126,8 @@ def check_between(argument: str, value: object, lowest: float, highest: float) -
     """Raise unless the value is a number of at least `lowest` and at most `highest`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidArgument(argument, shown(value), "must be a number")
-    if not lowest <= float(value) <= highest:
-        limits = f"be at least {lowest:g}" if highest == inf else f"lie between {lowest:g} and {highest:g}"
+    if not (lowest <= float(value) <= highest and isfinite(value)):
+        limits = f"be at least {lowest:g}, and finite" if highest == inf else f"lie between {lowest:g} and {highest:g}"
         raise InvalidArgument(argument, value, f"must {limits}")
 
 

@@ -85,10 +85,11 @@ class NullKind(StrEnum):
 
 
 class MetricsOn(StrEnum):
-    """What metrics score of the paired features: their decoder rows, or their activations."""
+    """What metrics score: decoder rows of the paired features, their activations, or the residual streams."""
 
     decoder = "decoder"
     activations = "activations"
+    residual = "residual"
 
 
 class DecoderRows(StrEnum):
@@ -115,6 +116,11 @@ class PairingRuleName(StrEnum):
     hungarian = "hungarian"
     optimal_transport = "optimal_transport"
     cosine = "cosine"
+    sae_match = "sae_match"
+
+
+BY_WEIGHTS = (PairingRuleName.cosine, PairingRuleName.sae_match)
+"""Rules that pair features by their weights, whose streams must share a basis."""
 
 
 class Precision(StrEnum):

@@ -10,9 +10,11 @@ from typing import Any
 from analogue.errors import (
     InvalidArgument,
     check_between,
+    check_each_once,
     check_flag,
     check_minima,
     check_option,
+    check_seed,
     check_strings,
     shown,
     whole_number,
@@ -33,6 +35,11 @@ METRICS = (MetricName.svcca, MetricName.svcca_pc1, MetricName.rsa)
 NON_CONCEPT_TOKENS = ("\n", "\\n", "", " ", ".", ",", "!", "?", "-")
 
 
+def default_k(d_in: int) -> int:
+    """Active features per token: 32, as in the paper's TopK SAEs; 16 for streams narrower than 256."""
+    return 32 if d_in >= 256 else 16
+
+
 @dataclass(frozen=True)
 class Side:
     """Space a or b of a comparison: a language model, one of its layers, and an SAE of that layer.
@@ -42,7 +49,9 @@ class Side:
         layer: block of the model, counted from 0.
         sae: a directory or a file in one of the formats of `docs/saes.md`, `RELEASE:ID` of a SAELens release,
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
-            `sae_lens.SAE`; or `neurons`, to compare the neurons of the MLP themselves.
+            `sae_lens.SAE`. Or a dictionary that nobody trained: `neurons`, the neurons of the MLP themselves;
+            `identity`, the coordinates of what is read; `random:seed=0`, random directions, of which the highest count
+            (`random:seed=0,d_sae=4096,k=32`).
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
@@ -81,6 +90,7 @@ class Side:
     def __post_init__(self) -> None:
         for name in ("layer", "randomize_seed"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        check_seed("randomize_seed", self.randomize_seed)
         check_flag("before_topk", self.before_topk)
         for name in ("dtype", "sae_dtype"):
             check_option(name, getattr(self, name), Precision, "is not a precision; use {}")
@@ -132,7 +142,7 @@ class Corpus(Text):
         seq_len: tokens per sequence, at most.
         batch_size: sequences per forward pass.
         packing: False for one document per sequence, as in the paper; True for documents strung together.
-        count_padding: let padding count as tokens, as in the published code.
+        count_padding: let padding count in statistics, as in the published code; models attend to none of it.
         chat: read `column` as lists of messages, each with `role` and `content`, and write them as text by the chat
             template of A's tokenizer (of B's, where A has none).
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
@@ -279,6 +289,7 @@ class Null:
             raise InvalidArgument("kinds", "[]", f"names no null; choose from {', '.join(NullKind)}")
         for kind in self.kinds:
             check_option("kinds", kind, NullKind)
+        check_each_once("kinds", self.kinds)
 
 
 @dataclass(frozen=True)
@@ -289,6 +300,8 @@ class Concepts:
         keywords: of each concept, by its name.
         n: draws of each of the two tests.
         fragments: count features of tokens that are but a part of a keyword.
+        split_at_spaces: let words end at white space alone, as in the published code: no keyword stands before a full
+            stop.
 
     Example:
         >>> Concepts({"Weather": ["rain", "snow", "storm"]}).n
@@ -298,10 +311,12 @@ class Concepts:
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)
     n: int = 1000
     fragments: bool = False
+    split_at_spaces: bool = False
 
     def __post_init__(self) -> None:
         check_minima({"n": (self.n, 1)})
         check_flag("fragments", self.fragments)
+        check_flag("split_at_spaces", self.split_at_spaces)
         if not isinstance(self.keywords, Mapping):
             raise InvalidArgument("keywords", shown(self.keywords), "must map the name of each concept to its keywords")
         for name, keywords in self.keywords.items():

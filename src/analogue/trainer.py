@@ -1,9 +1,11 @@
 """Lightning trainers that do what this package needs of them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
@@ -15,6 +17,8 @@ from analogue.quiet import quiet_libraries
 DEVICES = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 """Those in which weights keep their own precision; the others would convert SAEs behind their backs."""
+FORKING: tuple[str, ...] = ("ddp_spawn", "ddp_fork", "ddp_notebook")
+FORKING += tuple(f"ddp_{how}_find_unused_parameters_{flag}" for how in ("spawn", "fork") for flag in ("true", "false"))
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
@@ -48,6 +52,15 @@ def check_precision(trainer: L.Trainer, fix: str) -> None:
         raise InvalidArgument("trainer.precision", trainer.precision, problem)
 
 
+def check_whole_passes(trainer: L.Trainer) -> None:
+    """Raise `InvalidArgument` if a pass of the trainer's `test` would leave a part of the text out."""
+    fix = "would leave out a part of the text; leave it out, and choose less text by `n_sequences`"
+    for name, every in (("fast_dev_run", False), ("overfit_batches", 0), ("limit_test_batches", 1.0)):
+        given = getattr(trainer, name)
+        if given != every or (every == 1.0 and isinstance(given, int)):  # 1 is one batch, 1.0 all of them
+            raise InvalidArgument(f"trainer.{name}", given, fix)
+
+
 def accelerator_of(device: str) -> str:
     """What Lightning calls a device: `auto`, `cpu` or `cuda`.
 
@@ -73,6 +86,9 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         InvalidArgument: Lightning refuses the settings, they ask for a device without float64, or the machine has too
             few cores for them. The error names the setting: `trainer.devices`.
     """
+    if settings.get("strategy") in FORKING:
+        problem = "starts ranks by copying this process, which its models do not survive; use ddp or auto"
+        raise InvalidArgument("trainer.strategy", settings["strategy"], problem)
     settings = _with_float64(settings)
     bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:
@@ -85,7 +101,17 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
         problem = f"this machine's cores serve at most {most} processes"
         raise InvalidArgument("trainer.devices", trainer.num_devices, problem)
+    _check_nodes(trainer)
     return trainer
+
+
+def _check_nodes(trainer: L.Trainer) -> None:
+    """Raise `InvalidArgument` if the trainer would wait for ever for machines on which nobody starts it."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    started = {"NODE_RANK", "GROUP_RANK"} & os.environ.keys()
+    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not started:
+        problem = "needs a launcher that starts this command on every machine, such as srun or torchrun"
+        raise InvalidArgument("trainer.num_nodes", trainer.num_nodes, problem)
 
 
 def _with_float64(settings: Mapping[str, Any]) -> Mapping[str, Any]:

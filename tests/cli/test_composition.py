@@ -21,7 +21,7 @@ PROGRAMS = {"compare": COMPARE, "train_sae": TRAIN_SAE}
         ("compare", "layer_a=three", "Value 'three' of type 'str' could not be converted to Integer"),
         ("compare", "matching.direction=b2a", "Invalid value 'b2a', expected one of [a_to_b, b_to_a]"),
         ("compare", "model_a=stories_7", "stories_12"),
-        ("compare", "model_a=null", "a config group cannot be null; choose one of its options"),
+        ("compare", "model_a=null", "model_a=null: names no option of a config group"),
         ("compare", "sweep=paper", "sweep=paper goes over the paper's layers for a preset"),
         ("compare", "layer_a=[1", "layer_a=[1 cannot be read"),
     ],

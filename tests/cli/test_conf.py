@@ -25,7 +25,7 @@ from analogue.training.sae import new_sae
 
 CONF = COMPARE.directory
 PROGRAMS = (COMPARE, TRAIN_SAE)
-PRESETS = ("experiment", "protocol", "sweep", "layer_grid", "seeds")
+PRESETS = ("experiment", "protocol", "sweep", "layer_grid", "seeds", "control")
 MUST_BE_GIVEN = {
     "model.name": "some/model",
     "model_a.name": "some/model",
@@ -92,6 +92,7 @@ def fits(cfg, schema, check_settings):
         *combinations(COMPARE, *PRESETS, "training"),
         *((f"experiment={name}", "protocol=published") for name in options(CONF / "experiment")),
         *((f"seeds={name}",) for name in options(CONF / "seeds")),
+        *((f"control={name}",) for name in options(CONF / "control")),
         *((f"hydra/launcher={name}",) for name in options(CONF / "hydra" / "launcher")),
     ],
     ids=",".join,
@@ -142,7 +143,7 @@ def test_what_the_wandb_logger_hands_on_is_an_argument_there(composed):
 
 
 def test_no_folder_of_the_configuration_is_left_out():
-    tested = {"experiment", "protocol", "sweep", "layer_grid", "seeds", "launcher", "callbacks", "help"}
+    tested = {"experiment", "protocol", "sweep", "layer_grid", "seeds", "control", "launcher", "callbacks", "help"}
     tested |= {line.partition("=")[0] for program in PROGRAMS for row in combinations(program) for line in row}
     assert {path.parent.name for path in CONF.rglob("*.yaml")} - {"conf", "training"} <= tested
     assert options(CONF / "protocol") == ["published"]

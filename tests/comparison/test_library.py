@@ -166,7 +166,7 @@ def test_a_comparison_shows_itself(a, b):
         ({"seq_len": 1}, ValueError, "seq_len=1: must be at least 2"),
         ({"seq_len": 5000}, ValueError, "seq_len=5000: embedded:stories-6 .`a.model`. reads at most"),
         ({"alignment": "words"}, ValueError, "alignment=words: is not an option; choose from tokens, spans"),
-        ({"matching": "cosine"}, ValueError, "matching.rule=cosine: compares decoder rows"),
+        ({"matching": "cosine"}, ValueError, "matching.rule=cosine: compares weights"),
         ({"matching": "closest"}, ValueError, "matching=closest: is not an option; choose from max_correlation"),
         ({"matching": analogue.Matching("greedy", settings={"k": 0})}, ValueError, "matching.settings.k=0: "),
         ({"matching": analogue.Matching("greedy", settings={"q": 1})}, ValueError, "matching.settings.q=1: is not a"),

@@ -9,8 +9,9 @@ from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 import analogue
 from analogue.comparison.sides import open_side
 from analogue.embedded import ASSETS
+from analogue.errors import InvalidArgument
 from analogue.models import open_model
-from analogue.saes.neurons import Neurons
+from analogue.saes.bases import NEURONS, SignedBasis
 
 SMALL = {"n_sequences": 6, "seq_len": 48, "null": analogue.Null(n=5), "device": "cpu", "progress": False}
 A = analogue.Side("embedded:stories-6", 3, "neurons")
@@ -21,7 +22,7 @@ def test_each_neuron_is_two_features_that_lose_nothing():
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(7, 5, generator=generator) * torch.arange(1, 8)[:, None]
     hidden = torch.randn(20, 7, generator=generator) - 0.3
-    neurons = Neurons(rows)
+    neurons = SignedBasis(rows, NEURONS)
     acts = neurons.encode(hidden)
     assert acts.shape == (20, neurons.cfg.d_sae) == (20, 14)
     assert (acts >= 0).all()
@@ -95,3 +96,21 @@ def test_neurons_of_two_precisions_agree():
         for dtype in ("float32", "bfloat16")
     )
     assert np.mean(exact.feature_b == half.feature_b) > 0.7
+
+
+@pytest.mark.parametrize(("sae", "explained"), [("identity", (0.999, 1.001)), ("random:seed=0", (-1.0, 0.4))])
+def test_raw_bases_are_compared_without_a_warning_that_they_explain_little(sae, explained):
+    a, b = (
+        analogue.Side(model, layer, sae) for model, layer in (("embedded:stories-6", 3), ("embedded:stories-12", 6))
+    )
+    comparison = analogue.compare(a, b, filters=analogue.Filters(concept_tokens=False, shared_token=False), **SMALL)
+    record = comparison.record
+    assert explained[0] < record.side_a.explained_variance < explained[1]
+    assert (record.side_a.sae, record.side_a.hook_point) == (sae, "resid_post")
+    assert record.n_kept > 20
+    assert not any("explains" in warning for warning in record.warnings)
+
+
+def test_a_basis_of_the_residual_stream_is_none_of_sites_of_other_widths():
+    with pytest.raises(InvalidArgument, match=r"^a\.hook=neurons: has another width than the residual stream"):
+        open_side(analogue.Side("embedded:stories-6", 3, "identity", hook="neurons"), "a")

@@ -149,6 +149,7 @@ def test_semantic_subspaces_get_both_tests(compare, tmp_path):
         "one_to_one": "best",
         "filters": [],
         "fragments": False,
+        "split_at_spaces": False,
     }
     for concept in result.concepts:
         assert 0 < concept["n_pairs"] <= min(concept["n_features_a"], concept["n_features_b"])

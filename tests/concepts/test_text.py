@@ -93,3 +93,11 @@ def test_bad_input() -> None:
         TokenText([0, 0], ["a"], [1, 2])
     with pytest.raises(ValueError, match="got none but white space"):
         TokenText([0], ["a"], [1]).tokens_of("  ")
+
+
+def test_words_split_at_spaces_do_not_end_at_punctuation() -> None:
+    tokens = [" the", " king", ".", ' "', "king", '"', " king"]
+    text = TokenText(range(7), tokens, [7])
+    assert np.flatnonzero(text.tokens_of("king")).tolist() == [1, 4, 6]
+    assert np.flatnonzero(text.tokens_of("king", split_at_spaces=True)).tolist() == [6]
+    assert np.flatnonzero(text.tokens_of("the", split_at_spaces=True)).tolist() == [0]

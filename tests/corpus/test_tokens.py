@@ -164,7 +164,9 @@ def test_padding_counts_where_asked(tokenizer):
     plain = tokenise(TEXTS, tokenizer, 3, 20, packing=False)
     assert counted.n_tokens == 60 > plain.n_tokens
     assert np.array_equal(counted.ids, plain.ids)
+    assert np.array_equal(counted.mask, plain.mask)  # models attend to none of it
     assert set(counted.ids[~plain.mask].tolist()) == {tokenizer.pad_token_id}
+    assert counted.fingerprint() != plain.fingerprint()
 
 
 def test_a_token_that_begins_each_text_is_a_token_like_others(tokenizer):

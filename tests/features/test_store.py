@@ -104,14 +104,14 @@ def test_nothing_but_entries_is_left_behind(store, tmp_path):
 
 def test_the_least_recently_used_entries_go_first(tmp_path):
     store = ActivationStore(tmp_path, max_gb=1)
-    for age, key in enumerate(["old", "used", "new"]):
+    for age, key in enumerate(["old", "use", "new"]):
         store.put(key, stored())
         os.utime(tmp_path / f"{key}.safetensors", (1000 + age, 1000 + age))
     store.get("old")
     size = (tmp_path / "old.safetensors").stat().st_size
     store.max_bytes = 3 * size
-    store.put("another", stored())
-    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"another", "old", "new"}
+    store.put("one", stored())
+    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"one", "old", "new"}
 
 
 def test_reserved_entries_stay_however_old(tmp_path):
@@ -134,7 +134,7 @@ def test_an_entry_bigger_than_the_store_is_kept_until_the_next(tmp_path):
 
 
 def test_what_a_killed_process_left_goes_and_what_one_is_writing_stays(store, tmp_path):
-    left, being_written = tmp_path / ".key.1.tmp", tmp_path / ".key.2.tmp"
+    left, being_written = (tmp_path / f".key.{digit * 32}.tmp" for digit in "12")
     for path in (left, being_written):
         path.write_bytes(b"half")
     os.utime(left, (1000, 1000))

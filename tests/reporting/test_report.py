@@ -173,8 +173,8 @@ def test_a_job_with_damaged_files_is_shown_without_them(opened, tmp_path):
     page.wait_for_function("!document.getElementById('job').hidden")
     told = page.locator("#job .warning").all_text_contents()
     assert told == [
-        "! pairs.parquet is not readable; no pair is shown",
-        "! nulls.parquet is not readable; no draw is shown",
+        "! no pair is shown: pairs.parquet is no Parquet file that can be read",
+        "! no draw is shown: nulls.parquet is no Parquet file that can be read",
     ]
     assert page.locator("#job .errorbars").count() > 0
 

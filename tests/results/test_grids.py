@@ -106,7 +106,7 @@ def test_jobs_are_read_in_the_order_of_their_numbers_and_damaged_ones_are_told(t
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "result.json").write_text('{"schema_version": 1, "created"')
     assert [job.name for job in read_jobs([tmp_path])] == ["1", "2", "10"]
-    assert "3/result.json holds no readable record" in caplog.text
+    assert "3/result.json is no record that can be read" in caplog.text
     assert read_failures([tmp_path]) == {}
 
 

@@ -61,16 +61,16 @@ def test_what_is_not_printed_is_an_empty_list(job):
 
 
 def of_preset(
-    experiment, filters=FUNNEL, n_sequences=None, d_sae=32768, rule="max_correlation", direction="a_to_b", **changes
+    experiment, filters=FUNNEL, n_sequences=None, d_sae=32768, rule="max_correlation", direction="b_to_a", **changes
 ):
-    """The record of a preset's comparison; `changes` are of both sides."""
-    config = COMPARE.compose(f"experiment={experiment}")
+    """The record of a preset's comparison as the published code makes it; `changes` are of both sides."""
+    config = COMPARE.compose(f"experiment={experiment}", "protocol=published")
     result = sample_result(
         config.layer_a,
         config.layer_b,
         filters=dict(config.filters),
-        data={"packing": config.data.packing, "exclude_bos": config.data.exclude_bos},
-        concepts=plain(COMPARE.compose("concepts=paper").concepts),
+        data=dict(config.data),
+        concepts=plain(COMPARE.compose("concepts=paper", "protocol=published").concepts),
         model_a={"randomize": None},
         model_b={"randomize": None},
     )
@@ -90,7 +90,9 @@ def of_preset(
     data = config.data
     corpus = replace(result.corpus, path=data.path, n_sequences=n_sequences or data.n_sequences, seq_len=data.seq_len)
     funnel = [{"filter": name, "n_pairs": 9} for name in ("paired", *filters)]
-    return replace(result, **sides, corpus=corpus, funnel=funnel, rule=rule, direction=direction)
+    pairing = {"rule": "max_correlation", "one_to_one": "first", "filters": []}
+    result = replace(result, concept_pairing=pairing, rule=rule, direction=direction)
+    return replace(result, **sides, corpus=corpus, funnel=funnel)
 
 
 def test_a_preset_is_the_papers_comparison():
@@ -121,6 +123,9 @@ def test_another_comparison_has_no_published_numbers(change):
         ("data", {"exclude_bos": True}),
         ("filters", {"non_concept_tokens": ["."]}),
         ("filters", {"top_tokens": 10}),
+        ("data", {"shuffle_seed": 0}),
+        ("data", {"split": "test"}),
+        ("data", {"exclude_outliers": 10.0}),
     ],
 )
 def test_another_configuration_has_no_published_numbers(key, change):
@@ -131,7 +136,9 @@ def test_another_configuration_has_no_published_numbers(key, change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"fragments": True}, {"keywords": {"Time": ["day"]}}, {"keywords": {}}], ids=["parts", "other", "none"]
+    "change",
+    [{"fragments": True}, {"split_at_spaces": False}, {"keywords": {"Time": ["day"]}}, {"keywords": {}}],
+    ids=["parts", "punctuation", "other", "none"],
 )
 def test_other_concepts_have_no_published_numbers(change):
     result = of_preset(PYTHIA)
@@ -139,6 +146,20 @@ def test_other_concepts_have_no_published_numbers(change):
     printed = published_for(replace(result, config=changed))
     assert printed == [row for row in published_for(result) if row.concept is None]
     assert 0 < len(printed) < len(published_for(result))
+
+
+def test_another_choice_where_the_paper_leaves_one_has_no_published_numbers():
+    result = of_preset(PYTHIA)
+    assert published_for(replace(result, direction="a_to_b")) == []
+    assert [row.quantity for row in published_for(result) if row.concept is None] == ["n_pairs", "n_pairs"]
+    best = result.config | {"filters": result.config["filters"] | {"one_to_one": "best"}}
+    counts = [row.source for row in published_for(replace(result, config=best)) if row.concept is None]
+    assert counts == ["Table 5"]  # before one feature's claims are told apart
+    subspaces = replace(result, concept_pairing=result.concept_pairing | {"one_to_one": "best"})
+    assert {row.concept for row in published_for(subspaces)} == {None}
+    llama = of_preset(LLAMA)
+    none = llama.config | {"filters": llama.config["filters"] | {"minimum_correlation": 0.2}}
+    assert published_for(replace(llama, config=none)) == []
 
 
 def test_another_corpus_has_no_published_numbers():
@@ -149,17 +170,17 @@ def test_another_corpus_has_no_published_numbers():
 @pytest.mark.parametrize(
     ("rule", "direction", "filters", "d_sae", "values"),
     [
-        ("max_correlation", "a_to_b", [], 16384, [0.73, 0.004]),
-        ("max_correlation", "a_to_b", ["concept_tokens"], 16384, [0.94, 0.004]),
-        ("max_correlation", "b_to_a", [], 16384, [0.8, 0.004]),
-        ("max_correlation", "b_to_a", ["concept_tokens"], 8192, [0.94]),
-        ("max_correlation", "b_to_a", [], 8192, [0.87]),
+        ("max_correlation", "b_to_a", [], 16384, [0.73, 0.004]),
+        ("max_correlation", "b_to_a", ["concept_tokens"], 16384, [0.94, 0.004]),
+        ("max_correlation", "a_to_b", [], 16384, [0.8, 0.004]),
+        ("max_correlation", "a_to_b", ["concept_tokens"], 8192, [0.94]),
+        ("max_correlation", "a_to_b", [], 8192, [0.87]),
         ("cosine", "a_to_b", [], 16384, [0.9, 0.92]),
         ("cosine", "b_to_a", ["concept_tokens"], 16384, []),
         ("cosine", "a_to_b", [], 8192, []),
         ("mutual", "a_to_b", [], 16384, []),
-        ("max_correlation", "a_to_b", ["concept_tokens"], 4096, []),
-        ("max_correlation", "a_to_b", ["concept_tokens", "one_to_one"], 8192, []),
+        ("max_correlation", "b_to_a", ["concept_tokens"], 4096, []),
+        ("max_correlation", "b_to_a", ["concept_tokens", "one_to_one"], 8192, []),
     ],
 )
 def test_the_seeds_are_selected_by_pairing_filters_and_width(rule, direction, filters, d_sae, values):

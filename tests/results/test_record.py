@@ -21,7 +21,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
 
 def test_another_schema_version_is_refused():
     text = sample_result().to_json().replace('"schema_version": 1', '"schema_version": 99', 1)
-    with pytest.raises(ValueError, match="expected a record of schema version 1, got 99"):
+    with pytest.raises(ValueError, match="schema_version: expected 1, got 99; a newer version"):
         ComparisonResult.from_json(text)
 
 

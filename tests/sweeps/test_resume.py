@@ -91,3 +91,28 @@ def test_two_cold_processes_compute_each_layer_once_and_leave_no_lock_held(whole
     for lock in store.glob("*.lock"):
         with FileLock(lock, timeout=0):
             pass
+
+
+def test_a_job_whose_files_have_changed_is_computed_again(whole, tmp_path):
+    """The configuration is the same word for word; only the contents of the SAE's folder, or of the text, differ."""
+    from analogue.embedded import locate
+
+    saes, text = tmp_path / "saes", tmp_path / "text.txt"
+    shutil.copytree(locate("embedded:stories-6-saes/layer_1", "path"), saes)
+    text.write_text("Once upon a time there was a fox. It lived in a wood, by a river.\n\n" * 30)
+    job = ("-m", "layer_a=1", "layer_b=4,6", f"sae_a.path={saes}", "data=text", f"data.path={text}")
+    job += ("sweep.dir=sweep", "data.n_sequences=20", "data.seq_len=64")
+    small = {"cwd": tmp_path, "cache": whole.parent / "cache"}
+    run(*job, **small)
+    first = records(tmp_path / "sweep")
+    assert len(first) == 2
+    run(*job, **small)
+    assert records(tmp_path / "sweep") == first
+    shutil.rmtree(saes)
+    shutil.copytree(locate("embedded:stories-6-saes/layer_2", "path"), saes)
+    run(*job, **small)
+    second = records(tmp_path / "sweep")
+    assert all(second[name] != first[name] for name in first)
+    text.write_text("There was a dragon. It slept on its gold, and dreamt of a knight.\n\n" * 30)
+    run(*job, **small)
+    assert all(records(tmp_path / "sweep")[name] != second[name] for name in second)

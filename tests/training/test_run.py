@@ -180,7 +180,7 @@ def test_going_on_from_a_checkpoint_gives_the_weights_of_a_run_without_a_break(t
 def test_the_newest_checkpoints_are_kept(train, tmp_path):
     train("seeds=[0]", "expansion_factor=[2]", "checkpoints.keep=2")
     kept = sorted(int(path.stem.split("=")[1]) for path in (tmp_path / "saes" / "checkpoints").iterdir())
-    assert kept == [25, 30]
+    assert kept == [30, 32]  # the last step's, too
 
 
 def test_a_run_whose_last_step_is_on_disk_is_finished_from_there(train, tmp_path):
@@ -430,3 +430,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):
     monkeypatch.undo()
     train("seeds=[0]", "expansion_factor=[2]", "ckpt_path=last")
     assert weights_under(tmp_path / "saes")
+
+
+def test_a_run_goes_on_with_the_text_it_began_with(train, tmp_path):
+    text = tmp_path / "text.txt"
+    settings = ("layers=[3]", "seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "data=text", f"data.path={text}")
+    settings += ("data.held_out_path=embedded:stories/heldout.parquet", "evaluation.every_steps=5")
+    text.write_text("Once upon a time there was a fox. It lived in a wood, by a river.\n\n" * 50)
+    train(*settings)
+    text.write_text("There was a dragon. It slept on its gold, and dreamt of a knight.\n\n" * 50)
+    with pytest.raises(UserError, match=r"^data.path=\S+: holds something else than when the checkpoint"):
+        train(*settings, "ckpt_path=last")

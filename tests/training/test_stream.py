@@ -1,8 +1,11 @@
 """What training reads: every token, well mixed, and the same whoever asks and wherever it begins."""
 
+import os
+
 import pytest
 import torch
 
+from analogue.errors import AnalogueWarning
 from analogue.models import open_model
 from analogue.training.source import ModelSource, store_activations
 from analogue.training.stream import ActivationStream, MixingPlan
@@ -84,3 +87,48 @@ def test_activations_from_disk_are_those_of_the_model(model, tmp_path, monkeypat
     store_activations(source, tmp_path / "key", 16)
     assert (tmp_path / "key").stat().st_mtime_ns == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "key.lock"]
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGE = {
+    "checksum of shard_00001": lambda folder: flip(folder / "shard_00001.safetensors"),
+    "shard_00002.safetensors is missing": lambda folder: (folder / "shard_00002.safetensors").unlink(),
+    "manifest.json cannot be read": lambda folder: (folder / "manifest.json").write_text("[]"),
+    "it is the folder of other": lambda folder: (folder / "manifest.json").write_text('{"name": "other", "files": {}}'),
+}
+
+
+@pytest.mark.parametrize("reason", DAMAGE)
+def test_a_damaged_folder_of_activations_is_computed_again(model, tmp_path, monkeypatch, reason):
+    monkeypatch.setattr("analogue.training.source.SEQUENCES_PER_SHARD", 7)
+    ids, mask = ids_and_mask()
+    source = ModelSource(model, ids, mask, mask, [1, 3])
+    store_activations(source, tmp_path / "key", 16)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "key").iterdir()}
+    DAMAGE[reason](tmp_path / "key")
+    with pytest.warns(AnalogueWarning, match=f"{reason}.*computed again"):
+        store_activations(source, tmp_path / "key", 16)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "key").iterdir()} == before
+
+
+def test_folders_of_activations_are_bounded_and_stay_readable(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("analogue.training.source.MOST_GB", 0)
+    ids, mask = ids_and_mask()
+    source = ModelSource(model, ids, mask, mask, [1, 3])
+    first = store_activations(source, tmp_path / "first", 16)
+    expected = first(torch.tensor([2, 0]))
+    store_activations(source, tmp_path / "second", 16)
+    assert not (tmp_path / "first").exists()
+    assert (tmp_path / "second").is_dir()
+    assert all(torch.equal(first(torch.tensor([2, 0]))[layer], expected[layer]) for layer in (1, 3))
+    assert (tmp_path / "second" / "shard_00000.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask():
+    os.umask(before := os.umask(0))
+    return before

@@ -33,8 +33,20 @@ def compare_job(cfg: DictConfig) -> None:
     """One job, unless a sweep that is resumed has finished it."""
     from analogue.cli.resume import finished_before
 
-    if not finished_before(cfg):
+    if not finished_before(cfg, partial(changed_keys, cfg)):
         run_comparison(cfg)
+
+
+def changed_keys(cfg: DictConfig, record: "ComparisonResult") -> list[str]:
+    """The keys whose files hold something else than when the record was made.
+
+    Raises:
+        UserError: one of them cannot be opened.
+    """
+    from analogue.comparison.unchanged import changed_since
+
+    with naming_keys(COMPARE_KEYS):
+        return [COMPARE_KEYS[name] for name in changed_since(record, **light_arguments(typed(cfg, CompareConfig)))]
 
 
 def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
@@ -94,7 +106,9 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
     with section("null"):
         arguments["null"] = Null(**vars(config.null))
     with section("concepts"):
-        arguments["concepts"] = Concepts(config.concepts.keywords, config.concepts.n, config.concepts.fragments)
+        concepts = dict(vars(config.concepts))
+        del concepts["name"]  # of the list
+        arguments["concepts"] = Concepts(**concepts)
     with section("cache"):
         arguments["cache"] = _cache(config)
     _check_names(config.metrics)
@@ -195,13 +209,12 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
 
 def _show(cfg: DictConfig, comparison: "Comparison") -> None:
     """Print the tables, and send the result to the configured logger."""
-    from rich.console import Console
-
     from analogue.cli.logger import configured_logger
+    from analogue.reporting.console import plain_console
     from analogue.reporting.tables import comparison_tables
     from analogue.reporting.tracking import log_comparison, log_or_warn
 
-    console = Console()
+    console = plain_console()
     console.print(comparison_tables(comparison.record))
     console.print(f"written to {cfg.output_dir}", soft_wrap=True)
     if cfg.logger:

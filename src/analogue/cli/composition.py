@@ -28,6 +28,9 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
         UserError: naming the first key that has no value, or that the schema does not know (`+layr_a=5`).
     """
     known = set(keys_of(schema))
+    for key in keys_of(schema):
+        if _is_absent(cfg, key):
+            raise UserError(key, "???", "has no value; give one on the command line")
     for key in _keys_in(cfg, known):
         if key not in known:
             problem = f"is not a configuration key{_did_you_mean(key, known)}"
@@ -94,12 +97,25 @@ def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     ]
 
 
+def empty_sweep(arguments: Sequence[str]) -> str | None:
+    """The first argument that sweeps over no value, such as `layer_a=range(3,3)`; None if there is none."""
+    for argument in arguments:
+        try:
+            override = OverridesParser.create().parse_override(argument)
+        except HydraException:  # an option, or what Hydra says itself
+            continue
+        if override.is_discrete_sweep() and not [*override.sweep_string_iterator()]:
+            return argument
+    return None
+
+
 def composition_error(error: Exception, program: Program, overrides: Sequence[str]) -> str | None:
     """What a user can change about a command line that Hydra refuses; None for an error of another kind."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename!s} cannot be made ({error.strerror}); choose another hydra.run.dir or sweep.dir"
     if isinstance(error, ValueError) and "Config group override" in str(error):
-        return "a config group cannot be null; choose one of its options, which --help lists"
+        group = next((each for each in overrides if re.fullmatch(r"[\w/@]+=null", each)), "the option of a group")
+        return f"{group}: names no option of a config group; choose one of those that --help lists"
     if isinstance(error, AssertionError) and any(each.startswith("sweep=") for each in overrides):
         return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
     if not isinstance(error, HydraException | OmegaConfBaseException):
@@ -125,6 +141,16 @@ def can_be_read(argument: str) -> bool:
     except HydraException:
         return False
     return True
+
+
+def _is_absent(cfg: DictConfig, key: str) -> bool:
+    """Whether a key, or the section that it stands in, was removed (`~layer_a`)."""
+    section, _, name = key.rpartition(".")
+    try:
+        owner = OmegaConf.select(cfg, section) if section else cfg
+        return OmegaConf.is_dict(owner) and (name not in list(owner) or OmegaConf.is_missing(owner, name))
+    except OmegaConfBaseException:  # a reference to nothing, or no value
+        return False
 
 
 def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:

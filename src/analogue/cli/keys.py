@@ -23,6 +23,9 @@ COMPARE_KEYS: dict[str, str] = {
     "corpus": "data.path",
     "aggregation": "alignment.aggregation",
     "matching.settings": "matching.function",
+    "top_tokens": "filters.top_tokens",
+    "null": "null.n",
+    "concepts": "concepts.n",
     "directory": "output_dir",
     **{
         name: name

@@ -38,7 +38,9 @@ def main() -> NoReturn:
         sys.exit(2)
     if command == "report":
         from analogue.cli.report import main as report
+        from analogue.cli.terminal import print_patiently
 
+        print_patiently()
         sys.exit(report(arguments))
     if command == "explore":
         from analogue.cli.explore import main as explore

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analogue.errors import UserError
+from analogue.errors import UserError, check_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(directories: Sequence[Path], output: Path) -> None:
     for directory in directories:
+        check_path("directory", directory)
         if not directory.is_dir():
             raise UserError("directory", directory, "is not a folder; name the folder of a multirun")
-    from rich.console import Console
-
+    from analogue.reporting.console import plain_console
     from analogue.reporting.summary import summarise
 
     try:
-        summary = summarise(directories, output, Console())
+        summary = summarise(directories, output, plain_console())
     except OSError as error:
         raise UserError("--output", output, f"cannot be written ({error.strerror}); choose another folder") from error
     if not summary.grids:

@@ -5,11 +5,13 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import hydra
@@ -18,8 +20,9 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from analogue.cli.composition import can_be_read, composition_error, listed_values, plain
+from analogue.cli.composition import can_be_read, composition_error, empty_sweep, listed_values, plain
 from analogue.cli.conf import Program
+from analogue.cli.terminal import print_patiently
 from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
 
@@ -29,31 +32,40 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C has ended
+TERMINATED = 143  # and of one that SIGTERM has ended: SLURM, docker and `kill` send it
 
 
 def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequence[str] = ()) -> NoReturn:
     """Run `task` with the configuration that the command line composes, and end the process.
 
-    Exit codes: 0, 1 if a job failed or the configuration cannot be composed, 130 after Ctrl-C.
+    Exit codes: 0, 1 if a job failed or the configuration cannot be composed, 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
         task: one job.
         program: whose configuration it is.
         subcommand: what stood between the program and the arguments: `compare`.
     """
+    print_patiently()
     command = sys.argv
     sys.argv = [command[0], *listed_values(quoted_values(command[1:]), program.schema)]
+    if empty := empty_sweep(sys.argv[1:]):
+        print(f"error: {empty}: spans no value, so there is no job to run", file=sys.stderr)
+        sys.exit(1)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
     job = outcome.reported(task, subcommand)
+    signal.signal(signal.SIGTERM, _terminate)
     composed = hydra.main(config_path=str(program.directory), config_name=program.config_name, version_base="1.3")
     try:
         with program.shared_groups(), _only_own_groups(program):
             composed(job)()
     except (KeyboardInterrupt, SystemExit) as error:
+        if _by_sigterm(error):
+            _say("terminated by SIGTERM; what was not finished is not written")
+            sys.exit(TERMINATED)
         if not _by_ctrl_c(error):
             raise
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         sys.exit(INTERRUPTED)
     except Exception as error:
         if outcome.n_started:
@@ -190,6 +202,28 @@ def _forget_ranks(variables: Mapping[str, str | None]) -> None:
         torch.distributed.destroy_process_group()
 
 
+class Terminated(SystemExit):
+    """SIGTERM has arrived."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: launchers pass it on to every rank
+    raise Terminated(TERMINATED)
+
+
+def _by_sigterm(error: BaseException | None) -> bool:
+    """Whether SIGTERM is behind an exception: Lightning's own, which it raises between batches, would exit with 0."""
+    if error is None or isinstance(error, Terminated) or type(error).__name__ == "SIGTERMException":
+        return error is not None
+    return _by_sigterm(error.__context__)
+
+
+def _say(line: str) -> None:
+    """Once, where several ranks end together."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(line, file=sys.stderr)
+
+
 def _by_ctrl_c(error: BaseException | None) -> bool:
     """Whether Ctrl-C is behind an exception: Lightning answers it by leaving with code 1."""
     return isinstance(error, KeyboardInterrupt) or (error is not None and _by_ctrl_c(error.__context__))
@@ -206,4 +240,6 @@ def _record(error: Exception, cfg: DictConfig) -> None:
         config = plain(cfg)
     except OmegaConfBaseException:  # a reference to nothing, which may be what the failure is about
         config = plain(cfg, resolve=False)
-    write_failure(Failure(_sentence(error), config), traceback.format_exc(), cfg.output_dir)
+    given = config.get("output_dir")
+    directory = given if isinstance(given, str) and "${" not in given else HydraConfig.get().runtime.output_dir
+    write_failure(Failure(_sentence(error), config), traceback.format_exc(), directory)

@@ -115,6 +115,7 @@ class ConceptsConfig:
     name: str = MISSING
     n: int = MISSING
     fragments: bool = MISSING
+    split_at_spaces: bool = MISSING
     keywords: dict[str, list[str]] = MISSING
 
 
@@ -160,6 +161,7 @@ class CompareConfig:
     seed: int = MISSING
     explore: bool = MISSING
     cache: CacheConfig = MISSING
+    control: str | None = MISSING  # its name in the table of controls
     layers_per_pass: int | str = MISSING  # or `all`
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
@@ -177,6 +179,7 @@ class ArchitectureConfig:
 
     architecture: str = MISSING
     settings: dict[str, Any] = MISSING
+    frozen_decoder: bool = MISSING
 
 
 @dataclass

@@ -126,11 +126,10 @@ def _reason(error: Exception) -> str:
 
 
 def _summarise(config: DictConfig, directory: Path) -> "Summary":
-    from rich.console import Console
-
+    from analogue.reporting.console import plain_console
     from analogue.reporting.summary import summarise
 
-    summary = summarise([directory], directory, Console())
+    summary = summarise([directory], directory, plain_console())
     if summary.grids and config.get("logger"):
         from analogue.cli.logger import configured_logger
         from analogue.reporting.tracking import log_or_warn, log_sweep

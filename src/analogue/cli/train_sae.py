@@ -16,7 +16,7 @@ from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
 from analogue.cli.upload import prepare_upload, upload_saes
-from analogue.errors import ArgumentError, UserError
+from analogue.errors import ArgumentError, UserError, check_path
 from analogue.settings import Text
 from analogue.training.settings import (
     Buffer,
@@ -49,6 +49,7 @@ _DATA = (
 _UNDER_THEIR_OWN_NAMES = (
     "b_dec_init_method",
     "batch_tokens",
+    "ckpt_path",
     "expansion_factor",
     "n_tokens",
     "optimiser.learning_rate",
@@ -61,10 +62,12 @@ KEYS: dict[str, str] = {
     "hook": "model.hook",
     "architecture": "sae.architecture",
     "settings": "sae.settings",
+    "frozen_decoder": "sae.frozen_decoder",
     "corpus": "data.path",
     "held_out": "data.held_out_path",
     **{name: f"data.{name}" for name in _DATA},
     "device": "trainer.accelerator",
+    "buffer": "buffer.tokens",
     "repository": "upload.repository",
     **{name: name for name in _UNDER_THEIR_OWN_NAMES},
 }
@@ -119,6 +122,7 @@ def train_saes(cfg: DictConfig) -> "list[TrainedSAE]":
     config = typed(cfg, TrainSAEConfig)
     output = output_directory(config)
     with naming_keys(KEYS):
+        check_path("output_dir", output)
         plan = plan_of(config)
         with section("checkpoints"):
             checkpoints = Checkpoints(output / "checkpoints", config.checkpoints.every_steps, config.checkpoints.keep)
@@ -145,6 +149,7 @@ def plan_of(config: TrainSAEConfig) -> TrainingPlan:
         expansion_factor=config.expansion_factor,
         architecture=config.sae.architecture,
         settings=config.sae.settings,
+        frozen_decoder=config.sae.frozen_decoder,
         n_tokens=config.n_tokens,
         **sizes_by_length(config.n_tokens, config.batch_tokens, config.dead_after_tokens),
         seq_len=data.seq_len,
@@ -199,6 +204,7 @@ def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None
     given = config.ckpt_path
     if given is None:
         return None
+    check_path("ckpt_path", given)
     path = newest_checkpoint(directory) if given == LAST else Path(given)
     if path is None or not path.is_file():
         problem = f"is not there; give a checkpoint's path, or leave it out to begin anew ({directory} was searched)"
@@ -234,7 +240,7 @@ def _trained(
 
     from analogue.reporting.tracking import log_or_warn
     from analogue.trainer import open_trainer
-    from analogue.training.checkpoints import Note, StopOnSignal, Stopped, newest_checkpoints
+    from analogue.training.checkpoints import NewestCheckpoints, Note, StopOnSignal, Stopped
     from analogue.training.pipeline import (
         check_trainer,
         finish,
@@ -251,7 +257,7 @@ def _trained(
     note = Note(RECORDED, settings_of_weights(config))
     shows_progress = config.trainer.get("enable_progress_bar", True) and shows_lines()
     lines = ProgressLines(output / LOG, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
-    callbacks = [note, stop, lines, newest_checkpoints(checkpoints), *_own_callbacks(cfg, output)]
+    callbacks = [note, stop, lines, NewestCheckpoints(checkpoints), *_own_callbacks(cfg, output)]
     shown = {"enable_progress_bar": False} if shows_progress else {}  # lines stand in for a bar that nobody sees
     trainer = open_trainer(config.trainer | shown, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)
@@ -341,15 +347,16 @@ def _writing_to(output: Path, checkpoints: Path) -> Iterator[None]:
         raise
     except (OSError, SafetensorError) as error:
         left = newest_checkpoint(checkpoints)
-        advice = f"make room, and ckpt_path={left} goes on" if left else "choose another directory"
+        advice = "make room, and the same command with ckpt_path=last goes on" if left else "choose another directory"
         reason = getattr(error, "strerror", None) or error
         raise UserError("output_dir", str(output), f"cannot be written to ({reason}); {advice}") from error
 
 
 def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
     """Held-out quality, a row per SAE."""
-    from rich.console import Console
     from rich.table import Table
+
+    from analogue.reporting.console import plain_console
 
     table = Table(title=title, title_justify="left")
     for heading in ("SAE", "explained variance", "loss recovered", "L0", "dead"):
@@ -358,7 +365,7 @@ def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
         quality = each.quality
         numbers = f"{quality.explained_variance:.3f}", f"{quality.cross_entropy_recovered:.3f}", f"{quality.l0:.1f}"
         table.add_row(each.name, *numbers, f"{quality.dead_fraction:.1%}")
-    Console().print(table)
+    plain_console().print(table)
 
 
 def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:

@@ -21,7 +21,7 @@ from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
 from analogue.saes import ReconstructionQuality, misfit_warnings, reconstruction_of, target_of
 from analogue.settings import Cache
-from analogue.trainer import check_precision, trainer_on
+from analogue.trainer import check_precision, check_whole_passes, trainer_on
 
 CONSPICUOUS = 10
 """Times the median norm: where tokens have more, a warning says so."""
@@ -68,7 +68,9 @@ def collect_activations(
     """
     trainer = trainer or trainer_on("auto", progress=False)
     check_precision(trainer, ", and `a.dtype` and `a.sae_dtype` for weights of another precision")
-    activations = ActivationCache(sides, corpus.fingerprints(), str(trainer.precision), cache)
+    check_whole_passes(trainer)
+    n_tokens = {label: sequences.n_tokens for label, sequences in corpus.sequences.items()}
+    activations = ActivationCache(sides, corpus.fingerprints(), n_tokens, str(trainer.precision), cache)
     module = ActivationPass(activations)
     try:
         with quiet_libraries():
@@ -95,7 +97,7 @@ def without_outliers(
     Returns:
         The corpus, and how often a model went over it.
     """
-    norms = [replace(side, sae=TokenNorms(side.sae.cfg.d_in), sae_fingerprint="norms") for side in sides]
+    norms = [read_by(side, TokenNorms(side.sae.cfg.d_in), "norms") for side in sides]
     cache = cache and replace(cache, layers_a=(), layers_b=())
     collected = collect_activations(norms, corpus, trainer, cache, batch_size)
     left = {}
@@ -105,6 +107,11 @@ def without_outliers(
         counted[sequences.counted] = ~outliers(of_tokens, factor)
         left[label] = replace(sequences, counted=counted)
     return corpus.without("outliers", left), collected.n_model_passes
+
+
+def read_by(side: OpenSide, module: Any, name: str) -> OpenSide:
+    """A side with something that is no SAE in its SAE's place."""
+    return replace(side, sae=module, sae_fingerprint=name, is_trained=False)
 
 
 class ActivationPass(L.LightningModule):
@@ -117,11 +124,13 @@ class ActivationPass(L.LightningModule):
         super().__init__()
         self.cache = cache
         self.computed: set[str] = set()
+        self.sides: Mapping[str, OpenSide] = {}  # by their keys
         self.passes: list[list[OpenSide]] = []
 
     def setup(self, stage: str) -> None:
         missing = self.cache.missing(self.trainer)
         self.computed = {label for label, key in self.cache.keys.items() if key in missing}
+        self.sides = missing
         in_order = sorted(missing.values(), key=self._pass_of)
         self.passes = [list(group) for _, group in groupby(in_order, key=self._pass_of)]
         self.streams: Sequence[ResidualStream] = nn.ModuleList(map(_load, self.passes))  # type: ignore[assignment]
@@ -148,7 +157,7 @@ class ActivationPass(L.LightningModule):
                 _check_activations(counted, side)
                 written = read[side.writes][batch.counted] if side.writes else None
                 self._encode(self.cache.key_of(side), position[batch.counted], counted, written)
-                if batch_idx == 0 and self.trainer.is_global_zero and not isinstance(side.sae, TokenNorms):
+                if batch_idx == 0 and self.trainer.is_global_zero and side.is_trained:
                     self._warn_of_misfit(side, first_tokens_count=bool(batch.counted[:, 0].any()))
 
     def on_test_epoch_end(self) -> None:
@@ -156,7 +165,7 @@ class ActivationPass(L.LightningModule):
             norms = self.norms[key].compute().cpu().numpy()
             facts = {"n_outliers": int(outliers(norms, CONSPICUOUS).sum())} | self.quality[key].compute()._asdict()
             stored = StoredActivations(collector.activations(), facts)
-            self.cache.add(key, stored, keep=self.trainer.is_global_zero)
+            self.cache.add(key, self.sides[key], stored, keep=self.trainer.is_global_zero)
         self.cache.release()
 
     def release(self) -> None:
@@ -166,7 +175,7 @@ class ActivationPass(L.LightningModule):
         jobs in memory.
         """
         self._modules.clear()
-        self.passes = []
+        self.sides, self.passes = {}, []
         del self.cache
         torch.cuda.empty_cache()  # pairing and nulls ask how much memory is free
 

@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from analogue.comparison.ranks import activations_of_rank_0
 from analogue.comparison.sides import OpenSide, open_companion_layers
-from analogue.errors import AnalogueWarning, Unavailable
+from analogue.errors import AnalogueWarning, InvalidArgument, Unavailable
 from analogue.features import ActivationStore, StoredActivations
 from analogue.settings import Cache
 
@@ -24,6 +24,7 @@ class ActivationCache:
     Args:
         sides: whose activations are wanted.
         tokens: the fingerprint of what each side reads, by its label.
+        n_tokens: how many tokens of it count; an entry has a row for each.
         precision: of the model pass.
         cache: None for no store.
 
@@ -33,9 +34,14 @@ class ActivationCache:
     """
 
     def __init__(
-        self, sides: Sequence[OpenSide], tokens: Mapping[str, str], precision: str, cache: Cache | None
+        self,
+        sides: Sequence[OpenSide],
+        tokens: Mapping[str, str],
+        n_tokens: Mapping[str, int],
+        precision: str,
+        cache: Cache | None,
     ) -> None:
-        self.tokens = tokens
+        self.tokens, self.n_tokens = tokens, n_tokens
         self.precision = precision
         self.keys = {side.label: self.key_of(side) for side in sides}
         self.sides = {self.keys[side.label]: side for side in sides}
@@ -63,8 +69,16 @@ class ActivationCache:
             self.found = activations_of_rank_0(self.found)
         return {key: wanted[key] for key in missing}
 
-    def add(self, key: str, stored: StoredActivations, keep: bool) -> None:
-        """Take activations that were computed; `keep` also writes them into the store."""
+    def add(self, key: str, side: OpenSide, stored: StoredActivations, keep: bool) -> None:
+        """Take a side's activations that were computed; `keep` also writes them into the store.
+
+        Raises:
+            InvalidArgument: they do not cover every token that counts.
+        """
+        if not self._covers(stored, side):
+            n_read, wanted = stored.activations.n_tokens, self.n_tokens[side.label]
+            problem = f"has ended after {n_read} of the {wanted} tokens that count; let nothing stop its passes"
+            raise InvalidArgument("trainer", "<Trainer>", problem)
         self.found |= {label: stored for label, own in self.keys.items() if own == key}
         if self.store is None or not keep:
             return
@@ -94,9 +108,22 @@ class ActivationCache:
         return missing + [key for key in companions if key not in store] if missing else []
 
     def _look_up(self, store: ActivationStore) -> list[str]:
-        entries = {key: store.get(key) for key in self.sides}
+        entries = {key: self._entry(store, key, side) for key, side in self.sides.items()}
         self.found = {label: entry for label, key in self.keys.items() if (entry := entries[key]) is not None}
         return [key for key, entry in entries.items() if entry is None]
+
+    def _entry(self, store: ActivationStore, key: str, side: OpenSide) -> StoredActivations | None:
+        entry = store.get(key)
+        if entry is not None and not self._covers(entry, side):
+            what = f"{entry.activations.shape[0]} tokens and {entry.activations.d_sae} features"
+            wanted = f"{self.n_tokens[side.label]} and {side.d_sae} are wanted"
+            message = f"the cached activations {key} are of {what}, where {wanted}; they will be computed again"
+            warnings.warn(message, AnalogueWarning, stacklevel=2)
+            return None
+        return entry
+
+    def _covers(self, stored: StoredActivations, side: OpenSide) -> bool:
+        return stored.activations.shape == (self.n_tokens[side.label], side.d_sae)
 
 
 def _open_store(cache: Cache) -> ActivationStore:

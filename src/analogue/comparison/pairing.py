@@ -20,6 +20,7 @@ from analogue.matching import (
     FeaturePairs,
     PairingRule,
     apply_filters,
+    assign_weights,
     best_partners,
     drop_non_concept,
     maximum_q_value,
@@ -28,7 +29,7 @@ from analogue.matching import (
     one_to_one,
     require_shared_token,
 )
-from analogue.options import DecoderRows
+from analogue.options import BY_WEIGHTS, DecoderRows, PairingRuleName
 from analogue.settings import Filters, Matching
 
 CPU = torch.device("cpu")
@@ -65,14 +66,18 @@ def chosen_rule(
         name, value = unknown[0], matching.settings[unknown[0]]
         raise InvalidArgument(f"matching.settings.{name}", value, f"is not a setting of {matching.name}")
     rule = partial(rule, **matching.settings)
-    if matching.name != "cosine":
+    if matching.name not in BY_WEIGHTS:
         if "find" not in parameters and not takes_any:  # one of the caller's own that finds partners in its own way
             return rule
         where = str(device) if device.type == "cuda" else "cpu"
         return partial(rule, find=partial(best_partners_on_ranks if on_ranks else best_partners, device=where))
     if a.model.d_model != b.model.d_model:
-        problem = f"compares decoder rows, but they are of width {a.model.d_model} and {b.model.d_model}"
-        raise InvalidArgument("matching.rule", "cosine", f"{problem}; choose another rule, or two SAEs of one model")
+        problem = f"compares weights, but they are of width {a.model.d_model} and {b.model.d_model}"
+        raise InvalidArgument(
+            "matching.rule", matching.name, f"{problem}; choose another rule, or two SAEs of one model"
+        )
+    if matching.name == PairingRuleName.sae_match:
+        return partial(rule, assignment=assign_weights(a.folded_weights(), b.folded_weights()))
     return partial(rule, decoder_a=a.decoder, decoder_b=b.decoder)
 
 

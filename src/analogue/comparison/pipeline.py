@@ -15,6 +15,7 @@ from analogue.comparison.activations import collect_activations, without_outlier
 from analogue.comparison.corpus import check_counted, tokenise_corpus
 from analogue.comparison.explorer import ComparisonInputs
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
+from analogue.comparison.residual import check_streams, score_residual
 from analogue.comparison.result import Comparison, assemble
 from analogue.comparison.scoring import (
     Scores,
@@ -31,16 +32,22 @@ from analogue.concepts import ConceptResult, TokenText
 from analogue.errors import (
     InvalidArgument,
     check_between,
+    check_each_once,
     check_kind,
-    check_minima,
+    check_memory,
     check_option,
+    check_seed,
     check_strings,
     renamed_arguments,
 )
-from analogue.options import Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
+from analogue.options import BY_WEIGHTS, Aggregation, Alignment, DecoderRows, Keep, MetricsOn, NullKind
 from analogue.settings import METRICS, STORIES, Cache, Concepts, Corpus, Filters, Matching, Null, Side
+from analogue.significance import SimilarityResult
 from analogue.similarity import Metric
 from analogue.trainer import trainer_on
+
+BYTES_PER_DRAW = 40  # a seed, a score, and what they are collected in
+BYTES_PER_TOKEN = 20  # a position, a value, and a place in a list of strings
 
 
 @fork_rng(devices=[])  # data loaders draw from the caller's generator, which stays as it is
@@ -84,8 +91,8 @@ def compare(
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
         metrics: names from `analogue.similarity.METRICS`, or metrics.
-        metrics_on: what they score of the paired features: `decoder` rows, `activations` (tokens as rows, against
-            permuted sequences), or both.
+        metrics_on: what they score: `decoder` rows of the paired features, `activations` of the paired features (tokens
+            as rows, against permuted sequences), `residual` for the residual streams themselves, likewise.
         decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
             row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
         consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
@@ -130,9 +137,13 @@ def compare(
         raise InvalidArgument("metrics_on", [], f"names nothing to score; choose from {', '.join(MetricsOn)}")
     for each in metrics_on:
         check_option("metrics_on", each, MetricsOn)
+    check_each_once("metrics_on", metrics_on)
     if consistency_threshold is not None:
         check_between("consistency_threshold", consistency_threshold, -1, 1)
-    check_minima({"seed": (seed, 0)})
+    check_seed("seed", seed)
+    n_draws = len(metrics) * len(null.kinds) * BYTES_PER_DRAW
+    check_memory("null", null.n, null.n * n_draws)
+    check_memory("concepts", concepts.n, concepts.n * n_draws * len(concepts.keywords))
     chosen = chosen_metrics(metrics, seed)
     config = config or described(
         a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, seed
@@ -140,8 +151,11 @@ def compare(
     stopwatch = Stopwatch()
 
     side_a, side_b = open_side(a, "a"), open_side(b, "b")
+    n_features = side_a.d_sae + side_b.d_sae
+    check_memory("top_tokens", filters.top_tokens, filters.top_tokens * n_features * BYTES_PER_TOKEN)
     check_one_stream(side_a, side_b, consistency_threshold)
     text = tokenise_corpus(corpus, side_a, side_b, alignment, aggregation)
+    check_streams(metrics_on, text)
     stopwatch.lap("open")
 
     trainer = trainer or trainer_on(device, progress)
@@ -155,6 +169,13 @@ def compare(
     collected = collect_activations([side_a, side_b], text, trainer, cache, corpus.batch_size)
     collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes_before)
     stopwatch.lap("activations")
+    streams: list[SimilarityResult] = []
+    if MetricsOn.residual in metrics_on:
+        streams, n_passes = score_residual(
+            [side_a, side_b], text, trainer, chosen, null, seed, cache, corpus.batch_size, progress
+        )
+        collected = replace(collected, n_model_passes=collected.n_model_passes + n_passes)
+        stopwatch.lap("residual")
 
     with Console().status("pairing features") if progress else nullcontext():
         acts_a, acts_b = (text.on_units(label, collected.activations[label].activations) for label in "ab")
@@ -164,7 +185,8 @@ def compare(
         stopwatch.lap("pairing")
     units, evidence = text.units(side_a), None
     if NullKind.permuted_sequences in null.kinds or filters.maximum_q_value is not None:
-        alone = chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
+        by_weights = matching.name in BY_WEIGHTS  # the pairs are the same whatever the activations
+        alone = rule if by_weights else chosen_rule(matching, side_a, side_b, computed_on, on_ranks=False)
         evidence = evidence_for_pairs(pairs, acts_a, acts_b, units.lengths, alone, matching, null, seed, progress)
         stopwatch.lap("evidence")
     with Console().status("filtering pairs") if progress else nullcontext():
@@ -183,6 +205,7 @@ def compare(
     if MetricsOn.activations in metrics_on:
         found = score_activations(pairing.pairs, acts_a, acts_b, units.lengths, chosen, null, seed, progress)
         scores = replace(scores, similarity=[*scores.similarity, *found])
+    scores = replace(scores, similarity=[*scores.similarity, *streams])
     stopwatch.lap("scores")
 
     consistency = None
@@ -197,7 +220,7 @@ def compare(
         words = TokenText(units.ids, units.strings, units.lengths)
         subspaces = score_subspaces(concepts, space_a, space_b, words, chosen, seed, matching.direction, keep, progress)
         concept_pairing = {"rule": "max_correlation", "one_to_one": str(keep), "filters": []}
-        concept_pairing["fragments"] = concepts.fragments
+        concept_pairing |= {"fragments": concepts.fragments, "split_at_spaces": concepts.split_at_spaces}
         stopwatch.lap("concepts")
 
     comparison = assemble(
@@ -255,6 +278,7 @@ def described(
         "concepts": {
             "n": concepts.n,
             "fragments": concepts.fragments,
+            "split_at_spaces": concepts.split_at_spaces,
             "keywords": {name: [*words] for name, words in concepts.keywords.items()},
         },
         "seed": seed,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from analogue import __version__
@@ -22,12 +21,13 @@ from analogue.comparison.sides import OpenSide
 from analogue.comparison.warnings import comparison_warnings
 from analogue.concepts import ConceptResult, FeatureSpace
 from analogue.corpus import TextUnits
-from analogue.errors import NotFound, Unavailable
+from analogue.errors import NotFound, Unavailable, first_line
 from analogue.matching import paired_cosines
 from analogue.options import NullKind
 from analogue.results import ComparisonResult, CorpusRecord, SideRecord, SpansRecord, label, write_result
+from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.published import published_for
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE
+from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, read_record
 from analogue.settings import Corpus, Matching
 from analogue.significance import PairEvidence
 from analogue.similarity import DictionaryConsistency
@@ -126,13 +126,17 @@ class Comparison:
 
         Raises:
             NotFound: there is no comparison in the directory.
+            Unavailable: its files cannot be read, or the record does not fit the schema.
         """
         directory = Path(directory)
         record, pairs, nulls = (directory / name for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE))
         if not (record.is_file() and pairs.is_file()):
             raise NotFound("directory", directory, f"holds no {RESULT_FILE} and {PAIRS_FILE}; give the folder of a job")
-        draws = pq.read_table(nulls) if nulls.is_file() else pa.table({})
-        return cls(ComparisonResult.from_json(record.read_text(encoding="utf-8")), pq.read_table(pairs), draws)
+        try:
+            draws = read_nulls(nulls) if nulls.is_file() else pa.table({})
+            return cls(read_record(record), read_pairs(pairs), draws)
+        except (OSError, ValueError) as error:
+            raise Unavailable("directory", directory, f"cannot be read: {first_line(error)}") from error
 
     def __str__(self) -> str:
         """The tables that the command line prints."""
@@ -140,7 +144,7 @@ class Comparison:
 
         from analogue.reporting.tables import comparison_tables
 
-        console = Console(width=100, no_color=True)
+        console = Console(width=100, no_color=True, markup=False)
         with console.capture() as capture:
             console.print(comparison_tables(self.record))
         return capture.get()

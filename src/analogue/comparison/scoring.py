@@ -105,13 +105,13 @@ def score_pairs(
     similarity: list[SimilarityResult] = []
     excess = None
     if NullKind.shuffle in null.kinds:
-        with _progress(progress, f"{len(x)} pairs against shuffles", null.n) as advance:
+        with draws_bar(progress, f"{len(x)} pairs against shuffles", null.n) as advance:
             similarity += score_against_null(x, y, chosen, null.n, seed, advance)
     if NullKind.random_pairs in null.kinds:
-        with _progress(progress, f"{len(x)} pairs against random pairs", null.n) as advance:
+        with draws_bar(progress, f"{len(x)} pairs against random pairs", null.n) as advance:
             similarity += _against_random_pairs(a, b, x, y, chosen, null.n, seed, advance)
     if NullKind.rotated in null.kinds:
-        with _progress(progress, f"{len(kept)} correlations against rotated bases", null.n) as advance:
+        with draws_bar(progress, f"{len(kept)} correlations against rotated bases", null.n) as advance:
             rotated, excess = _against_rotations(a, b, kept, direction, null.n, seed, advance)
             similarity.append(rotated)
     return Scores(similarity, excess)
@@ -130,7 +130,7 @@ def score_activations(
     """Score the kept pairs' activations with every metric, tokens as rows; see `score_on_tokens`."""
     null, kept = null or Null(), pairs.kept_pairs()
     chosen = chosen_metrics(metrics, seed)
-    with _progress(progress, f"activations of {len(kept)} pairs against permuted sequences", null.n) as advance:
+    with draws_bar(progress, f"activations of {len(kept)} pairs against permuted sequences", null.n) as advance:
         return score_on_tokens(acts_a, acts_b, kept.feature_a, kept.feature_b, chosen, lengths, null.n, seed, advance)
 
 
@@ -168,7 +168,7 @@ def evidence_for_pairs(
         highest = highest_by_partners(acts_a, acts_b, find)
     else:
         highest = highest_by_rule(acts_a, acts_b, rule, matching.direction)
-    with _progress(progress, f"{len(pairs)} pairs against permuted sequences", null.n) as advance:
+    with draws_bar(progress, f"{len(pairs)} pairs against permuted sequences", null.n) as advance:
         return pair_evidence(
             pairs, acts_a, acts_b, lengths, highest, null.n, seed, matching.direction, null.pooled, walks, advance
         )
@@ -219,6 +219,7 @@ def score_subspaces(
             keep,
             lambda name: bar.advance(task),
             concepts.fragments,
+            concepts.split_at_spaces,
         )
 
 
@@ -267,7 +268,8 @@ def _against_rotations(
 
 
 @contextmanager
-def _progress(is_shown: bool, description: str, total: int) -> Iterator[Advance]:
+def draws_bar(is_shown: bool, description: str, total: int) -> Iterator[Advance]:
+    """A progress bar over draws, or none."""
     with Progress(disable=not is_shown, transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda n_done: progress.update(task, completed=n_done)

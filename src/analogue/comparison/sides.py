@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from analogue.errors import ArgumentError, InvalidArgument, check_option, renamed_arguments
 from analogue.features import content_key
-from analogue.matching import unit_rows
+from analogue.matching import folded_weights, unit_rows
 from analogue.models import LanguageModel, open_model, tokenizer_fingerprint, uses_layer_norm
 from analogue.options import DecoderRows, Hook
 from analogue.saes import (
@@ -29,8 +29,8 @@ from analogue.saes import (
     trained_on,
     wants_centring,
 )
-from analogue.saes.neurons import NEURONS, Neurons
-from analogue.settings import Side
+from analogue.saes.bases import NEURONS, SignedBasis, is_raw_basis, raw_basis
+from analogue.settings import Side, default_k
 
 ENCODER_VERSION = 2  # raise when the code between tokens and stored activations changes its output
 OTHER_WIDTHS = {Hook.attn_z, Hook.neurons}  # sites whose width is not d_model
@@ -45,6 +45,7 @@ class OpenSide:
         settings: what was asked for.
         sae: a `sae_lens.SAE`.
         warnings: what the SAE's own metadata say against using it here.
+        is_trained: False for a dictionary that nobody trained, of which nobody expects that it explains what it reads.
     """
 
     label: str
@@ -53,6 +54,7 @@ class OpenSide:
     sae: Any
     sae_fingerprint: str
     warnings: list[str]
+    is_trained: bool = True
 
     @property
     def layer(self) -> int:
@@ -104,6 +106,12 @@ class OpenSide:
         """The direction that each feature reads."""
         return self.sae.W_enc.detach().cpu().float().numpy().T
 
+    def folded_weights(self) -> Float64[np.ndarray, "d_sae 2*d_model+1"]:
+        """Decoder, encoder and its bias, at a scale at which features can be compared; see `folded_weights`."""
+        parts = (getattr(self.sae, name, None) for name in ("b_enc", "threshold"))
+        bias, threshold = (None if part is None else part.detach().cpu().float().numpy() for part in parts)
+        return folded_weights(self.decoder, self.encoder, bias, threshold)
+
     @property
     def model_identity(self) -> str:
         """Sides with the same one can share a model pass."""
@@ -152,6 +160,8 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
         if side.sae == NEURONS:
             return _neurons(side, label, model)
         with renamed_arguments(path=f"{label}.sae", dtype=f"{label}.sae_dtype"):
+            if is_raw_basis(side.sae):
+                return _raw_basis(side, label, model)
             sae = load(side.sae, side.layer, side.sae_dtype, side.before_topk, transcoders=True, centre=False)
     if wants_centring(sae) and uses_layer_norm(model):
         centre_input(sae)
@@ -161,7 +171,8 @@ def open_side(side: Side, label: str, model: LanguageModel | None = None) -> Ope
         problem = f"reads activations of width {sae.cfg.d_in}, but {model.name} (`{label}.model`) has d_model "
         problem += f"{model.d_model}; choose an SAE trained on that model"
         raise InvalidArgument(f"{label}.sae", opened.sae_name, problem)
-    warnings = sae_warnings(sae, side.layer, opened.model.hook, model.name)
+    drawn = model.randomize, model.randomize_seed
+    warnings = sae_warnings(sae, side.layer, opened.model.hook, model.name, *drawn)
     if side.before_topk and not sae.cfg.architecture().startswith("topk"):
         warnings.append(f"is {sae.cfg.architecture()} and has no TopK: `{label}.before_topk`=true changes nothing")
     return replace(opened, warnings=[f"`{label}.sae` {warning}" for warning in warnings])
@@ -201,8 +212,20 @@ def _neurons(side: Side, label: str, model: LanguageModel) -> OpenSide:
         raise InvalidArgument(f"{label}.hook", side.hook, f"is not what `{label}.sae`=neurons reads; use neurons")
     with renamed_arguments(hook=f"{label}.hook"):
         rows = model.load(side.dtype).output_rows(side.layer)
-    neurons = Neurons(rows.cpu().to(getattr(torch, side.sae_dtype)))
-    return OpenSide(label, side, replace(model, hook=Hook.neurons), neurons, sae_fingerprint(neurons), [])
+    neurons = SignedBasis(rows.cpu().to(getattr(torch, side.sae_dtype)), NEURONS)
+    return OpenSide(
+        label, side, replace(model, hook=Hook.neurons), neurons, sae_fingerprint(neurons), [], is_trained=False
+    )
+
+
+def _raw_basis(side: Side, label: str, model: LanguageModel) -> OpenSide:
+    """A side whose dictionary is a basis of what it reads."""
+    if side.hook in OTHER_WIDTHS:
+        problem = f"has another width than the residual stream, of which `{label}.sae`={side.sae} is a basis"
+        raise InvalidArgument(f"{label}.hook", side.hook, f"{problem}; leave it out, or read a site of that width")
+    basis = raw_basis(side.sae, model.d_model, default_k(model.d_model), side.sae_dtype)
+    model = replace(model, hook=Hook(side.hook or Hook.resid_post))
+    return OpenSide(label, side, model, basis, sae_fingerprint(basis), [], is_trained=False)
 
 
 def open_companion_layers(side: OpenSide, layers: Iterable[int]) -> list[OpenSide]:

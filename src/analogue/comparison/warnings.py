@@ -122,6 +122,8 @@ def _score_warnings(
         wanted = f"`n_sequences`={corpus.n_sequences}"
         warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences; all were used")
     for side, record in zip(sides, records, strict=True):
+        if not side.is_trained:
+            continue
         of_what = f"layer {side.layer} of {side.model.name}"
         misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
         warnings += [f"SAE {side.label} {warning}" for warning in misfits]

@@ -87,6 +87,7 @@ def score_concepts(
     keep: str = Keep.best,
     progress: Callable[[str], None] | None = None,
     fragments: bool = False,
+    split_at_spaces: bool = False,
 ) -> list[ConceptResult]:
     """Find each concept's features on both sides, pair them among themselves, and score and test their geometry.
 
@@ -105,6 +106,7 @@ def score_concepts(
         keep: which of several claims on one feature stays, see `one_to_one`.
         progress: called with the name of each concept that is done.
         fragments: whether a token that is but a part of a keyword counts, see `TokenText.tokens_of`.
+        split_at_spaces: whether words end at white space alone, see there.
 
     Returns:
         One result per concept. Concepts with fewer than 3 pairs have no score, and their results say why.
@@ -121,7 +123,8 @@ def score_concepts(
 
     results = []
     for name, keywords in concepts.items():
-        matches_a, matches_b = (keyword_matches(side.top, text, keywords, fragments) for side in (a, b))
+        how = fragments, split_at_spaces
+        matches_a, matches_b = (keyword_matches(side.top, text, keywords, *how) for side in (a, b))
         features_a = np.intersect1d(np.flatnonzero(matches_a.any(axis=0)), correlations.live_a)
         features_b = np.intersect1d(np.flatnonzero(matches_b.any(axis=0)), correlations.live_b)
         paired_a, paired_b = pair(features_a, features_b)

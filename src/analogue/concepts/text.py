@@ -59,7 +59,9 @@ class TokenText:
         """Number of tokens."""
         return len(self._ends)
 
-    def tokens_of(self, keyword: str, fragments: bool = False) -> Bool[np.ndarray, " n_tokens"]:
+    def tokens_of(
+        self, keyword: str, fragments: bool = False, split_at_spaces: bool = False
+    ) -> Bool[np.ndarray, " n_tokens"]:
         """Which tokens hold the keyword as a whole word, whatever its case.
 
         A letter, digit or underscore next to it makes it part of a longer word, which does not count. A token counts if
@@ -69,6 +71,8 @@ class TokenText:
             keyword: one or several words.
             fragments: count tokens that hold but a part of the word too: " ant", "ig" and "en" of "antigen". Such a
                 token stands in many other words, and a feature of it is seldom one of the keyword.
+            split_at_spaces: let anything but white space next to the keyword make it part of a longer word, as in the
+                paper's published code: no keyword is found before a full stop, or beside a quotation mark.
 
         Raises:
             ValueError: if the keyword is empty.
@@ -77,8 +81,9 @@ class TokenText:
         if not keyword:
             raise ValueError("expected a keyword, got none but white space")
         # A pattern that begins with letters is found much faster than one that begins with a look-behind.
-        found = (match.span() for match in re.finditer(re.escape(keyword) + r"(?!\w)", self._text))
-        spans = [span for span in found if not re.match(r"\w", self._text[max(span[0] - 1, 0) : span[0]])]
+        within = r"\S" if split_at_spaces else r"\w"
+        found = (match.span() for match in re.finditer(re.escape(keyword) + f"(?!{within})", self._text))
+        spans = [span for span in found if not re.match(within, self._text[max(span[0] - 1, 0) : span[0]])]
         if not fragments:
             return self._holding(keyword, [start for start, _ in spans])
         starts, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T
@@ -99,7 +104,11 @@ class TokenText:
 
 
 def keyword_matches(
-    top: TopTokens, text: TokenText, keywords: Sequence[str], fragments: bool = False
+    top: TopTokens,
+    text: TokenText,
+    keywords: Sequence[str],
+    fragments: bool = False,
+    split_at_spaces: bool = False,
 ) -> Bool[np.ndarray, "n_keywords d_sae"]:
     """Which features have which keyword, as a whole word, among their top tokens.
 
@@ -108,6 +117,7 @@ def keyword_matches(
         text: the text that the positions of `top` refer to.
         keywords: see `TokenText.tokens_of`.
         fragments: whether a part of a keyword counts, see there.
+        split_at_spaces: whether words end at white space alone, see there.
 
     Raises:
         ValueError: if a position is not in the text, or a keyword is empty.
@@ -117,7 +127,8 @@ def keyword_matches(
     if top.positions.max(initial=-1) >= len(text):
         raise ValueError(f"expected positions in a text of {len(text)} tokens, got {top.positions.max()}")
     exists = top.positions >= 0
-    matches = [(text.tokens_of(keyword, fragments)[top.positions] & exists).any(axis=1) for keyword in keywords]
+    of_keyword = (text.tokens_of(keyword, fragments, split_at_spaces) for keyword in keywords)
+    matches = [(tokens[top.positions] & exists).any(axis=1) for tokens in of_keyword]
     return np.array(matches, dtype=bool).reshape(len(keywords), len(top))
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -14,7 +16,16 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from analogue.embedded import locate
-from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, first_line
+from analogue.errors import (
+    AnalogueWarning,
+    ArgumentError,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    check_path,
+    first_line,
+    shown,
+)
 from analogue.hub import hub_errors
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -23,6 +34,7 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
 ENCODING = "utf-8-sig"  # UTF-8, with or without the byte order mark that Windows tools write
 DOCUMENTS_PER_READ = 100
+MOST_BYTES_KEPT = 2 * 10**9  # of all data sets
 MOST_KEPT = 10_000  # documents of a data set that are kept on disk; a training corpus is streamed again
 
 
@@ -54,6 +66,7 @@ def read_texts(
     if not isinstance(path, str | PathLike):
         return _documents_at_hand(path, chat)
     name = str(path)
+    check_path("path", Path(name).expanduser())
     file = Path(locate(name, "path")).expanduser()
     reader = _READERS.get(file.suffix)
     if reader is None and HUB_NAME.fullmatch(name) and not file.exists():
@@ -111,14 +124,19 @@ def _read_jsonl(file: Path, column: str, chat: bool) -> list[str]:
 def _text_of(line: str, number: int, column: str, chat: bool) -> str:
     try:
         record = json.loads(line)
+    except RecursionError as error:
+        raise ValueError(f"line {number} is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number} is not JSON ({error.msg} in column {error.colno})") from error
     if not isinstance(record, dict) or column not in record:
         held = f"has {', '.join(record) or 'no keys'}" if isinstance(record, dict) else "is no object"
-        raise ValueError(f"line {number} {held}, where '{column}' is needed (`column`)")
+        raise ValueError(f"line {number} {held}, where {shown(column)} is needed (`column`)")
     if not _is_document(record[column], chat):
         raise ValueError(f"line {number} holds no {_WANTED[chat].removeprefix('a ')} under '{column}' (`column`)")
-    return _as_text(record[column], chat)
+    text = _as_text(record[column], chat)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"line {number} holds half of a surrogate pair, which is no character")
+    return text
 
 
 def _read_parquet(file: Path, column: str, chat: bool) -> list[str]:
@@ -126,7 +144,7 @@ def _read_parquet(file: Path, column: str, chat: bool) -> list[str]:
 
     columns = pq.read_schema(file).names
     if column not in columns:
-        raise ValueError(f"its columns are {', '.join(columns)}, none is '{column}' (`column`)")
+        raise ValueError(f"its columns are {', '.join(columns)}, none is {shown(column)} (`column`)")
     documents = pq.read_table(file, columns=[column])[column].to_pylist()
     if not all(_is_document(each, chat) for each in documents):
         raise ValueError(f"its column '{column}' holds no {_WANTED[chat].removeprefix('a ')} (`column`)")
@@ -146,7 +164,8 @@ class StreamedTexts:
     """The non-empty documents of a hub data set; each iteration gives the same ones in the same order.
 
     Documents that have been read once are kept in the user's cache directory: the jobs of a sweep do not fill the
-    shuffle buffer again, and they run without a network.
+    shuffle buffer again, and they run without a network. Each stands there with a checksum of itself, its place and
+    the data set; a damaged file is read again from the hub.
 
     Attributes:
         name: `OWNER/NAME` on the hub.
@@ -228,17 +247,26 @@ class StreamedTexts:
         return rows if self.shuffle_seed is None else rows.shuffle(seed=self.shuffle_seed, **SHUFFLE)
 
     def _file(self) -> Path:
-        """One line of JSON per document; after the last document of the data set, `null`."""
+        """One line of JSON per document, its checksum and itself; after the last one of the data set, `null`."""
         about = {name: value for name, value in asdict(self).items() if name != "chat" or value}
-        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps(about | {"format": 2}, sort_keys=True).encode()).hexdigest()[:16]
         folder = user_cache_path("analogue", ensure_exists=True) / "texts"
         return folder / f"{self.name.replace('/', '--')}-{digest}.jsonl"
 
-    def _kept(self) -> tuple[list[str], bool]:
+    def _kept(self) -> tuple[Sequence[Any], bool]:
         """The documents that are kept, and whether the data set holds no more."""
         file = self._file()
         lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
-        texts = [json.loads(line) for line in lines if line.endswith(b"\n")]  # a killed process leaves half a line
+        complete = [line for line in lines if line.endswith(b"\n")]  # a killed process leaves half a line
+        try:
+            texts = [self._checked(line, place) for place, line in enumerate(complete)]
+        except ValueError as error:
+            message = f"the kept documents {file} are damaged ({first_line(error)}) and will be read again"
+            warnings.warn(message, AnalogueWarning, stacklevel=2)
+            file.unlink(missing_ok=True)
+            return [], False
+        if texts:
+            os.utime(file)
         are_all = bool(texts) and texts[-1] is None
         return texts[: len(texts) - are_all], are_all
 
@@ -248,9 +276,33 @@ class StreamedTexts:
             return
         file = self._file()
         file.parent.mkdir(parents=True, exist_ok=True)
+        if not n_before:
+            _make_room(file.parent)
         with FileLock(f"{file}.lock"), file.open("ab+") as kept:
             kept.seek(0)
             complete_lines, newline, _ = kept.read().rpartition(b"\n")
             if complete_lines.count(b"\n") + len(newline) == n_before:
                 kept.truncate(len(complete_lines) + len(newline))
-                kept.writelines(json.dumps(text).encode() + b"\n" for text in texts)
+                lines = ([self._checksum(text, n_before + n), text] for n, text in enumerate(texts))
+                kept.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+
+    def _checked(self, line: bytes, place: int) -> Any:
+        """The document of a line; raise `ValueError` for one that is not what was written at that place."""
+        content = json.loads(line)
+        if not isinstance(content, list) or len(content) != 2 or content[0] != self._checksum(content[1], place):
+            raise ValueError(f"the checksum of line {place + 1} does not match")
+        return content[1]
+
+    def _checksum(self, text: str | None, place: int) -> str:
+        content = json.dumps([asdict(self), place, text], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the kept data sets that were used least recently, until there is room for another."""
+    found = sorted((each.stat().st_mtime, each.stat().st_size, each) for each in folder.glob("*.jsonl"))
+    total = sum(size for _, size, _ in found)
+    for _, size, file in found:
+        if total > MOST_BYTES_KEPT:
+            file.unlink(missing_ok=True)
+            total -= size

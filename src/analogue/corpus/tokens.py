@@ -80,15 +80,14 @@ def tokenise(
         seq_len: longer documents are truncated (or, packed, cut); shorter ones padded.
         packing: False for one document per sequence, as the paper does; True to string documents together, with an
             end-of-text token before each, so that every sequence but the last is full.
-        count_padding: True to let padding count as tokens, as the paper's published code does.
+        count_padding: True to let padding count in statistics, as in the paper's published code; models attend to none.
         add_special_tokens: False for texts that hold them already, as a chat's template writes them.
     """
     documents = (list(tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]) for text in texts)
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
     wanted = list(islice((row for row in rows if row), n_sequences))
     sequences = padded(wanted, seq_len, tokenizer)
-    everywhere = np.ones_like(sequences.mask)
-    return replace(sequences, mask=everywhere, counted=everywhere) if count_padding else sequences
+    return replace(sequences, counted=np.ones_like(sequences.mask)) if count_padding else sequences
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:

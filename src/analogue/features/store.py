@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,8 @@ from analogue.atomic import atomic_write
 from analogue.errors import AnalogueWarning
 from analogue.features.activations import FeatureActivations
 
-FORMAT_VERSION = "2"
+FORMAT_VERSION = "3"  # an entry carries its own key
 ARRAYS = ("indptr", "indices", "values")
-# A process that writes a file never pauses for so long: a temporary file of this age was left by a killed process.
-ABANDONED_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class ActivationStore:
     """Entries `<key>.safetensors` in one directory, memory-mapped when read.
 
     An entry appears as a complete file or not at all (temporary name, fsync, rename), carries a checksum that is
-    verified when it is opened, and is computed by one process at a time (`reserve`). A damaged entry counts as missing.
+    verified when it is opened, and is computed by one process at a time (`reserve`). It carries its own key: an entry
+    that was copied or renamed to another's name is damaged, and a damaged entry counts as missing.
     When the entries outgrow `max_gb`, the least recently used are removed first; the one just written and reserved ones
     stay, even where they alone are too large. Activations that have been opened stay readable after their entry is
     removed.
@@ -61,7 +61,7 @@ class ActivationStore:
         """The entry of that key; None if there is none or it is damaged."""
         path = self._path(key)
         try:
-            stored = _read_entry(path)
+            stored = _read_entry(path, key)
         except DamagedEntryError as error:
             message = f"the cached activations {path.name} are damaged ({error}) and will be computed again"
             warnings.warn(message, AnalogueWarning, stacklevel=2)
@@ -82,7 +82,7 @@ class ActivationStore:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._path(key)) as temporary:
-            _write_entry(temporary, stored)
+            _write_entry(temporary, key, stored)
         self._make_room(keep=key)
 
     @contextmanager
@@ -104,9 +104,6 @@ class ActivationStore:
         return FileLock(self.directory / f"{key}.lock")
 
     def _make_room(self, keep: str) -> None:
-        for path in self.directory.glob(".*.tmp"):
-            if time.time() - _last_use_and_size(path)[0] > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
         oldest_first = sorted((*_last_use_and_size(path), path) for path in self.directory.glob("*.safetensors"))
         total = sum(size for _, size, _ in oldest_first)
         for _, size, path in oldest_first:
@@ -135,11 +132,11 @@ class DamagedEntryError(Exception):
     """A file does not hold what was written to it."""
 
 
-def _write_entry(path: Path, stored: StoredActivations) -> None:
-    """Write a file and sync it to the disk: safetensors with a checksum of all that it holds."""
+def _write_entry(path: Path, key: str, stored: StoredActivations) -> None:
+    """Write a file and sync it to the disk: safetensors with its key and a checksum of all that it holds."""
     acts = stored.activations
     tensors = {name: torch.from_numpy(getattr(acts, name)) for name in ARRAYS}
-    header = {"d_sae": str(acts.d_sae), "facts": json.dumps(stored.facts, sort_keys=True)}
+    header = {"key": key, "d_sae": str(acts.d_sae), "facts": json.dumps(stored.facts, sort_keys=True)}
     try:
         save_file(tensors, path, metadata=header | {"sha256": _checksum(tensors, header)})
     except SafetensorError as error:
@@ -148,17 +145,17 @@ def _write_entry(path: Path, stored: StoredActivations) -> None:
         os.fsync(file.fileno())
 
 
-def _read_entry(path: Path) -> StoredActivations | None:
-    """Read a file, memory-mapped; returns None if there is none.
+def _read_entry(path: Path, key: str) -> StoredActivations | None:
+    """Read the file of that key, memory-mapped; returns None if there is none.
 
     Reading opens the file more than once. If another process replaces it in between, it is read again.
 
     Raises:
-        DamagedEntryError: its checksum does not match, or it is of another kind.
+        DamagedEntryError: its checksum does not match, it is another key's, or it is of another kind.
     """
     while (identity := _identity(path)) is not None:
         try:
-            return _read(path)
+            return _read(path, key)
         except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
             if _identity(path) == identity:
                 raise DamagedEntryError(str(error)) from error
@@ -166,26 +163,31 @@ def _read_entry(path: Path) -> StoredActivations | None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Inode and time of change, which together differ for every file that was ever at `path`; None if there is none."""
+    """Inode and time of change, which together differ for every file that was ever at `path`; None if there is none.
+
+    What is no regular file counts as none: a pipe would be waited for.
+    """
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
-    return found.st_ino, found.st_ctime_ns
+    return None if not stat.S_ISREG(found.st_mode) else (found.st_ino, found.st_ctime_ns)
 
 
-def _read(path: Path) -> StoredActivations:
+def _read(path: Path, key: str) -> StoredActivations:
     with safe_open(path, framework="pt") as file:
         header: Mapping[str, str] = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in ARRAYS}
     if _checksum(tensors, header) != header["sha256"]:
         raise ValueError("its checksum does not match")
+    if header["key"] != key:
+        raise ValueError(f"it is the entry of {header['key']}")
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     return StoredActivations(FeatureActivations(**arrays, d_sae=int(header["d_sae"])), json.loads(header["facts"]))
 
 
 def _checksum(tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps([header["d_sae"], header["facts"]]).encode())
+    digest = hashlib.sha256(json.dumps([header[name] for name in ("key", "d_sae", "facts")]).encode())
     for name in ARRAYS:
         digest.update(tensors[name].numpy().data)
     return digest.hexdigest()

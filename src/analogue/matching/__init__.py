@@ -18,6 +18,7 @@ from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import BestPartners, FeaturePairs
 from analogue.matching.partners import FindPartners, balanced_slices, best_partners, best_partners_of_slice
 from analogue.matching.rules import RULES, PairingRule, greedy, max_correlation, mutual
+from analogue.matching.sae_match import assign_weights, folded_weights, sae_match
 from analogue.matching.standardised import Standardised
 from analogue.matching.subsets import SubsetCorrelations
 
@@ -30,11 +31,13 @@ __all__ = [
     "Standardised",
     "SubsetCorrelations",
     "apply_filters",
+    "assign_weights",
     "balanced_slices",
     "best_partners",
     "best_partners_of_slice",
     "cosine",
     "drop_non_concept",
+    "folded_weights",
     "greedy",
     "hungarian",
     "max_correlation",
@@ -47,5 +50,6 @@ __all__ = [
     "optimal_transport",
     "paired_cosines",
     "require_shared_token",
+    "sae_match",
     "unit_rows",
 ]

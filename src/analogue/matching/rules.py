@@ -15,6 +15,7 @@ from analogue.matching.hungarian import hungarian
 from analogue.matching.optimal_transport import optimal_transport
 from analogue.matching.pairs import FeaturePairs, as_pairs
 from analogue.matching.partners import FindPartners, best_partners
+from analogue.matching.sae_match import sae_match
 from analogue.options import Direction
 
 PairingRule = Callable[..., FeaturePairs]
@@ -28,8 +29,8 @@ def max_correlation(
 ) -> FeaturePairs:
     """Pair every feature of the claiming side with its most correlated partner (paper, section 3).
 
-    Several features may claim one partner: "a_to_b" is what Appendix A calls ManyA-to-1B, and the published code's
-    whole-space pairing is "b_to_a".
+    Several features may claim one partner. Section 3 and Appendix A of the paper name the directions in opposite ways;
+    in its published code, "b_to_a" is both the pairing of whole spaces and Appendix A's ManyA-to-1B.
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
@@ -152,4 +153,5 @@ RULES: dict[str, PairingRule] = {
     "hungarian": hungarian,
     "optimal_transport": optimal_transport,
     "cosine": cosine,  # needs decoder_a and decoder_b too
+    "sae_match": sae_match,  # needs an assignment
 }

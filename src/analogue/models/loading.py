@@ -23,7 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
-from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, check_option, first_line
+from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, check_option, check_path, first_line
 from analogue.hub import hub_errors
 from analogue.models.identity import cached_commit, directory_fingerprint, model_fingerprint
 from analogue.models.randomise import redraw_parameters
@@ -180,6 +180,8 @@ def open_model(
         raise InvalidArgument("model", type(model).__name__, "is neither a name nor a model of transformers")
     else:
         name = str(model)
+        check_path("model", name)
+        check_path("gguf_file", gguf_file or "")
         source = place = _source(name)
         with _loading_errors(name, place):
             _check_gguf(place, gguf_file)

@@ -1,6 +1,7 @@
 """Layer-by-layer heatmaps of a sweep, for paper and screen."""
 
 import multiprocessing
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -44,10 +45,15 @@ def drawing(grids: Sequence[LayerGrid], output: Path) -> Iterator[list[Path]]:
 
 def draw_grid(grid: LayerGrid, output: Path, suffix: str) -> list[Path]:
     """Draw `heatmap_<group><suffix>` for each group of panels; returns the PNG files."""
-    groups = panel_groups(grid)
-    for name, panels in groups.items():
-        save_heatmaps(grid, panels, output / f"heatmap_{name}{suffix}")
-    return [output / f"heatmap_{name}{suffix}.png" for name in groups]
+    figures = [(file_name(f"heatmap_{name}{suffix}"), panels) for name, panels in panel_groups(grid).items()]
+    for stem, panels in figures:
+        save_heatmaps(grid, panels, output / stem)
+    return [output / f"{stem}.png" for stem, _ in figures]
+
+
+def file_name(name: str) -> str:
+    """A name without what leads to another folder: a metric may be called as its author likes."""
+    return re.sub(r"[^\w.+-]", "_", name)[:120]
 
 
 def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:

@@ -14,12 +14,13 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from analogue.reporting.controls import TITLE, control_table, is_one_control
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.results import label
 from analogue.results.grids import LayerGrid, pair, protocol
+from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.jobs import Failure, Job
 from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, write_text
 
@@ -40,7 +41,8 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
         for job in grid.jobs.values():
             numbers[job.name] = len(numbers)
     data = {
-        "grids": [_grid(grid, numbers) for grid in grids],
+        "grids": [_grid(grid, numbers) for grid in grids if not is_one_control(grid)],
+        "controls": _controls(grids, numbers),
         "jobs": [job_details(job) | _explorer(job, path) for grid in grids for job in grid.jobs.values()],
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
@@ -71,6 +73,14 @@ def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:
         "jobs": [[numbers[job.name] if job else None for job in row] for row in jobs],
         "groups": {name: [_panel(panel) for panel in panels] for name, panels in panel_groups(grid).items()},
     }
+
+
+def _controls(grids: Sequence[LayerGrid], numbers: Mapping[str, int]) -> dict[str, Any] | None:
+    found = control_table([job for grid in grids for job in grid.jobs.values()])
+    if found is None:
+        return None
+    jobs = [numbers[job.name] for job in found.jobs]
+    return {"title": TITLE, "headings": found.headings, "rows": found.rows, "jobs": jobs}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
@@ -115,15 +125,15 @@ def _tables(job: Job) -> tuple[pa.Table, dict[str, np.ndarray], list[str]]:
     kept, draws, damage = _NO_PAIRS, {}, []
     try:
         columns = [*PAIR_COLUMNS, *CONTEXTS, *(EVIDENCE if job.result.evidence else [])]
-        kept = pq.read_table(job.directory / PAIRS_FILE, columns=columns, filters=pc.field("kept"))
-    except (OSError, pa.ArrowException):
-        damage.append(f"{PAIRS_FILE} is not readable; no pair is shown")
+        kept = read_pairs(job.directory / PAIRS_FILE, [*columns, "kept"]).filter(pc.field("kept")).drop("kept")
+    except ValueError as error:
+        damage.append(f"no pair is shown: {error}")
     try:
         if (job.directory / NULLS_FILE).is_file():  # a job may have kept no draws
-            table = pq.read_table(job.directory / NULLS_FILE)
+            table = read_nulls(job.directory / NULLS_FILE)
             draws = {name: table[name].drop_null().to_numpy() for name in table.column_names}
-    except (OSError, pa.ArrowException):
-        damage.append(f"{NULLS_FILE} is not readable; no draw is shown")
+    except ValueError as error:
+        damage.append(f"no draw is shown: {error}")
     return kept, draws, damage
 
 

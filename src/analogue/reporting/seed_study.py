@@ -10,7 +10,8 @@ from analogue.results import ComparisonResult
 from analogue.results.grids import scored
 from analogue.results.published import published_scores
 
-DIRECTIONS = {"a_to_b": "ManyA-to-1B", "b_to_a": "1A-to-ManyB"}
+# As the published code has them: its `manyA_1B` lets each feature of B choose (the paper's section 3 says the reverse).
+DIRECTIONS = {"a_to_b": "1A-to-ManyB", "b_to_a": "ManyA-to-1B"}
 # Ours and the paper's SAEs differ in width, and correspond in d_sae / d_model.
 PUBLISHED_WIDTHS = {8: 8192, 16: 16384}
 _WORDS = ("paired by", "direction")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console, ConsoleRenderable
 
+from analogue.reporting.controls import control_table, is_one_control, rendered
 from analogue.reporting.heatmap import drawing
 from analogue.reporting.report import save_report
 from analogue.reporting.seed_study import is_seed_study, seed_study_table
@@ -30,7 +31,8 @@ class Summary:
 def summarise(directories: Sequence[str | Path], output: Path, console: Console) -> Summary:
     """Print the tables of all records under `directories`; write results, figures and the page into `output`.
 
-    Each layer grid has tables and heatmaps of its own; a seed study, a grid of one cell, is one row of a table.
+    Each layer grid has tables and heatmaps of its own; a seed study, or a control, which has one cell, is one row of a
+    table.
 
     Raises:
         OSError: a file cannot be written.
@@ -40,12 +42,14 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     figures: list[Path] = []
     if jobs:
         output.mkdir(parents=True, exist_ok=True)
-        layered = [grid for grid in grids if not _is_seed_study(grid)]
+        layered = [grid for grid in grids if not (_is_seed_study(grid) or is_one_control(grid))]
         with drawing(layered, output) as figures:
             save_results(results_table(grids), output)
             save_report(grids, failures, output / REPORT_FILE)
         for grid in layered:
             _print(grid, console, headed=len(layered) > 1)
+        if (controls := control_table(jobs)) is not None:
+            _print_uncut(rendered(controls), console)
         seed_studies = [grid.first for grid in grids if _is_seed_study(grid)]
         for metric in dict.fromkeys(entry["metric"] for result in seed_studies for entry in result.similarity):
             _print_uncut(seed_study_table(seed_studies, metric), console)
@@ -61,7 +65,7 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
 
 
 def _is_seed_study(grid: LayerGrid) -> bool:
-    return len(grid.jobs) == 1 and is_seed_study(grid.first)
+    return len(grid.jobs) == 1 and is_seed_study(grid.first) and not is_one_control(grid)
 
 
 def _counted(number: int, one: str, many: str | None = None) -> str:
@@ -79,5 +83,6 @@ def _print(grid: LayerGrid, console: Console, headed: bool) -> None:
 def _print_uncut(table: ConsoleRenderable, console: Console) -> None:
     """Print a table at its full width, even if the terminal is narrower."""
     wanted = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum
-    wide = Console(file=console.file, width=max(console.width, wanted), force_terminal=console.is_terminal)
+    width = max(console.width, wanted)
+    wide = Console(file=console.file, width=width, force_terminal=console.is_terminal, markup=False)
     wide.print(table, crop=False)

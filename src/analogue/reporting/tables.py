@@ -13,6 +13,12 @@ from analogue.reporting.panels import SIGNIFICANT, format_number
 from analogue.results import ComparisonResult, SideRecord, label
 
 N_KEYWORDS_SHOWN = 6
+SCORED_ON = {
+    "decoder": "the paired decoder rows",
+    "activations": "the paired features, activations",
+    "residual": "the residual streams",
+}
+"""What scores are of, by `SimilarityResult.on`."""
 _NUMBER = re.compile(r"(?<!\w)\d+(?:\.\d+)?")
 _SIDE_ROWS = ("model", "layer", "SAE", "features", "live features", "L0", "explained variance")
 
@@ -139,9 +145,9 @@ def _consistency_table(consistency: Mapping[str, Any]) -> Table:
 def _scores_table(result: ComparisonResult, on: str) -> Table:
     entries = [entry for entry in result.similarity if entry.get("on", "decoder") == on]
     draws = sorted({entry["n_null"] for entry in entries if entry["n_null"]})
-    what = "decoder rows" if on == "decoder" else f"features, {on}"
-    title = f"Similarity of the paired {what}, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
-    headings = ("metric", "score", "null", "null mean", "null sd", "p-value", "pairs")
+    title = f"Similarity of {SCORED_ON[on]}, nulls of {' and '.join(map(str, draws)) or 'no'} draws"
+    counted = "tokens" if on == "residual" else "pairs"
+    headings = ("metric", "score", "null", "null mean", "null sd", "p-value", counted)
     table = compact_table(title, headings, texts=("metric", "null"))
     published = published_values(result, concept=None) if on == "decoder" else {}
     if published:

@@ -9,7 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, RESULT_FILE, ComparisonResult, write_text
+from analogue.results.record import (
+    EXPLORER_FILE,
+    NULLS_FILE,
+    PAIRS_FILE,
+    RESULT_FILE,
+    ComparisonResult,
+    read_record,
+    write_text,
+)
+from analogue.results.schema import DamagedRecord, check_record, read_json
 
 FAILURE_FILE = "failure.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -18,9 +27,6 @@ log = logging.getLogger(__name__)
 
 # Settings that decide where a job writes and what it shares with others, not what it finds.
 PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass", "explore"})
-
-# What reading a record raises if it was cut short or written by another program.
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -93,17 +99,18 @@ def _files(directories: Sequence[str | Path], name: str) -> Iterator[tuple[str, 
 
 def _read_job(name: str, directory: Path) -> Job | None:
     try:
-        text = (directory / RESULT_FILE).read_text(encoding="utf-8")
-        return Job(name, directory, ComparisonResult.from_json(text))
-    except DAMAGE as error:
-        log.warning("%s holds no readable record and is left out (%s)", directory / RESULT_FILE, error)
+        return Job(name, directory, read_record(directory / RESULT_FILE))
+    except (OSError, DamagedRecord) as error:
+        log.warning("%s, and left out", error)
         return None
 
 
 def _read_failure(file: Path) -> Failure:
     try:
-        return Failure(**json.loads(file.read_text(encoding="utf-8")))
-    except DAMAGE as error:
+        fields = read_json(file.read_text(encoding="utf-8"))
+        check_record(Failure, fields)
+        return Failure(**fields)
+    except (OSError, ValueError) as error:
         return Failure(f"{FAILURE_FILE} is not readable ({error})", {})
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.csv
 
@@ -25,6 +26,12 @@ class Setup(NamedTuple):
     """With `{layer}`; None if the paper's SAEs are not available and users train their own."""
     corpus: tuple[str, int, int]
     """Path, number of sequences, tokens per sequence."""
+    direction: str | None = "b_to_a"
+    """Which side claims in the published code, where a row names no direction of its own; None for either."""
+    one_to_one: str | None = "first"
+    """Which claim stays in the published code."""
+    minimum_correlation: float | None = 0.1
+    """Of the pairs that are scored in the published code; the paper does not name it."""
     non_concept_tokens: frozenset[str] = frozenset({"\n", "\\n", "", " ", ".", ",", "!", "?", "-"})
 
 
@@ -51,7 +58,10 @@ SETUPS = {
         ("roneneldan/TinyStories-1Layer-21M", "roneneldan/TinyStories-1Layer-21M"),
         None,
         ("roneneldan/TinyStories", 500, 128),
-        frozenset({"."}),
+        direction=None,
+        one_to_one=None,
+        minimum_correlation=None,
+        non_concept_tokens=frozenset({"."}),
     ),
 }
 
@@ -87,16 +97,20 @@ class PublishedScore(NamedTuple):
 def published_for(result: ComparisonResult) -> list[PublishedScore]:
     """What the paper prints for this very comparison, in the paper's order.
 
-    Empty if models, revisions, SAEs, corpus or non-concept tokens are not the paper's; otherwise the numbers for the
-    same pairing and filters, and those of subspaces beside the paper's keyword lists alone.
+    Empty if models, revisions, SAEs, corpus (its split and order, too) or non-concept tokens are not the paper's;
+    otherwise the numbers for the same pairing and filters. Where the paper leaves a choice open, its published code
+    decides: direction, which claim on a feature stays, and the minimum correlation. Numbers of subspaces stand beside
+    the paper's keyword lists, found and paired by the code's rules, alone.
     """
     layers = result.side_a.layer, result.side_b.layer
-    printed = (
-        each for name, setup in SETUPS.items() if _is_of(result, setup) for each in published_scores(name, *layers)
-    )
-    alike = (each for each in printed if _is_paired_alike(result, each) and _is_filtered_alike(result, each))
-    has_concepts = _has_papers_concepts(result)
-    return [each for each in alike if each.concept is None or has_concepts]
+    return [
+        each
+        for name, setup in SETUPS.items()
+        if _is_of(result, setup)
+        for each in published_scores(name, *layers)
+        if _is_paired_alike(result, each, setup)
+        and (_is_filtered_alike(result, each, setup) if each.concept is None else _has_papers_concepts(result, setup))
+    ]
 
 
 def published_scores(experiment: str, layer_a: int, layer_b: int) -> list[PublishedScore]:
@@ -124,18 +138,26 @@ def _is_of(result: ComparisonResult, setup: Setup) -> bool:
         and _has_saes(sides, setup)
         and (corpus.path, corpus.n_sequences, corpus.seq_len) == setup.corpus
         and corpus.spans is None
-        and not (config["data"]["packing"] or config["data"]["exclude_bos"])
+        and _reads_as_published(config["data"])
         and config["filters"]["top_tokens"] == TOP_TOKENS
         and config["filters"].get("non_concept", "listed") == "listed"
         and frozenset(config["filters"]["non_concept_tokens"]) == setup.non_concept_tokens
     )
 
 
-def _has_papers_concepts(result: ComparisonResult) -> bool:
-    """Whether subspaces are of the paper's keywords, found as whole words."""
-    asked = result.config.get("concepts", {})
+def _reads_as_published(data: Mapping[str, Any]) -> bool:
+    """Whether the first documents of the data set are read, one per sequence, and nothing is left out."""
+    left_out = (data.get(name) for name in ("packing", "chat", "exclude_bos", "exclude_special", "exclude_outliers"))
+    return not any(left_out) and data.get("split") == "train" and data.get("shuffle_seed", 0) is None
+
+
+def _has_papers_concepts(result: ComparisonResult, setup: Setup) -> bool:
+    """Whether subspaces are of the paper's keywords, found as whole words and paired as in the published code."""
+    asked, paired = result.config.get("concepts", {}), result.concept_pairing or {}
     keywords = json.dumps(asked.get("keywords"), sort_keys=True).encode()
-    return not asked.get("fragments", True) and hashlib.sha256(keywords).hexdigest() == KEYWORDS_SHA256
+    is_found_alike = not asked.get("fragments", True) and asked.get("split_at_spaces", False)
+    is_paired_alike = paired.get("one_to_one") == setup.one_to_one
+    return is_found_alike and is_paired_alike and hashlib.sha256(keywords).hexdigest() == KEYWORDS_SHA256
 
 
 def _has_saes(sides: tuple[SideRecord, SideRecord], setup: Setup) -> bool:
@@ -145,23 +167,26 @@ def _has_saes(sides: tuple[SideRecord, SideRecord], setup: Setup) -> bool:
     return saes == tuple(sae.replace("{layer}", str(side.layer)) for sae, side in zip(setup.saes, sides, strict=True))
 
 
-def _is_paired_alike(result: ComparisonResult, printed: PublishedScore) -> bool:
+def _is_paired_alike(result: ComparisonResult, printed: PublishedScore, setup: Setup) -> bool:
     widths = {result.side_a.d_sae, result.side_b.d_sae}
     return (
         printed.rule in (None, result.rule)
-        and printed.direction in (None, result.direction)
+        and (printed.direction or setup.direction) in (None, result.direction)
         and (printed.d_sae is None or widths == {printed.d_sae})
     )
 
 
-def _is_filtered_alike(result: ComparisonResult, printed: PublishedScore) -> bool:
+def _is_filtered_alike(result: ComparisonResult, printed: PublishedScore, setup: Setup) -> bool:
     """A count is of the pairs at its place in the funnel, a score of those that all filters leave."""
     if printed.filters is None:
         return True
-    used = [step["filter"] for step in result.funnel[1:]]
+    used, settings = [step["filter"] for step in result.funnel[1:]], result.config["filters"]
+    if "one_to_one" in printed.filters and settings["one_to_one"] != setup.one_to_one:
+        return False
     if printed.quantity == "n_pairs":
         return used[: len(printed.filters)] == printed.filters
-    return [name for name in used if name != FLOOR] == printed.filters
+    has_floor = settings["minimum_correlation"] == setup.minimum_correlation
+    return has_floor and [name for name in used if name != FLOOR] == printed.filters
 
 
 @cache

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analogue.atomic import atomic_write
+from analogue.results.schema import DamagedRecord, check_record, read_json
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
@@ -109,7 +110,7 @@ class ComparisonResult:
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
         concept_pairing: how the features of subspaces were paired, within them: `rule`, `one_to_one`, `filters` (none),
-            and whether `fragments` of keywords counted; None without concepts.
+            and whether `fragments` of keywords counted, and words were `split_at_spaces`; None without concepts.
         published: what the paper prints for this very comparison, see `analogue.results.published`.
         n_model_passes: how often a language model went over the corpus for this job (0 with a warm cache).
         timings: seconds per stage.
@@ -155,11 +156,15 @@ class ComparisonResult:
         """Read a record back.
 
         Raises:
-            ValueError: the record has another schema version.
+            DamagedRecord: a ValueError, which names the field that does not fit the schema, or another version.
         """
-        fields = json.loads(text)
-        if fields["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"expected a record of schema version {SCHEMA_VERSION}, got {fields['schema_version']}")
+        fields = read_json(text)
+        version = fields.get("schema_version")
+        if version != SCHEMA_VERSION or isinstance(version, bool):
+            newer = isinstance(version, int) and version > SCHEMA_VERSION
+            advice = "a newer version of analogue wrote it" if newer else "compute it again"
+            raise DamagedRecord(f"its field schema_version: expected {SCHEMA_VERSION}, got {version!r}; {advice}")
+        check_record(cls, fields)
         sides = {side: SideRecord(**fields[side]) for side in ("side_a", "side_b")}
         spans = fields["corpus"].get("spans")
         corpus = CorpusRecord(**(fields["corpus"] | {"spans": SpansRecord(**spans) if spans else None}))
@@ -202,10 +207,26 @@ def write_result(
 
 
 def read_results(directory: str | Path) -> list[ComparisonResult]:
-    """All records under a directory, ordered by layer of A, then layer of B."""
-    files = sorted(Path(directory).rglob(RESULT_FILE))
-    records = [ComparisonResult.from_json(file.read_text(encoding="utf-8")) for file in files]
+    """All records under a directory, ordered by layer of A, then layer of B.
+
+    Raises:
+        DamagedRecord: naming the file and the field.
+    """
+    records = [read_record(file) for file in sorted(Path(directory).rglob(RESULT_FILE))]
     return sorted(records, key=lambda record: (record.side_a.layer, record.side_b.layer))
+
+
+def read_record(file: Path) -> ComparisonResult:
+    """The record in a file.
+
+    Raises:
+        DamagedRecord: it does not fit the schema.
+        OSError: the file cannot be read.
+    """
+    try:
+        return ComparisonResult.from_json(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding too
+        raise DamagedRecord(f"{file} is no record that can be read: {error}") from error
 
 
 def write_text(text: str, path: Path) -> None:

@@ -13,7 +13,7 @@ from analogue.results.record import label, write_table
 
 TABLE_FILES = ("results.parquet", "results.csv")
 _SCORES = ("metric", "score", "n_pairs", "null", "n_null", "null_mean", "null_sd", "z", "p_value")
-_TEXT = {"job", "pair", "setting", "rule", "direction", "metric", "null", "concept"}
+_TEXT = {"job", "pair", "setting", "control", "rule", "direction", "metric", "null", "concept"}
 _TEXT |= {"model_a", "sae_a", "model_b", "sae_b"}
 _COUNTS = {"layer_a", "layer_b", "n_tokens", "pairs", "pairs_kept", "n_pairs", "n_null"}
 
@@ -47,6 +47,7 @@ def _rows(grid: LayerGrid) -> list[dict[str, Any]]:
             "job": job.name,
             "pair": pair(result),
             "setting": grid.setting,
+            "control": result.config.get("control"),
             "model_a": result.side_a.model,
             "layer_a": layer_a,
             "sae_a": result.side_a.sae,

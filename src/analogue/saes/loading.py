@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from analogue.embedded import PREFIX, locate
-from analogue.errors import InvalidArgument, NotFound, Unavailable, UserError, first_line
+from analogue.errors import InvalidArgument, NotFound, Unavailable, UserError, check_path, first_line
 from analogue.saes.building import build
 from analogue.saes.files import Source, Unreadable, parts_of
 from analogue.saes.formats import described, find_format
@@ -86,9 +86,10 @@ def _copy(sae: Any, name: str, dtype: str) -> Any:
 
 def _load_named(name: str, dtype: str) -> Any:
     try:
-        if ":" in name and not name.startswith(PREFIX) and not Path(name).expanduser().exists():
+        if ":" in name and not name.startswith(PREFIX) and not _is_there(name):
             return load_release(name, dtype)
         path = Path(locate(name, "path")).expanduser()
+        check_path("path", path)
         source = Source(path, path.resolve().as_posix())
         found = find_format(source)
         if not path.exists():
@@ -128,3 +129,8 @@ def _unfit(sae: Any, transcoders: bool) -> Iterator[str]:
         yield "reads whole sequences (temporal); give an SAE that reads token by token"
     if config.architecture() == "abstopk":
         yield "keeps negative activations (abstopk); features here are non-negative, so give an SAE with ReLU or TopK"
+
+
+def _is_there(name: str) -> bool:
+    check_path("path", Path(name).expanduser())
+    return Path(name).expanduser().exists()

@@ -28,7 +28,14 @@ def sae_fingerprint(sae: Any) -> str:
     return digest.hexdigest()
 
 
-def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post, model_name: str | None = None) -> list[str]:
+def sae_warnings(
+    sae: Any,
+    layer: int,
+    hook: str = Hook.resid_post,
+    model_name: str | None = None,
+    randomize: str | None = None,
+    randomize_seed: int = 0,
+) -> list[str]:
     """Reasons in an SAE's own metadata not to read `hook` of block `layer` with it, as predicates of that SAE.
 
     Args:
@@ -36,6 +43,8 @@ def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post, model_name: 
         layer: block, counted from 0.
         hook: where in the block it reads.
         model_name: of the model that it reads; None to leave that out.
+        randomize: which parameters of that model are redrawn; None for none.
+        randomize_seed: of the redrawing.
     """
     warnings = []
     name, site = trained_on(sae), sae_site(sae)
@@ -47,6 +56,11 @@ def sae_warnings(sae: Any, layer: int, hook: str = Hook.resid_post, model_name: 
     metadata = sae.cfg.metadata
     if model_name is not None and not same_model(metadata.get("model_name") or model_name, model_name):
         warnings.append(f"was trained on {metadata.get('model_name')}, and reads {model_name}")
+    redrawn = metadata.get("randomize"), metadata.get("randomize_seed")
+    if redrawn[0] and redrawn != (randomize, randomize_seed):
+        as_it_is = f"with redrawn weights (randomize={randomize}, seed {randomize_seed})" if randomize else "as it is"
+        drawn = f"with redrawn weights (randomize={redrawn[0]}, seed {redrawn[1]})"
+        warnings.append(f"was trained on the model {drawn}, and reads it {as_it_is}")
     for setting in sorted(OF_REVISION & model_settings(sae).keys()):
         warnings.append(f"was trained on the checkpoint {setting}={model_settings(sae)[setting]} of its model")
     if metadata.get("finished") is False:

@@ -15,7 +15,7 @@ from analogue.significance.resampling import draw_scores, random_pairs, random_s
 from analogue.significance.result import SimilarityResult, against_null
 from analogue.significance.rotated import RotatedBaseline, correlations_against_rotations
 from analogue.significance.shuffle import MantelMoments, draw_shuffles, mantel_moments, score_against_null
-from analogue.significance.tokens import score_on_tokens
+from analogue.significance.tokens import sample_tokens, score_on_tokens, score_streams
 
 __all__ = [
     "MantelMoments",
@@ -39,7 +39,9 @@ __all__ = [
     "permuted_tokens",
     "random_pairs",
     "random_subset",
+    "sample_tokens",
     "score_against_draws",
     "score_against_null",
     "score_on_tokens",
+    "score_streams",
 ]

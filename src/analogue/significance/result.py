@@ -18,7 +18,7 @@ class SimilarityResult:
 
     Attributes:
         score: of the pairs as they are; None if there is none, and `reason` says why.
-        n_pairs: pairs scored.
+        n_pairs: pairs scored; of residual streams, tokens.
         n_null: draws.
         seed: of the draws.
         null: which null: `shuffle`, `random_subset`, `random_pairs`, `rotated`, or of activations `permuted_sequences`.
@@ -30,7 +30,8 @@ class SimilarityResult:
         p_value_published: c / N.
         warnings: what a reader of the score should know.
         reason: why there is no score.
-        on: what was scored of the paired features: their `decoder` rows, or their `activations`.
+        on: what was scored of the paired features: their `decoder` rows, their `activations`; or
+            the `residual` streams, without features.
         draws: (n_null,) scores of the null; too many for the record, which leaves them out.
     """
 

@@ -6,7 +6,7 @@ from analogue.similarity.cka import cka, cka_debiased, cka_rbf
 from analogue.similarity.dictionaries import DictionaryConsistency, dictionary_consistency
 from analogue.similarity.inputs import MINIMUM_PAIRS, stays_in_place
 from analogue.similarity.metric import METRICS, Metric, metric
-from analogue.similarity.moments import rows_of_moments
+from analogue.similarity.moments import FromMoments, MomentScorer
 from analogue.similarity.neighbours import mutual_knn
 from analogue.similarity.procrustes import procrustes
 from analogue.similarity.pwcca import pwcca
@@ -16,8 +16,10 @@ __all__ = [
     "METRICS",
     "MINIMUM_PAIRS",
     "DictionaryConsistency",
+    "FromMoments",
     "MatrixCorrelation",
     "Metric",
+    "MomentScorer",
     "Permutation",
     "Scorer",
     "cca",
@@ -31,7 +33,6 @@ __all__ = [
     "namespace",
     "procrustes",
     "pwcca",
-    "rows_of_moments",
     "rsa",
     "stays_in_place",
     "svcca",

@@ -19,6 +19,12 @@ from analogue.similarity.cca import (
 )
 from analogue.similarity.cka import MINIMUM_DEBIASED_PAIRS, prepare_cka, prepare_cka_debiased, prepare_cka_rbf
 from analogue.similarity.inputs import MINIMUM_PAIRS, as_pairs, identity
+from analogue.similarity.moments import (
+    FromMoments,
+    cka_from_moments,
+    procrustes_from_moments,
+    svcca_from_moments,
+)
 from analogue.similarity.neighbours import neighbour_warnings, prepare_mutual_knn
 from analogue.similarity.procrustes import prepare_procrustes
 from analogue.similarity.pwcca import prepare_pwcca
@@ -52,8 +58,8 @@ class Metric:
         minimum_pairs: fewer pairs than this have no score.
         why_undefined: what of (x, y) leaves it without a score, besides too few pairs and a side that does not vary;
             None if it is one of the two.
-        from_moments: whether the score depends on the inner products of the centred columns of x and y alone, so that
-            `rows_of_moments` may stand for matrices of many rows.
+        from_moments: the score from the inner products of the centred columns of x and y alone, for matrices of many
+            rows; None for a metric that needs the rows.
         takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
 
     Example:
@@ -70,7 +76,7 @@ class Metric:
     minimum_pairs: int = MINIMUM_PAIRS
     takes_seed: bool = False
     why_undefined: Callable[[Any, Any], str | None] = not_known
-    from_moments: bool = False
+    from_moments: FromMoments | None = None
 
     def __call__(self, x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> float:
         """The score of x and y as they are paired."""
@@ -97,8 +103,17 @@ class Metric:
 
 
 _ALL = (
-    Metric("svcca", prepare_svcca, partial(floor_warnings, variance=VARIANCE), from_moments=True),
-    Metric("svcca_pc1", partial(prepare_svcca, n_components=1), from_moments=True),
+    Metric(
+        "svcca",
+        prepare_svcca,
+        partial(floor_warnings, variance=VARIANCE),
+        from_moments=partial(svcca_from_moments, variance=VARIANCE),
+    ),
+    Metric(
+        "svcca_pc1",
+        partial(prepare_svcca, n_components=1),
+        from_moments=partial(svcca_from_moments, n_components=1),
+    ),
     Metric(
         "svcca_cross_validated",
         partial(prepare_svcca_cross_validated, seed=0),  # `with_seed` replaces it
@@ -118,10 +133,10 @@ _ALL = (
     Metric(
         "rsa_cosine", partial(prepare_rsa, inner="cosine"), why_undefined=partial(undefined_distances, inner="cosine")
     ),
-    Metric("cka", prepare_cka, from_moments=True),
+    Metric("cka", prepare_cka, from_moments=cka_from_moments),
     Metric("cka_debiased", prepare_cka_debiased, minimum_pairs=MINIMUM_DEBIASED_PAIRS),
     Metric("cka_rbf", prepare_cka_rbf),
-    Metric("procrustes", prepare_procrustes, from_moments=True),
+    Metric("procrustes", prepare_procrustes, from_moments=procrustes_from_moments),
     Metric("mutual_knn", prepare_mutual_knn, neighbour_warnings),
     Metric("mutual_knn_jaccard", partial(prepare_mutual_knn, agreement="jaccard"), neighbour_warnings),
 )

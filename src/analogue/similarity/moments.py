@@ -1,29 +1,69 @@
-"""Matrices of many rows as small ones, for metrics that depend on inner products of centred columns alone."""
+"""Metrics of matrices of many rows, from the inner products of their centred columns alone.
+
+Of n rows only (d_a, d_a), (d_b, d_b) and (d_a, d_b) products are held. A permutation of the rows of one matrix changes
+the last alone, so that what follows from the first two is computed once.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64
 
+from analogue.similarity.backend import nuclear_norm
+from analogue.similarity.inputs import EPSILON
 
-def rows_of_moments(
-    xx: Float64[np.ndarray, "d_a d_a"], yy: Float64[np.ndarray, "d_b d_b"], xy: Float64[np.ndarray, "d_a d_b"]
-) -> tuple[Float64[np.ndarray, "n d_a"], Float64[np.ndarray, "n d_b"]]:
-    """Two matrices of d_a + d_b + 1 rows that have these inner products of columns, and columns of mean 0.
+MomentScorer = Callable[[Float64[np.ndarray, "d_a d_b"]], float]
+"""The score as a function of the inner products of x's columns with y's; what depends on one side is computed."""
+FromMoments = Callable[[Float64[np.ndarray, "d_a d_a"], Float64[np.ndarray, "d_b d_b"]], MomentScorer]
 
-    A metric with `Metric.from_moments` scores them as it scores the matrices that the products come from, whatever
-    their number of rows.
+
+def svcca_from_moments(
+    xx: Float64[np.ndarray, "d_a d_a"],
+    yy: Float64[np.ndarray, "d_b d_b"],
+    variance: float = 1.0,
+    n_components: int | None = None,
+) -> MomentScorer:
+    """SVCCA: the mean singular value of the cross products of whitened components; see `svcca`.
 
     Args:
         xx: (d_a, d_a) inner products of the centred columns of x.
         yy: (d_b, d_b) those of y.
-        xy: (d_a, d_b) those of the columns of x with the columns of y.
+        variance: fraction of the variance that the components keep, in (0, 1].
+        n_components: keep so many per side instead.
     """
-    products = np.block([[xx, xy], [xy.T, yy]])
+    u, v = (_whitening(each, variance, n_components) for each in (xx, yy))
+    k = min(u.shape[1], v.shape[1])
+    if k == 0:
+        return _undefined
+    return lambda xy: min(nuclear_norm(u.T @ xy @ v) / k, 1.0)
+
+
+def cka_from_moments(xx: Float64[np.ndarray, "d_a d_a"], yy: Float64[np.ndarray, "d_b d_b"]) -> MomentScorer:
+    """Linear CKA; see `cka`."""
+    norm = float(np.linalg.norm(xx) * np.linalg.norm(yy))
+    return (lambda xy: min(float(np.square(xy).sum()) / norm, 1.0)) if norm > 0 else _undefined
+
+
+def procrustes_from_moments(xx: Float64[np.ndarray, "d_a d_a"], yy: Float64[np.ndarray, "d_b d_b"]) -> MomentScorer:
+    """Orthogonal Procrustes, as a similarity; see `procrustes`."""
+    norm = float(np.sqrt(np.trace(xx) * np.trace(yy)))
+    return (lambda xy: min(nuclear_norm(xy) / norm, 1.0)) if norm > 0 else _undefined
+
+
+def _whitening(
+    products: Float64[np.ndarray, "d d"], variance: float, n_components: int | None
+) -> Float64[np.ndarray, "d k"]:
+    """Takes centred columns to their leading principal components, of norm 1 each."""
     values, vectors = np.linalg.eigh(products)
-    rows = np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T
-    # Orthonormal columns, each of which sums to 0 (Helmert's): they keep inner products, and give every column mean 0.
-    d = len(products)
-    place = np.arange(1, d + 1)
-    helmert = np.triu(np.ones((d + 1, d)))
-    helmert[place, place - 1] = -place
-    centred = (helmert / np.sqrt(place * (place + 1))) @ rows
-    return centred[:, : len(xx)], centred[:, len(xx) :]
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = int((values > len(values) * EPSILON * values[0]).sum()) if len(values) else 0
+    kept = np.cumsum(values[:rank])
+    if n_components is not None or rank == 0:
+        k = min(n_components or 0, rank)
+    else:
+        k = min(int(np.searchsorted(kept, variance * kept[-1] * (1 - 1e-12))) + 1, rank)
+    return vectors[:, :k] / np.sqrt(values[:k])
+
+
+def _undefined(xy: Float64[np.ndarray, "d_a d_b"]) -> float:
+    return float("nan")

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from analogue.atomic import atomic_write
 from analogue.training.settings import Checkpoints
@@ -51,17 +51,41 @@ def read_note(path: Path, name: str) -> dict[str, Any] | None:
     return values
 
 
-def newest_checkpoints(checkpoints: Checkpoints) -> ModelCheckpoint:
-    """Write a checkpoint every so many steps, and keep the newest."""
-    return ModelCheckpoint(
-        dirpath=checkpoints.directory,
-        filename="{step}",
-        monitor="step",
-        mode="max",
-        every_n_train_steps=checkpoints.every_steps,
-        save_top_k=checkpoints.keep,
-        enable_version_counter=False,
-    )
+class NewestCheckpoints(Checkpoint):
+    """Writes a checkpoint every so many steps and after the last one, and keeps the newest.
+
+    Those of the run that this one goes on from count too; what others have left in the folder stays.
+
+    Attributes:
+        written: names of the checkpoints of this run, the newest last.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.directory = Path(checkpoints.directory)
+        self.every_steps, self.keep = checkpoints.every_steps, checkpoints.keep
+        self.written: list[str] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.global_step % self.every_steps and not trainer.is_last_batch:
+            return
+        name = f"step={trainer.global_step}.ckpt"
+        self.written = [*(each for each in self.written if each != name), name]
+        trainer.save_checkpoint(self.directory / name)
+        self.written, old = self.written[-self.keep :], self.written[: -self.keep]
+        if trainer.is_global_zero:
+            for each in old:
+                (self.directory / each).unlink(missing_ok=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"written": self.written}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.written = [*state_dict["written"]]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        if resumed is not None and resumed.parent.resolve() == self.directory.resolve():
+            self.written = [*(each for each in self.written if each != resumed.name), resumed.name]
 
 
 def newest_checkpoint(directory: Path) -> Path | None:
@@ -84,6 +108,7 @@ class Stopped(Exception):
 class StopOnSignal(L.Callback):
     """Ends training after the step in which SIGINT or SIGTERM arrives, and leaves a checkpoint of that step.
 
+    Held-out text is measured no further either, also after the last step, of which `NewestCheckpoints` has written one.
     If one rank receives the signal, the run ends on all of them.
 
     Args:
@@ -99,7 +124,11 @@ class StopOnSignal(L.Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        self._listen()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            self._listen()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
@@ -115,11 +144,18 @@ class StopOnSignal(L.Callback):
                 trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
             raise Stopped
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            self._restore()
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._restore()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._restore()
+
+    def _listen(self) -> None:
+        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
     def _restore(self) -> None:
         """Put back the handlers from before training, while Lightning's own are still installed.

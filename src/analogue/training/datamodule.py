@@ -63,6 +63,7 @@ class ActivationDataModule(L.LightningDataModule):
         plan: of the run.
         training: sequences to train on; read over and over if the run needs more tokens.
         held_out: sequences to measure on.
+        text_name: what errors call the text.
 
     Attributes:
         training_share: after `setup`, this rank's training stream.
@@ -75,11 +76,12 @@ class ActivationDataModule(L.LightningDataModule):
         plan: TrainingPlan,
         training: TokenSequences,
         held_out: TokenSequences,
+        text_name: str = "<text>",
     ) -> None:
         super().__init__()
         self.language_model, self.model, self.plan = language_model, model, plan
         self.training, self.held_out = training, held_out
-        self._start = 0
+        self._start, self._text_name = 0, text_name
         if training.n_tokens < plan.n_tokens:
             problem = f"`corpus` holds {training.n_tokens:,} tokens that count, `n_tokens`={plan.n_tokens:,}"
             times = plan.n_tokens / training.n_tokens
@@ -103,12 +105,23 @@ class ActivationDataModule(L.LightningDataModule):
         """Activations on which the scale of the SAEs' input is estimated, after `setup`."""
         return self.training_share.sample(SCALE_BATCHES)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         trainer: Any = self.trainer
-        return {"n_batches": trainer.global_step}
+        return {"n_batches": trainer.global_step, **self._read_from()}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for argument, fingerprint in self._read_from().items():
+            if state_dict.get(argument, fingerprint) != fingerprint:  # checkpoints of earlier versions have none
+                name = self.language_model.name if argument == "model" else "<text>"
+                problem = (
+                    "holds something else than when the checkpoint was written: leave `ckpt_path` out to begin anew"
+                )
+                raise InvalidArgument(argument, name, problem)
         self._start = state_dict["n_batches"]
+
+    def _read_from(self) -> dict[str, str]:
+        """What weights depend on beside the settings: fingerprints of the model and of the text."""
+        return {"model": self.language_model.fingerprint, "corpus": self.training.fingerprint()}
 
     def training_stream(self, rank: int, n_ranks: int, progress: bool = False) -> ActivationStream:
         """A rank's share of all batches of training; activations from the model, or from disk."""

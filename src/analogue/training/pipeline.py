@@ -9,14 +9,14 @@ from typing import Any
 import lightning as L
 from sae_lens import SAE
 
-from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
+from analogue.errors import AnalogueWarning, InvalidArgument, check_memory, renamed_arguments
 from analogue.models import LanguageModel, open_model
 from analogue.options import DecoderBiasStart, Hook, Precision
 from analogue.quiet import quiet_libraries
 from analogue.saes import misfit_warnings
 from analogue.settings import Text
 from analogue.trainer import check_precision, trainer_on
-from analogue.training.checkpoints import AtomicCheckpoints, newest_checkpoints
+from analogue.training.checkpoints import AtomicCheckpoints, NewestCheckpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
 from analogue.training.module import SAETraining
@@ -79,6 +79,7 @@ def train(
     expansion_factor: Sequence[int] = (8,),
     architecture: str = "topk",
     settings: Mapping[str, Any] | None = None,
+    frozen_decoder: bool = False,
     corpus: Text | str | Path | Sequence[str] = STORIES,
     held_out: Text | str | Path | Sequence[str] = HELD_OUT_STORIES,
     seq_len: int = 300,
@@ -121,6 +122,7 @@ def train(
         architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
         settings: fields of SAELens's training configuration for that architecture; None for `default_settings`. A
             `k` of None is `default_k`.
+        frozen_decoder: control: decoder rows stay as they are drawn, random and of unit norm; encoder and biases train.
         corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
         held_out: text to measure on, which no SAE trains on.
         seq_len: tokens per sequence, at most.
@@ -166,6 +168,7 @@ def train(
         expansion_factor=expansion_factor,
         architecture=architecture,
         settings=default_settings(architecture) if settings is None else settings,
+        frozen_decoder=frozen_decoder,
         n_tokens=n_tokens,
         **sizes_by_length(n_tokens, batch_tokens, dead_after_tokens),
         seq_len=seq_len,
@@ -182,7 +185,7 @@ def train(
         cache_dir=cache_dir,
     )
     if trainer is None:
-        callbacks = [*callbacks, *([newest_checkpoints(checkpoints)] if checkpoints else [])]
+        callbacks = [*callbacks, *([NewestCheckpoints(checkpoints)] if checkpoints else [])]
         trainer = trainer_on(device, progress, callbacks, log_every_n_steps=20, **trainer_settings(plan))
     elif callbacks or checkpoints:
         raise InvalidArgument("callbacks", [*callbacks], "belong to the `trainer` that is given, as checkpoints do")
@@ -240,6 +243,12 @@ def prepare(
     if language_model.hook not in TRAINED_ON:
         problem = f"cannot be replaced by what an SAE of it puts out; SAEs are trained on {', '.join(TRAINED_ON)}"
         raise InvalidArgument("hook", language_model.hook, problem)
+    for factor in plan.expansion_factor:  # weights, gradients and Adam's two moments, of encoder and decoder
+        needed = 4 * 4 * 2 * factor * language_model.d_model**2 * len(plan.layers) * len(plan.seeds)
+        check_memory("expansion_factor", factor, needed)
+    per_token = 4 * language_model.d_model * len(plan.layers)
+    check_memory("buffer", plan.buffer.tokens, plan.buffer.tokens * per_token)
+    check_memory("batch_tokens", plan.batch_tokens, plan.batch_tokens * per_token)
     saes = {
         each.name: SAEUnderTraining(
             new_sae(
@@ -250,6 +259,7 @@ def prepare(
                 each.seed,
                 plan.steps(plan.optimiser.sparsity_warm_up_fraction),
                 _metadata(plan, each, language_model, corpus),
+                plan.frozen_decoder,
             ),
             each.layer,
             plan.dead_after_tokens,
@@ -261,7 +271,7 @@ def prepare(
         with renamed_arguments(path=name):
             sequences.append(tokenised(text, language_model, plan, n_tokens))
     stream = language_model.load(plan.dtype, with_head=True)
-    data = ActivationDataModule(language_model, stream, plan, *sequences)
+    data = ActivationDataModule(language_model, stream, plan, sequences[0], sequences[1], corpus.name)
     optimiser = plan.optimiser
     module = SAETraining(
         saes,
@@ -345,4 +355,7 @@ def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, 
         "exclude_bos": plan.exclude_bos,
         "exclude_special_tokens": plan.exclude_special,
         "exclude_outliers": plan.exclude_outliers,
+        "frozen_decoder": plan.frozen_decoder,
+        "randomize": language_model.randomize,
+        "randomize_seed": language_model.randomize_seed if language_model.randomize else None,
     }

@@ -8,7 +8,8 @@ from typing import Any
 
 import lightning as L
 
-from analogue.training.settings import TrainingPlan, default_k
+from analogue.settings import default_k
+from analogue.training.settings import TrainingPlan
 
 TOKENS_PER_FEATURE = 50  # with fewer, most features see too few examples to become anything
 

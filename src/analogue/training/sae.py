@@ -1,7 +1,6 @@
 """SAEs before, while and after they train: fresh weights, what training has to remember, and the SAE for inference."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -15,9 +14,11 @@ from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata, TrainCoefficientConfig, TrainStepInput
 from torch import Tensor, nn
 
+from analogue.atomic import set_usual_mode, temporary_beside
 from analogue.errors import InvalidArgument
 from analogue.options import DecoderBiasStart
-from analogue.training.settings import SCALED_ONCE, default_k
+from analogue.settings import default_k
+from analogue.training.settings import SCALED_ONCE
 from analogue.training.steps import can_step_directly, can_step_sparsely, standard_step, topk_step
 
 CONFIG = "cfg.json"  # of SAELens
@@ -26,6 +27,7 @@ DECIDED_ELSEWHERE = {"d_in": "model", "d_sae": "expansion_factor", "device": "de
 DIVISORS = ("jumprelu_bandwidth", "decoder_init_norm")
 MEDIAN_ROUNDS = 100
 SHARES = "matryoshka_shares"
+TIED = "matching_pursuit"  # the one architecture of SAELens without an encoder of its own
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", NoneType: "null"}
 
 
@@ -37,6 +39,7 @@ def new_sae(
     seed: int,
     sparsity_warm_up_steps: int,
     metadata: Mapping[str, Any],
+    frozen_decoder: bool = False,
 ) -> TrainingSAE[Any]:
     """A SAELens training SAE with freshly drawn weights; the same seed draws the same ones.
 
@@ -45,6 +48,8 @@ def new_sae(
         settings: fields of SAELens's training configuration for that architecture, and `matryoshka_shares`.
         sparsity_warm_up_steps: over which the coefficient of the sparsity loss rises, for architectures that have one.
         metadata: written into the SAE's `cfg.json`.
+        frozen_decoder: control: keep the decoder as it is drawn, its rows of unit norm; the encoder starts as its
+            transpose, and trains with all biases.
 
     Raises:
         InvalidArgument: an architecture or setting that SAELens does not know, or that cannot work.
@@ -52,6 +57,9 @@ def new_sae(
     if architecture not in SAE_TRAINING_CLASS_REGISTRY:
         known = ", ".join(sorted(SAE_TRAINING_CLASS_REGISTRY))
         raise InvalidArgument("architecture", architecture, f"is not known to SAELens; choose from {known}")
+    if frozen_decoder and architecture == TIED:
+        problem = f"leaves nothing to train but a bias: {TIED} encodes with its decoder; choose another `architecture`"
+        raise InvalidArgument("frozen_decoder", True, problem)
     sae_class, config_class = SAE_TRAINING_CLASS_REGISTRY[architecture]
     if "k" in settings and settings["k"] is None:
         settings = {**settings, "k": min(default_k(d_in), d_sae)}
@@ -61,9 +69,19 @@ def new_sae(
         config.metadata = SAEMetadata(**metadata)
         with torch.random.fork_rng(devices=[]):  # SAELens draws from the global generator
             torch.manual_seed(seed)
-            return sae_class(config)
+            sae = sae_class(config)
+            return freeze_decoder(sae) if frozen_decoder else sae
     except (TypeError, ValueError) as error:
         raise InvalidArgument("settings", settings, f"does not fit {architecture} ({error})") from error
+
+
+def freeze_decoder(sae: TrainingSAE[Any]) -> TrainingSAE[Any]:
+    """Make decoder rows unit and let them stay; the encoder becomes their transpose."""
+    with torch.no_grad():
+        sae.W_dec.div_(sae.W_dec.norm(dim=-1, keepdim=True))
+        sae.W_enc.copy_(sae.W_dec.T)
+    sae.W_dec.requires_grad_(False)
+    return sae
 
 
 def checked_settings(
@@ -117,6 +135,9 @@ class SAEUnderTraining(nn.Module):
         sae: with fresh weights.
         layer: whose residual stream it reads.
         dead_after_tokens: tokens without firing after which a feature counts as dead.
+
+    Attributes:
+        has_frozen_decoder: whether the decoder stays as it was drawn, see `new_sae`.
     """
 
     input_scale: Tensor
@@ -144,11 +165,17 @@ class SAEUnderTraining(nn.Module):
         """An SAE of that shape; its weights are not drawn, but wait for those of a checkpoint."""
         with torch.random.fork_rng(devices=[]):
             sae: TrainingSAE[Any] = TrainingSAE.from_dict(dict(values["sae"]))
+        sae.W_dec.requires_grad_(not values["frozen_decoder"])
         return cls(sae, values["layer"], values["dead_after_tokens"])
 
     def hyperparameters(self) -> dict[str, Any]:
         """Plain values from which `from_hyperparameters` rebuilds it."""
-        return {"sae": self.sae.cfg.to_dict(), "layer": self.layer, "dead_after_tokens": self.dead_after_tokens}
+        of_run = {"layer": self.layer, "dead_after_tokens": self.dead_after_tokens}
+        return {"sae": self.sae.cfg.to_dict(), "frozen_decoder": self.has_frozen_decoder} | of_run
+
+    @property
+    def has_frozen_decoder(self) -> bool:
+        return not self.sae.W_dec.requires_grad
 
     @property
     def dead(self) -> Bool[Tensor, " d_sae"]:
@@ -295,6 +322,8 @@ def save_sae(sae: SAE[Any], directory: Path) -> None:
     """Write an SAE in SAELens's format: each file atomically, the configuration, which makes them an SAE, last."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / CONFIG).unlink(missing_ok=True)  # an old one must not vouch for new weights
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".") as temporary:
+    with temporary_beside(directory / CONFIG) as temporary:
+        temporary.mkdir()
         for file in sae.save_model(temporary):
+            set_usual_mode(file)
             os.replace(file, directory / file.name)

@@ -3,14 +3,21 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from analogue.errors import InvalidArgument, check_minima, check_option
+from analogue.errors import (
+    LARGEST_SEED,
+    InvalidArgument,
+    check_each_once,
+    check_flag,
+    check_minima,
+    check_option,
+    whole_number,
+)
 from analogue.options import DecoderBiasStart, Precision
 
-LARGEST_SEED = 2**63 - 2  # of torch's generators; the order of the text takes the next one too
 SCALED_ONCE = "expected_average_only_in"  # SAELens's name for: divided once, so that the mean norm is sqrt(d_in)
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     "topk": {"k": None},
@@ -27,11 +34,6 @@ def default_settings(architecture: str) -> dict[str, Any]:
     """Of an architecture; empty for one that is not known here."""
     known = ARCHITECTURES.get(architecture)
     return {} if known is None else {**known, "normalize_activations": SCALED_ONCE}
-
-
-def default_k(d_in: int) -> int:
-    """Active features per token: 32, as in the paper's TopK SAEs; 16 for streams narrower than 256."""
-    return 32 if d_in >= 256 else 16
 
 
 def default_batch_tokens(n_tokens: int) -> int:
@@ -88,8 +90,9 @@ class Optimiser:
     function: Callable[..., Any] = fused_adam
 
     def __post_init__(self) -> None:
-        if self.learning_rate is not None and not (self.learning_rate > 0 and isfinite(self.learning_rate)):
-            raise InvalidArgument("learning_rate", self.learning_rate, "must be above 0, and finite")
+        if self.learning_rate is not None and not 1e-30 <= self.learning_rate <= 1e30:
+            problem = "must be above 0, and within what float32 can hold (1e-30 to 1e30)"
+            raise InvalidArgument("learning_rate", self.learning_rate, problem)
         for name in ("warm_up_fraction", "decay_fraction", "sparsity_warm_up_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidArgument(name, getattr(self, name), "must lie between 0 and 1")
@@ -178,6 +181,7 @@ class TrainingPlan:
     expansion_factor: Sequence[int]
     architecture: str
     settings: Mapping[str, Any]
+    frozen_decoder: bool
     n_tokens: int
     batch_tokens: int
     dead_after_tokens: int
@@ -197,13 +201,17 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         for name in ("layers", "seeds", "expansion_factor"):
             values = getattr(self, name)
-            if len(values) == 0 or len(set(values)) < len(values):
-                raise InvalidArgument(name, values, "must name at least one, and none twice")
+            if len(values) == 0:
+                raise InvalidArgument(name, values, "must name at least one")
+            for value in values:
+                whole_number(name, value)
+            check_each_once(name, values)
         check_minima(
             {
                 "expansion_factor": (min(self.expansion_factor), 1),
                 "seeds": (min(self.seeds), 0),
                 "seed": (self.seed, 0),
+                "n_tokens": (self.n_tokens, 1),
                 "batch_tokens": (self.batch_tokens, 1),
                 "dead_after_tokens": (self.dead_after_tokens, 1),
                 "seq_len": (self.seq_len, 2),
@@ -212,10 +220,11 @@ class TrainingPlan:
         for name, seed in {"seed": self.seed, "seeds": max(self.seeds)}.items():
             if seed > LARGEST_SEED:
                 raise InvalidArgument(name, seed, f"must be at most {LARGEST_SEED}")
+        check_flag("frozen_decoder", self.frozen_decoder)
         check_option("dtype", self.dtype, Precision, "is not a precision; use {}")
         check_option("b_dec_init_method", self.b_dec_init_method, DecoderBiasStart)
-        if self.exclude_outliers is not None and not self.exclude_outliers > 1:
-            problem = "must be above 1, a multiple of the median norm; or null"
+        if self.exclude_outliers is not None and not 1 < self.exclude_outliers < inf:
+            problem = "must be above 1, a finite multiple of the median norm; or null"
             raise InvalidArgument("exclude_outliers", self.exclude_outliers, problem)
         if self.n_tokens < self.batch_tokens:
             problem = f"is less than one batch (`batch_tokens`={self.batch_tokens})"

@@ -1,11 +1,19 @@
 """Where activations come from: the model, as they are needed, or a folder that an earlier run has filled."""
 
+import hashlib
+import json
+import os
+import shutil
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from jaxtyping import Bool, Float, Int64
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
@@ -13,10 +21,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from analogue.atomic import atomic_write
-from analogue.errors import Unavailable
+from analogue.errors import AnalogueWarning, Unavailable
 from analogue.models import ResidualStream
 
 SEQUENCES_PER_SHARD = 256
+MANIFEST = "manifest.json"
+MOST_GB = 100  # 10^9 bytes that all folders of stored activations may take
 ActivationBatch = dict[int, Float[Tensor, "n_tokens d_model"]]
 """By layer."""
 ActivationSource = Callable[[Int64[Tensor, " n_sequences"]], ActivationBatch]
@@ -54,9 +64,13 @@ class ModelSource:
 
 @dataclass(frozen=True, eq=False)
 class DiskSource:
-    """Reads sequences from a folder that `store_activations` has filled."""
+    """Reads sequences from a folder that `store_activations` has filled.
 
-    directory: Path
+    Attributes:
+        shards: the folder's files, opened: they stay readable after the folder is removed.
+    """
+
+    shards: Sequence[Any]
     lengths: Int64[Tensor, " n_sequences"]
     layers: Sequence[int]
 
@@ -67,9 +81,8 @@ class DiskSource:
     def _rows(self, number: int) -> ActivationBatch:
         shard, first = divmod(number, SEQUENCES_PER_SHARD)
         start = int(self.lengths[number - first : number].sum())
-        with safe_open(self.directory / _shard_name(shard), framework="pt") as file:
-            stop = start + int(self.lengths[number])
-            return {layer: file.get_slice(f"layer_{layer}")[start:stop] for layer in self.layers}
+        stop = start + int(self.lengths[number])
+        return {layer: self.shards[shard].get_slice(f"layer_{layer}")[start:stop] for layer in self.layers}
 
 
 def store_activations(
@@ -77,9 +90,12 @@ def store_activations(
 ) -> DiskSource:
     """Write the activations of all sequences to a folder, unless they are there; the folder appears complete.
 
-    If two processes want the same folder, one of them fills it.
+    The policy is that of `analogue.features.ActivationStore`: the folder carries its own name and a checksum of every
+    file, which are verified when it is opened; a damaged one is computed again. One process fills it. Beyond `MOST_GB`
+    the folders beside it that were used least recently are removed.
 
     Args:
+        directory: its name is that of the contents.
         sequences_per_pass: sequences that the model reads at once.
         progress: whether to show a progress bar.
 
@@ -88,29 +104,80 @@ def store_activations(
     """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory.with_name(f"{directory.name}.lock")):
-            if not directory.is_dir():
+        with _lock(directory).acquire():
+            if directory.exists() and (damage := _damage(directory, len(source.ids))):
+                message = f"the stored activations {directory.name} are damaged ({damage}) and will be computed again"
+                warnings.warn(message, AnalogueWarning, stacklevel=2)
+                shutil.rmtree(directory)
+            if not directory.exists():
                 with atomic_write(directory) as temporary:
                     temporary.mkdir()
                     _write_shards(source, temporary, sequences_per_pass, progress)
+                    contents = {file.name: _checksum(file) for file in sorted(temporary.iterdir())}
+                    manifest = {"name": directory.name, "files": contents}
+                    (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+                _make_room(directory)
+            os.utime(directory / MANIFEST)
+            shards = [safe_open(directory / name, framework="pt") for name in _shard_names(len(source.ids))]
     except (OSError, SafetensorError) as error:
         problem = f"cannot be written to ({error}); choose another directory, or compute activations while training"
         raise Unavailable("cache_dir", directory.parent, problem) from error
-    return DiskSource(directory, source.lengths, source.layers)
+    return DiskSource(shards, source.lengths, source.layers)
+
+
+def _lock(directory: Path) -> FileLock:
+    return FileLock(directory.with_name(f"{directory.name}.lock"))
+
+
+def _damage(directory: Path, n_sequences: int) -> str | None:
+    """What is wrong with a folder; None if it is as it was written."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        name, files = manifest["name"], dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"its {MANIFEST} cannot be read"
+    if name != directory.name:
+        return f"it is the folder of {name}"
+    for shard in _shard_names(n_sequences):
+        if not (directory / shard).is_file():
+            return f"{shard} is missing"
+        if _checksum(directory / shard) != files.get(shard):
+            return f"the checksum of {shard} does not match"
+    return None
+
+
+def _make_room(newest: Path) -> None:
+    """Remove the folders that were used least recently, unless another process writes or opens them."""
+    manifests = newest.parent.glob(f"*/{MANIFEST}")
+    oldest_first = sorted((file.stat().st_mtime, file.parent) for file in manifests)
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for _, folder in oldest_first}
+    total = sum(sizes.values())
+    for _, folder in oldest_first:
+        if total > MOST_GB * 1e9 and folder != newest:
+            with suppress(Timeout), _lock(folder).acquire(blocking=False):
+                shutil.rmtree(folder)
+                total -= sizes[folder]
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as contents:
+        return hashlib.file_digest(contents, "sha256").hexdigest()
 
 
 def _write_shards(source: ModelSource, directory: Path, sequences_per_pass: int, progress: bool) -> None:
     shards = torch.arange(len(source.ids)).split(SEQUENCES_PER_SHARD)
-    for number, sequences in enumerate(track(shards, "storing activations", transient=True, disable=not progress)):
+    names = _shard_names(len(source.ids))
+    described = "storing activations"
+    for name, sequences in track([*zip(names, shards, strict=True)], described, transient=True, disable=not progress):
         parts = [source(some) for some in sequences.split(sequences_per_pass)]
         tensors = {
             f"layer_{layer}": torch.cat([part[layer] for part in parts]).cpu().contiguous() for layer in source.layers
         }
-        save_file(tensors, directory / _shard_name(number))
+        save_file(tensors, directory / name)
 
 
-def _shard_name(number: int) -> str:
-    return f"shard_{number:05d}.safetensors"
+def _shard_names(n_sequences: int) -> list[str]:
+    return [f"shard_{number:05d}.safetensors" for number in range(ceil(n_sequences / SEQUENCES_PER_SHARD))]
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -77,7 +77,9 @@ class _StandardLosses(torch.autograd.Function):
         of_out = missed * (2 * of_mse / len(acts))
         of_pre = torch.addmm(of_l1 / len(acts) * norms, of_out, W_dec.T).mul_(acts > 0)
         of_b_enc = of_pre.sum(0)
-        of_W_dec = torch.addmm((of_l1 * mean_acts / norms).unsqueeze(1) * W_dec, acts.T, of_out)
+        of_W_dec = None
+        if ctx.needs_input_grad[3]:
+            of_W_dec = torch.addmm((of_l1 * mean_acts / norms).unsqueeze(1) * W_dec, acts.T, of_out)
         of_b_dec = of_out.sum(0)
         if ctx.centre:
             of_b_dec = of_b_dec - W_enc @ of_b_enc
@@ -158,7 +160,7 @@ class _ActiveRows(torch.autograd.Function):
         by_feature = _transposed(indices, of_active, len(W_dec))
         of_W_enc = (by_feature @ centred).T
         of_b_enc = torch.zeros_like(W_dec[:, 0]).index_add_(0, indices.flatten(), of_active.flatten())
-        of_W_dec = _transposed(indices, active, len(W_dec)) @ gradient
+        of_W_dec = _transposed(indices, active, len(W_dec)) @ gradient if ctx.needs_input_grad[3] else None
         of_b_dec = gradient.sum(0)
         if ctx.is_centred:
             of_b_dec = of_b_dec - W_enc @ of_b_enc

@@ -175,6 +175,11 @@
     window.dispatchEvent(new Event("resize"));  // plots were drawn before they had a width
   }
 
+  if (data.controls) {
+    const { title, headings, rows, jobs } = data.controls, numeric = headings.map((_, column) => column).slice(1);
+    const linked = rows.map(([name, ...cells], i) => [element("a", { href: hashOf(data.jobs[jobs[i]]) }, name), ...cells]);
+    sweep.append(element("h2", {}, "Controls"), element("p", { className: "protocol" }, title), table(headings, linked, numeric));
+  }
   if (data.failures.length) sweep.append(element("h2", {}, `${data.failures.length} failed job${data.failures.length > 1 ? "s" : ""}`),
     element("ul", { className: "failures" }, ...data.failures.map(([name, error]) => element("li", {}, `${name}: ${error}`))));
   sweep.append(element("p", { className: "note" },
