@@ -75,6 +75,7 @@ KNOWN_TO = {  # libraries that are not everybody's business, and whose they are
     "scipy": MATHEMATICS | {"features", "universality"},
     "numba": {"compiled"},
     "transformers": {"corpus", "models"},
+    "umap": {"reporting"},
     "wandb": {"reporting", "training"},
 }
 LIGHT = {"hydra", "omegaconf", "yaml", "antlr4", "packaging"}  # all that --help may load from elsewhere

@@ -33,6 +33,8 @@ FIELDS = {
 OF_FUNCTIONS = {  # of functions within the library, or renamed on their way to the shell
     *("k", "regularisation", "relaxation"),  # matching.settings, by pair_features
     *("sample", "how", "engine", "n_slices", "n_threads"),  # of functions that no configuration calls with them
+    *("n_top", "n_lower", "apart"),  # of examples, which no configuration changes
+    "comparison",  # one that was read from files by the library
     *("n_components", "agreement", "weights", "outer", "inner"),  # of metrics, whose names settle them
 }
 

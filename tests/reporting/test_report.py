@@ -101,7 +101,7 @@ def test_the_page_of_a_real_sweep_opens_and_a_click_shows_the_job(opened, sweep)
     hover = click_cell(page, 1, 0, 2, 1)
     assert "layer_a 2, layer_b 4" in hover
     assert f"svcca, paired score: {grid['groups']['svcca'][0]['values'][1][0]:.3f}"[:-1] in hover
-    page.wait_for_function("location.hash === '#job-1'")
+    page.wait_for_function("location.hash === '#job-2'")  # the job's own number: job 1 has failed
     job = page.locator("#job")
     assert "stories-6 vs stories-12, layers 2 and 4" in job.inner_text()
     assert job.locator(".bars .point").count() > 20  # funnel, histograms of the nulls, firing counts
@@ -214,6 +214,23 @@ def test_a_job_with_damaged_files_is_shown_without_them(opened, tmp_path):
         "! no draw is shown: nulls.parquet is no Parquet file that can be read",
     ]
     assert page.locator("#job .errorbars").count() > 0
+
+
+def test_a_job_leads_to_its_explorer_and_back_to_the_sweep(opened, tmp_path):
+    made_up_report(tmp_path)
+    (tmp_path / "3" / "explorer.html").write_text("<title>its features</title>")
+    save_report(layer_grids(read_jobs([tmp_path])), {}, tmp_path / "report.html")
+    page = opened(tmp_path / "report.html")
+    page.evaluate("location.hash = '#job-2'")
+    page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 0 and 2')")
+    assert page.locator("#job a.explorer").count() == 0
+    page.evaluate("location.hash = '#job-3'")
+    page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 1 and 0')")
+    page.get_by_text("back to the sweep").click()
+    page.wait_for_function("document.getElementById('job').hidden")
+    page.evaluate("location.hash = '#job-3'")
+    page.locator("#job a.explorer").click()
+    page.wait_for_function("document.title === 'its features'")
 
 
 def test_every_metric_has_its_heatmaps(opened, tmp_path):

@@ -60,11 +60,22 @@ def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
     """
     config = typed(cfg, CompareConfig)
     arguments = light_arguments(config)
+
+    from analogue.results.record import EXPLORER_FILE
+
     with naming_keys(COMPARE_KEYS):
+        if config.explore:
+            from analogue.reporting.explorer import check_umap
+
+            check_umap()
         comparison = _compared(cfg, config, arguments)
         if comparison is None:
             return None
         comparison.save(Path(cfg.output_dir))
+        explorer = Path(cfg.output_dir) / EXPLORER_FILE
+        explorer.unlink(missing_ok=True)  # of an earlier run in this folder
+        if config.explore:
+            comparison.explore(explorer, arguments["progress"])
     _show(cfg, comparison)
     return comparison.record
 

@@ -34,6 +34,7 @@ COMPARE_KEYS: dict[str, str] = {
             "cache",
             "cache.dir",
             "consistency_threshold",
+            "explore",
             "filters.one_to_one",
             "filters.maximum_q_value",
             "metrics",

@@ -1,4 +1,4 @@
-"""The command `analogue`: `analogue compare`, `universality`, `train-sae` and `report`."""
+"""The command `analogue`: `analogue compare`, `universality`, `train-sae`, `explore` and `report`."""
 
 import os
 import sys
@@ -12,11 +12,12 @@ Do different language models learn the same features?
   analogue compare [KEY=VALUE ...]      compare the SAE feature spaces of two language models; -m sweeps
   analogue universality [KEY=VALUE ...] find the features that many spaces have in common
   analogue train-sae [KEY=VALUE ...]    train sparse autoencoders on a language model
+  analogue explore DIRECTORY            a page to look at the features of a finished comparison
   analogue report DIRECTORY ...         tables, figures and a page from the records of any number of sweeps
 
 analogue COMMAND --help explains a command. Shell completion: eval "$(analogue -sc install=bash)"
 """
-COMMANDS = ("compare", "universality", "train-sae", "report")
+COMMANDS = ("compare", "universality", "train-sae", "explore", "report")
 
 
 def main() -> NoReturn:
@@ -42,6 +43,10 @@ def main() -> NoReturn:
 
         print_patiently()
         sys.exit(report(arguments))
+    if command == "explore":
+        from analogue.cli.explore import main as explore
+
+        sys.exit(explore(arguments))
     sys.argv = [sys.argv[0], *arguments]
     if command == "compare":
         from analogue.cli.compare import main as compare

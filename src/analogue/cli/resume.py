@@ -15,7 +15,7 @@ from analogue.cli.run import in_multirun
 from analogue.errors import UserError
 from analogue.results import ComparisonResult
 from analogue.results.jobs import Job, clear, identity, read_jobs
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, RESULT_FILE, TRANSFER_FILE
+from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, RESULT_FILE, TRANSFER_FILE
 
 Changed = Callable[[ComparisonResult], Sequence[str]]
 """From a record to the keys whose files have changed since."""
@@ -53,7 +53,7 @@ def take_over(
         return False
     found = job.directory
     directory.mkdir(parents=True, exist_ok=True)
-    for name in (PAIRS_FILE, NULLS_FILE, TRANSFER_FILE, RESULT_FILE):
+    for name in (PAIRS_FILE, NULLS_FILE, TRANSFER_FILE, EXPLORER_FILE, RESULT_FILE):
         if (found / name).is_file():
             with atomic_write(directory / name) as temporary:
                 shutil.copy2(found / name, temporary)

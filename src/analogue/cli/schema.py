@@ -174,6 +174,7 @@ class CompareConfig:
     transfer: TransferConfig = MISSING
     null: NullConfig = MISSING
     seed: int = MISSING
+    explore: bool = MISSING
     cache: CacheConfig = MISSING
     control: str | None = MISSING  # its name in the table of controls
     layers_per_pass: int | str = MISSING  # or `all`

@@ -13,6 +13,7 @@ from torch.random import fork_rng
 
 from analogue.comparison.activations import collect_activations, without_outliers
 from analogue.comparison.corpus import check_counted, tokenise_corpus
+from analogue.comparison.explorer import ComparisonInputs
 from analogue.comparison.pairing import chosen_rule, describe_features, filter_pairs, pair_features, special_tokens_of
 from analogue.comparison.residual import check_streams, score_residual
 from analogue.comparison.result import Comparison, assemble
@@ -258,7 +259,7 @@ def compare(
         concept_pairing |= {"fragments": concepts.fragments, "split_at_spaces": concepts.split_at_spaces}
         stopwatch.lap("concepts")
 
-    return assemble(
+    comparison = assemble(
         (side_a, side_b),
         corpus,
         text,
@@ -276,6 +277,10 @@ def compare(
         stopwatch.laps,
         config,
     )
+    device, precision = "cuda" if computed_on.type == "cuda" else "cpu", str(trainer.precision)
+    spans = (alignment, aggregation)
+    inputs = ComparisonInputs(a, b, corpus, *spans, filters.top_tokens, concepts, cache, device, precision)
+    return replace(comparison, inputs=inputs)
 
 
 def transfer(

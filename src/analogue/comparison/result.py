@@ -37,6 +37,8 @@ from analogue.similarity import DictionaryConsistency
 if TYPE_CHECKING:
     import pandas
 
+    from analogue.comparison.explorer import ComparisonInputs
+
 _ROWS = 1024  # decoder rows that are taken to float64 together
 Q = 0.05  # the false discovery rate at which the record counts
 LIBRARIES = ("lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
@@ -51,12 +53,14 @@ class Comparison:
         pairs_table: one row per pair, dropped ones too.
         nulls_table: one column per metric and null, one row per draw.
         transfer_table: one row per kept pair, what its features do in the other model; None unless asked for.
+        inputs: what was compared, for `explore`; None for a comparison that was read from files.
     """
 
     record: ComparisonResult
     pairs_table: pa.Table
     nulls_table: pa.Table
     transfer_table: pa.Table | None = None
+    inputs: "ComparisonInputs | None" = None
 
     @property
     def scores(self) -> "pandas.DataFrame":
@@ -98,6 +102,27 @@ class Comparison:
         except OSError as error:
             problem = f"cannot be written to ({error.strerror or error}); nothing is left there"
             raise Unavailable("directory", directory, problem) from error
+
+    def explore(self, path: str | Path, progress: bool = True) -> None:
+        """Write the feature explorer: a page to look at both feature spaces, which needs nothing but a browser.
+
+        Activations are read from the cache that the comparison was given, or else computed again.
+
+        Args:
+            path: of the page, such as `explorer.html`.
+            progress: whether to show progress bars.
+
+        Raises:
+            Unavailable: the comparison was read from files, the package umap-learn is missing, or the page cannot be
+                written.
+            ArgumentError: what was compared cannot be opened any more, or is not what it was.
+        """
+        from analogue.comparison.explorer import explore
+
+        if self.inputs is None:
+            problem = "was read from files and does not hold what was compared; run `analogue explore` on its folder"
+            raise Unavailable("comparison", self._title, problem)
+        explore(self.record, self.pairs_table, self.inputs, Path(path), progress)
 
     @classmethod
     def load(cls, directory: str | Path) -> "Comparison":

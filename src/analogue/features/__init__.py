@@ -2,12 +2,14 @@
 
 from analogue.features.activations import FeatureActivations
 from analogue.features.collector import ActivationCollector
+from analogue.features.examples import EVERY, example_positions, inside, sample_size, sampled, windows
 from analogue.features.outliers import TokenNorms, outliers
 from analogue.features.spans import aggregate_spans
 from analogue.features.store import ActivationStore, StoredActivations, content_key
 from analogue.features.top_tokens import FRAGMENT, TopTokens, top_positions, top_tokens
 
 __all__ = [
+    "EVERY",
     "FRAGMENT",
     "ActivationCollector",
     "ActivationStore",
@@ -17,7 +19,12 @@ __all__ = [
     "TopTokens",
     "aggregate_spans",
     "content_key",
+    "example_positions",
+    "inside",
     "outliers",
+    "sample_size",
+    "sampled",
     "top_positions",
     "top_tokens",
+    "windows",
 ]

@@ -3,7 +3,7 @@
 Mathematics only. Compiled code is loaded when `best_partners` is first called, not on import.
 """
 
-from analogue.matching.cosine import cosine, paired_cosines, unit_rows
+from analogue.matching.cosine import cosine, nearest_rows, paired_cosines, unit_rows
 from analogue.matching.filters import (
     apply_filters,
     drop_non_concept,
@@ -45,6 +45,7 @@ __all__ = [
     "minimum_correlation",
     "minimum_firing_count",
     "mutual",
+    "nearest_rows",
     "one_to_one",
     "optimal_transport",
     "paired_correlations",

@@ -72,6 +72,30 @@ def paired_cosines(
     return np.clip(np.einsum("ij,ij->i", unit_rows(x), unit_rows(y)), -1.0, 1.0)
 
 
+def nearest_rows(
+    matrix: Float[Any, "n d_model"], k: int
+) -> tuple[Int64[np.ndarray, "n k"], Float64[np.ndarray, "n k"]]:
+    """The k other rows of highest cosine with each row, highest first, ties to the lowest; -1 and NaN where none is.
+
+    Args:
+        matrix: (n, d_model) NumPy array or torch tensor.
+        k: how many.
+
+    Returns:
+        Rows and cosines.
+    """
+    rows = unit_rows(matrix)
+    nearest, cosines = np.full((len(rows), k), -1, dtype=np.int64), np.full((len(rows), k), np.nan)
+    n = min(k, len(rows) - 1)
+    for start in range(0, len(rows), _ROWS) if n > 0 else ():
+        some = np.arange(start, min(start + _ROWS, len(rows)))
+        found = np.round(rows[some] @ rows.T, DECIMALS)
+        found[np.arange(len(some)), some] = -np.inf
+        order = np.argsort(-found, axis=1, kind="stable")[:, :n]
+        nearest[some, :n], cosines[some, :n] = order, np.take_along_axis(found, order, axis=1)
+    return nearest, cosines
+
+
 def _nearest(
     own: Float64[np.ndarray, "n d"], other: Float64[np.ndarray, "m d"], claiming: np.ndarray, claimed: np.ndarray
 ) -> tuple[Int64[np.ndarray, " n_pairs"], Int64[np.ndarray, " n_pairs"]]:

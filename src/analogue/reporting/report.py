@@ -3,11 +3,13 @@
 import base64
 import gzip
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +23,7 @@ from analogue.results import label
 from analogue.results.grids import LayerGrid, pair, protocol
 from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.jobs import Failure, Job
-from analogue.results.record import NULLS_FILE, PAIRS_FILE, TRANSFER_FILE, write_text
+from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, TRANSFER_FILE, write_text
 
 N_PAIRS_SHOWN = 8
 N_BINS = 24
@@ -42,7 +44,7 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
     data = {
         "grids": [_grid(grid, numbers) for grid in grids if not is_one_control(grid)],
         "controls": _controls(grids, numbers),
-        "jobs": [job_details(job) for grid in grids for job in grid.jobs.values()],
+        "jobs": [job_details(job) | _explorer(job, path) for grid in grids for job in grid.jobs.values()],
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
     folder = files("analogue.reporting") / "page"
@@ -51,6 +53,14 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
     # Compressed, a thousand jobs stay within the megabytes that a page may have; browsers unpack it themselves.
     packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
     write_text(Template(page).substitute(style=style, data=packed, plotly=get_plotlyjs(), script=script), path)
+
+
+def _explorer(job: Job, page: Path) -> dict[str, str]:
+    """Where the job's explorer lies, seen from the page, if it has been made."""
+    explorer = job.directory / EXPLORER_FILE
+    if not explorer.is_file():
+        return {}
+    return {"explorer": quote(Path(os.path.relpath(explorer.resolve(), page.resolve().parent)).as_posix())}
 
 
 def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analogue.results.record import (
+    EXPLORER_FILE,
     NULLS_FILE,
     PAIRS_FILE,
     RESULT_FILE,
@@ -26,7 +27,7 @@ TRACEBACK_FILE = "traceback.txt"
 log = logging.getLogger(__name__)
 
 # Settings that decide where a job writes and what it shares with others, not what it finds.
-PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass"})
+PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass", "explore"})
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def write_failure(failure: Failure, traceback: str, directory: str | Path) -> No
 
 def clear(directory: Path) -> None:
     """Remove what an earlier job left in the folder of a job that is about to start."""
-    for name in (RESULT_FILE, PAIRS_FILE, NULLS_FILE, TRANSFER_FILE, FAILURE_FILE, TRACEBACK_FILE):
+    files = (RESULT_FILE, PAIRS_FILE, NULLS_FILE, TRANSFER_FILE, EXPLORER_FILE, FAILURE_FILE, TRACEBACK_FILE)
+    for name in files:
         (directory / name).unlink(missing_ok=True)
 
 

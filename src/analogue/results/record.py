@@ -18,6 +18,7 @@ RESULT_FILE = "result.json"
 PAIRS_FILE = "pairs.parquet"
 NULLS_FILE = "nulls.parquet"
 TRANSFER_FILE = "transfer.parquet"
+EXPLORER_FILE = "explorer.html"  # where it was asked for
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@
   const rounded = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);  // no -0.00
 
   const data = await unpack("data");
+  const hashOf = job => `#job-${encodeURIComponent(job.name)}`;
   const sweep = document.getElementById("sweep"), panelOfJob = document.getElementById("job");
 
   // Pixels; panels stand two in a row where there is room, beside axis and colour bar.
@@ -52,7 +53,7 @@
       yaxis: { title: { text: grid.axes[0] }, type: "category", autorange: "reversed", showgrid: false } };
     Plotly.newPlot(place, [trace], layout, CONFIG).then(() => place.on("plotly_click", event => {
       const number = event.points[0].customdata;
-      if (number !== null && number !== undefined) location.hash = `job-${number}`;
+      if (number !== null && number !== undefined) location.hash = hashOf(data.jobs[number]);
     }));
     return place;
   }
@@ -179,6 +180,8 @@
     const reasons = job.similarity.filter(entry => entry.score === null).map(entry => `${entry.metric}: no score, ${entry.reason}`);
     panelOfJob.replaceChildren(
       element("h2", {}, job.title), element("p", { className: "protocol" }, `job ${job.name} · ${job.protocol}`),
+      element("p", {}, ...(job.explorer ? [element("a", { href: job.explorer, className: "explorer" }, "look at its features"), " · "] : []),
+        element("a", { href: "#" }, "back to the sweep")),
       ...[...reasons, ...job.warnings].map(text => element("p", { className: "warning" }, `! ${text}`)),
       element("div", { className: "columns" },
         element("div", {}, table(["", "A", "B"], names.map((name, i) => [name, job.sides[0][i], job.sides[1][i]]))),
@@ -199,7 +202,7 @@
 
   if (data.controls) {
     const { title, headings, rows, jobs } = data.controls, numeric = headings.map((_, column) => column).slice(1);
-    const linked = rows.map(([name, ...cells], i) => [element("a", { href: `#job-${jobs[i]}` }, name), ...cells]);
+    const linked = rows.map(([name, ...cells], i) => [element("a", { href: hashOf(data.jobs[jobs[i]]) }, name), ...cells]);
     sweep.append(element("h2", {}, "Controls"), element("p", { className: "protocol" }, title), table(headings, linked, numeric));
   }
   if (data.failures.length) sweep.append(element("h2", {}, `${data.failures.length} failed job${data.failures.length > 1 ? "s" : ""}`),
@@ -207,7 +210,10 @@
   sweep.append(element("p", { className: "note" },
     `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
   data.grids.forEach(showGrid);
-  const followHash = () => showJob(Number(location.hash.replace("#job-", "") || NaN));
+  const followHash = () => {
+    showJob(data.jobs.findIndex(job => hashOf(job) === location.hash));
+    if (panelOfJob.hidden) sweep.scrollIntoView({ block: "start" });
+  };
   window.addEventListener("hashchange", followHash);
   followHash();
   document.body.dataset.ready = "true";
