@@ -183,6 +183,14 @@ def test_the_newest_checkpoints_are_kept(train, tmp_path):
     assert kept == [30, 32]  # the last step's, too
 
 
+def test_slow_steps_are_kept_by_time(train, tmp_path):
+    sizes = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=2048", "checkpoints.every_steps=5", "checkpoints.keep=99")
+    for minutes, kept in (("1e-9", range(1, 9)), ("null", [5, 8])):
+        train(*sizes, f"checkpoints.every_minutes={minutes}", f"output_dir={tmp_path}/{minutes}")
+        names = {path.name for path in (tmp_path / minutes / "checkpoints").iterdir()}
+        assert names == {f"step={n}.ckpt" for n in kept}
+
+
 def test_a_run_whose_last_step_is_on_disk_is_finished_from_there(train, tmp_path):
     settings = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=2560", "checkpoints.every_steps=10", "logger=csv")
     train(*settings, "trainer.log_every_n_steps=5")
@@ -366,7 +374,7 @@ def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
     [
         (["layers=[6]"], "layers=6: embedded:stories-6 has blocks 0 to 5"),
         (["layers=[]"], "layers=.*at least one"),
-        (["seeds=[1,1]"], "seeds=.*none twice"),
+        (["seeds=[1,1]"], "seeds=.*names 1 twice; name it once"),
         (["sae.settings.k=9999"], "sae.settings.k=9999: must lie between 1 and"),
         (["sae.settings.k=0"], "sae.settings.k=0"),
         (["sae.settings.k=ten"], "sae.settings.k=ten: is not a whole number"),
@@ -399,7 +407,7 @@ def test_no_held_out_token_is_measured_twice(compose_config, tmp_path):
         (["+optimiser.function.speed=9"], "optimiser.function=.*: cannot be made"),
         (["seed=18446744073709551615"], "seed=18446744073709551615: must be at most"),
         (["seeds=[18446744073709551615]"], "seeds=18446744073709551615: must be at most"),
-        (["optimiser.learning_rate=inf"], "optimiser.learning_rate=inf: must be above 0, and finite"),
+        (["optimiser.learning_rate=inf"], "optimiser.learning_rate=inf: must be above 0, and within"),
         (["optimiser.learning_rate=1e20", "n_tokens=1024"], r"optimiser.learning_rate=.* at step 4"),
         (["optimiser.learning_rate=1e20"], r"optimiser.learning_rate=.* at step \d+"),
     ],

@@ -65,6 +65,7 @@ def test_settings_of_an_architecture_are_those_of_the_configuration(compose_conf
         (lambda: Buffer(sequences_per_pass=0), "^sequences_per_pass=0: must be at least 1"),
         (lambda: Evaluation(n_sequences=0), "^n_sequences=0: must be at least 1"),
         (lambda: Checkpoints("x", keep=0), "^keep=0: must be at least 1"),
+        (lambda: Checkpoints("x", every_minutes=0), "^every_minutes=0: must be above 0, and finite; or null"),
         (lambda: train("embedded:stories-6", []), "^layers=.*at least one"),
         (lambda: train("embedded:stories-6", [6]), "^layers=6: embedded:stories-6 has blocks 0 to 5"),
         (lambda: train("embedded:stories-6", [3], n_tokens=10), "^n_tokens=10: is less than one batch"),

@@ -250,6 +250,7 @@ class CheckpointConfig:
     """Checkpoints to resume from: steps between two, and how many of the newest are kept."""
 
     every_steps: int = MISSING
+    every_minutes: float | None = MISSING
     keep: int = MISSING
 
 

@@ -125,7 +125,7 @@ def train_saes(cfg: DictConfig) -> "list[TrainedSAE]":
         check_path("output_dir", output)
         plan = plan_of(config)
         with section("checkpoints"):
-            checkpoints = Checkpoints(output / "checkpoints", config.checkpoints.every_steps, config.checkpoints.keep)
+            checkpoints = Checkpoints(output / "checkpoints", **vars(config.checkpoints))
         ckpt_path = checkpoint_to_resume(config, Path(checkpoints.directory))
         if config.upload.repository:
             prepare_upload(config.upload.repository)

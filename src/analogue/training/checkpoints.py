@@ -2,6 +2,8 @@
 
 import io
 import signal
+import time
+from math import inf
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,7 +54,7 @@ def read_note(path: Path, name: str) -> dict[str, Any] | None:
 
 
 class NewestCheckpoints(Checkpoint):
-    """Writes a checkpoint every so many steps and after the last one, and keeps the newest.
+    """Writes a checkpoint every so many steps or minutes and after the last step, and keeps the newest.
 
     Those of the run that this one goes on from count too; what others have left in the folder stays.
 
@@ -63,14 +65,18 @@ class NewestCheckpoints(Checkpoint):
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.directory = Path(checkpoints.directory)
         self.every_steps, self.keep = checkpoints.every_steps, checkpoints.keep
+        self.seconds = inf if checkpoints.every_minutes is None else 60 * checkpoints.every_minutes
         self.written: list[str] = []
+        self._last = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
-        if trainer.global_step % self.every_steps and not trainer.is_last_batch:
+        is_late = trainer.strategy.reduce_boolean_decision(time.monotonic() - self._last >= self.seconds, all=False)
+        if trainer.global_step % self.every_steps and not (is_late or trainer.is_last_batch):
             return
         name = f"step={trainer.global_step}.ckpt"
         self.written = [*(each for each in self.written if each != name), name]
         trainer.save_checkpoint(self.directory / name)
+        self._last = time.monotonic()
         self.written, old = self.written[-self.keep :], self.written[: -self.keep]
         if trainer.is_global_zero:
             for each in old:
@@ -83,6 +89,7 @@ class NewestCheckpoints(Checkpoint):
         self.written = [*state_dict["written"]]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._last = time.monotonic()
         resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if resumed is not None and resumed.parent.resolve() == self.directory.resolve():
             self.written = [*(each for each in self.written if each != resumed.name), resumed.name]

@@ -142,15 +142,19 @@ class Checkpoints:
     Attributes:
         directory: made when the first is written.
         every_steps: steps between two.
+        every_minutes: minutes between two, where so many steps take longer; None to go by steps alone.
         keep: how many of the newest are kept.
     """
 
     directory: str | Path
     every_steps: int = 200
+    every_minutes: float | None = 10.0
     keep: int = 2
 
     def __post_init__(self) -> None:
         check_minima({"every_steps": (self.every_steps, 1), "keep": (self.keep, 1)})
+        if self.every_minutes is not None and not 0 < self.every_minutes < inf:
+            raise InvalidArgument("every_minutes", self.every_minutes, "must be above 0, and finite; or null")
 
 
 @dataclass(frozen=True)
