@@ -34,6 +34,7 @@ OF_FUNCTIONS = {  # of functions within the library, or renamed on their way to 
     *("k", "regularisation", "relaxation"),  # matching.settings, by pair_features
     *("sample", "how", "engine", "n_slices", "n_threads"),  # of functions that no configuration calls with them
     *("n_top", "n_lower", "apart"),  # of examples, which no configuration changes
+    *("spaces", "in_order", "names", "sequence_length"),  # of many spaces; the shell checks its own
     "comparison",  # one that was read from files by the library
     *("n_components", "agreement", "weights", "outer", "inner"),  # of metrics, whose names settle them
 }

@@ -1,7 +1,5 @@
 """How a sweep ends that cannot be summarised, and one that resumes a folder that does not exist."""
 
-from dataclasses import replace
-
 import pytest
 from omegaconf import OmegaConf
 
@@ -31,10 +29,10 @@ def test_a_summary_that_cannot_be_written_ends_with_code_1_and_a_sentence(tmp_pa
 
 
 def test_a_summary_that_crashes_ends_with_code_1_and_a_sentence(tmp_path, capsys):
-    entries = [{key: value for key, value in entry.items() if key != "p_value"} for entry in sample_result().similarity]
-    write_result(replace(sample_result(), similarity=entries), sample_pairs(), tmp_path / "0")
+    write_result(sample_result(), sample_pairs(), tmp_path / "0")
+    (tmp_path / "results.csv").mkdir()
     with pytest.raises(SystemExit, match="1"):
         SweepSummary().on_multirun_end(callbacks_config(tmp_path))
     error = capsys.readouterr().err
-    assert error.startswith(f"error: sweep.dir={tmp_path}: cannot take the summary (KeyError: 'p_value')")
+    assert error.startswith(f"error: sweep.dir={tmp_path}: cannot take the summary (")
     assert error.count("\n") == 1

@@ -431,7 +431,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match=r"output_dir=.*No space left.*step=10.ckpt goes on"):
+    with pytest.raises(UserError, match=r"output_dir=.*No space left.*ckpt_path=last goes on"):
         train("seeds=[0]", "expansion_factor=[2]", "checkpoints.keep=1")
     left = newest_checkpoint(tmp_path / "saes" / "checkpoints")
     torch.load(left, weights_only=True)

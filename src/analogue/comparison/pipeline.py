@@ -149,10 +149,10 @@ def compare(
     if consistency_threshold is not None:
         check_between("consistency_threshold", consistency_threshold, -1, 1)
     check_seed("seed", seed)
-    n_draws = len(metrics) * len(null.kinds) * BYTES_PER_DRAW
+    chosen = chosen_metrics(metrics, seed)
+    n_draws = len(chosen) * len(null.kinds) * BYTES_PER_DRAW
     check_memory("null", null.n, null.n * n_draws)
     check_memory("concepts", concepts.n, concepts.n * n_draws * len(concepts.keywords))
-    chosen = chosen_metrics(metrics, seed)
     config = config or described(
         a, b, corpus, alignment, aggregation, matching, filters, chosen, decoder_rows, null, concepts, transfer, seed
     ) | {"consistency_threshold": consistency_threshold, "metrics_on": [str(each) for each in metrics_on]}

@@ -166,7 +166,7 @@ def _directory(cache: Cache | None) -> Path | None:
 
 def _checked_names(spaces: Sequence[Side], names: Sequence[str] | None) -> list[str]:
     if isinstance(spaces, Side) or not all(isinstance(space, Side) for space in spaces):
-        raise InvalidArgument("spaces", shown(spaces), "must be a list of `analogue.Side`s")
+        raise InvalidArgument("spaces", shown(spaces), "must be a list, each an analogue.Side")
     if len(spaces) < 2:
         raise InvalidArgument("spaces", f"{len(spaces)} of them", "must be at least two, to have features in common")
     if names is None:
