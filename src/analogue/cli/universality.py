@@ -174,16 +174,15 @@ def _spelled(value: Any) -> str:
 
 def _show(cfg: DictConfig, found: "Universality", output: Path) -> None:
     """Figures, page and tables, and what the configured logger gets of them."""
-    from rich.console import Console
-
     from analogue.cli.logger import configured_logger
+    from analogue.reporting.console import plain_console
     from analogue.reporting.tracking import log_or_warn
     from analogue.reporting.universality import save_universality, universality_tables
     from analogue.reporting.universality_tracking import log_universality
 
     with naming_keys(UNIVERSALITY_KEYS):
         figures = save_universality(found.record, found.tables, output)
-    console = Console()
+    console = plain_console()
     console.print(universality_tables(found.record))
     console.print(f"written to {output}", soft_wrap=True)
     if cfg.logger:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from analogue.reporting.compact_table import compact_table
 from analogue.reporting.panels import format_number
-from analogue.reporting.tables import compact_table
 from analogue.results import ComparisonResult, label
 from analogue.results.grids import LayerGrid
 from analogue.results.jobs import Job

@@ -1,24 +1,20 @@
 """Two feature spaces side by side, as one page that needs nothing but a browser."""
 
-import base64
-import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from analogue.errors import Unavailable
+from analogue.reporting.pages import packed, write_page
 from analogue.reporting.tables import side_texts
 from analogue.results import ComparisonResult, label
 from analogue.results.grids import pair, protocol
-from analogue.results.record import write_text
 
 N_NEIGHBOURS = 15
 _ALIGNED = 8  # bytes, so that a browser can read float64 where they are
@@ -41,30 +37,16 @@ class ExplorerPage:
 
 def save_explorer(page: ExplorerPage, record: ComparisonResult, path: Path) -> None:
     """Write the page; the same page and record give the same bytes."""
-    from plotly.offline import get_plotlyjs
-
     facts = {**page.facts, **_header(record)}
     details = [
-        f'<script id="{side}-{number}" type="application/octet-stream">{packed(chunk)}</script>'
+        f'<script id="{side}-{number}" type="application/octet-stream">{packed_arrays(chunk)}</script>'
         for side, chunks in page.details.items()
         for number, chunk in enumerate(chunks)
     ]
-    folder = files("analogue.reporting") / "page"
-    names = ("explorer.html", "explorer.css", "explorer.js")
-    frame, style, script = ((folder / name).read_text(encoding="utf-8") for name in names)
-    write_text(
-        Template(frame).substitute(
-            style=style,
-            index=packed(page.index, facts),
-            details="\n".join(details),
-            plotly=get_plotlyjs(),
-            script=script,
-        ),
-        path,
-    )
+    write_page("explorer", ["explorer"], path, index=packed_arrays(page.index, facts), details="\n".join(details))
 
 
-def packed(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any] | None = None) -> str:
+def packed_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any] | None = None) -> str:
     """Arrays and plain values as one text: base64 of gzip of a JSON header and the arrays' bytes behind it.
 
     The header begins after its length (uint64); it names each array's `dtype`, `shape` and first byte, counted from
@@ -79,7 +61,7 @@ def packed(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any] | None = N
     header = json.dumps({"facts": facts or {}, "arrays": places}, allow_nan=False).encode()
     header += b" " * (-len(header) % _ALIGNED)
     content = len(header).to_bytes(8, "little") + header + bytes(body)
-    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+    return packed(content)
 
 
 def check_umap() -> None:

@@ -1,13 +1,8 @@
 """A sweep as one page that needs nothing but a browser."""
 
-import base64
-import gzip
-import json
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analogue.reporting.controls import TITLE, control_table, is_one_control
+from analogue.reporting.pages import write_data_page
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.reporting.transfer import transfer_details
@@ -23,7 +19,7 @@ from analogue.results import label
 from analogue.results.grids import LayerGrid, pair, protocol
 from analogue.results.job_tables import read_nulls, read_pairs
 from analogue.results.jobs import Failure, Job
-from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, TRANSFER_FILE, write_text
+from analogue.results.record import EXPLORER_FILE, NULLS_FILE, PAIRS_FILE, TRANSFER_FILE
 
 N_PAIRS_SHOWN = 8
 N_BINS = 24
@@ -35,8 +31,6 @@ _NO_PAIRS = pa.table({name: pa.array([], pa.int64()) for name in (*PAIR_COLUMNS,
 
 def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], path: Path) -> None:
     """Write `report.html`: heatmaps of every grid, and every job behind its cell; self-contained."""
-    from plotly.offline import get_plotlyjs
-
     numbers: dict[str, int] = {}
     for grid in grids:
         for job in grid.jobs.values():
@@ -47,12 +41,7 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
         "jobs": [job_details(job) | _explorer(job, path) for grid in grids for job in grid.jobs.values()],
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
-    folder = files("analogue.reporting") / "page"
-    names = ("report.html", "report.css", "report.js")
-    page, style, script = ((folder / name).read_text(encoding="utf-8") for name in names)
-    # Compressed, a thousand jobs stay within the megabytes that a page may have; browsers unpack it themselves.
-    packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
-    write_text(Template(page).substitute(style=style, data=packed, plotly=get_plotlyjs(), script=script), path)
+    write_data_page("report", ["report"], data, path)
 
 
 def _explorer(job: Job, page: Path) -> dict[str, str]:

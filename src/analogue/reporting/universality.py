@@ -1,13 +1,8 @@
 """Many spaces as something to look at: tables for the terminal, figures, and one page that needs only a browser."""
 
-import base64
-import gzip
-import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from analogue.reporting.tables import compact_table
+from analogue.reporting.compact_table import compact_table
+from analogue.reporting.pages import write_data_page
 from analogue.reporting.universality_figures import branches, save_figures
-from analogue.results.record import write_text
 from analogue.results.universality import CLUSTERS_FILE, FEATURES_FILE, UniversalityResult
 
 PAGE_FILE = "universality.html"
@@ -41,8 +36,6 @@ def save_universality(result: UniversalityResult, tables: Mapping[str, pa.Table]
 
 def save_page(result: UniversalityResult, tables: Mapping[str, pa.Table], path: Path) -> None:
     """Write the page: spectrum, matrices, tree and map, flow, and a list of clusters to search; self-contained."""
-    from plotly.offline import get_plotlyjs
-
     clusters = _clusters(tables[CLUSTERS_FILE])
     exclusive = _exclusive(tables[FEATURES_FILE])
     data = {
@@ -63,12 +56,7 @@ def save_page(result: UniversalityResult, tables: Mapping[str, pa.Table], path: 
         "n_exclusive": len(exclusive),
         "warnings": result.warnings,
     }
-    folder = files("analogue.reporting") / "page"
-    names = ("universality.html", "report.css", "universality.css", "universality.js")
-    page, style, more, script = ((folder / name).read_text(encoding="utf-8") for name in names)
-    packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
-    filled = Template(page).substitute(style=style + more, data=packed, plotly=get_plotlyjs(), script=script)
-    write_text(filled, path)
+    write_data_page("universality", ["report", "universality"], data, path)
 
 
 def _clusters(table: pa.Table) -> list[list[Any]]:

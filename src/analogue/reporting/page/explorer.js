@@ -1,15 +1,12 @@
-"use strict";
 (async () => {
   const ROW = 30, FULL = 32767, EVERY = 2 ** 32 - 1, SIDES = ["a", "b"], OTHER = { a: "b", b: "a" };
   const INK = "#1c2330", NOBODY = "#a9adb5", SHADES = { a: "214,110,0", b: "30,95,170" };
   const CATEGORIES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#6a51a3"];
   const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "star", "pentagon", "hexagon", "triangle-down"];
 
-  // A JSON header behind its length, and arrays behind it: see analogue.reporting.explorer.packed.
+  // A JSON header behind its length, and arrays behind it: see analogue.reporting.explorer.packed_arrays.
   async function unpack(id) {
-    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), c => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const content = await new Response(stream).arrayBuffer();
+    const content = await inflated(id).arrayBuffer();
     const length = new DataView(content).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 8, length)));
     const kinds = { int32: Int32Array, int16: Int16Array, uint32: Uint32Array, uint8: Uint8Array,
@@ -20,17 +17,6 @@
       found[name].width = shape[1] ?? 1;
     }
     return found;
-  }
-
-  // Text goes in as text: tokens may look like markup.
-  function element(tag, properties = {}, ...children) {
-    const { style, data, aria, ...rest } = properties;
-    const made = Object.assign(document.createElement(tag), rest);
-    Object.assign(made.style, style);
-    Object.assign(made.dataset, data);
-    for (const [name, value] of Object.entries(aria ?? {})) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
   }
 
   function drawn(tag, attributes, ...children) {

@@ -1,20 +1,5 @@
-"use strict";
 (async () => {
-  const LAYOUT = { font: { family: "system-ui, Arial, sans-serif", size: 12 }, paper_bgcolor: "#fff" };
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-  const INK = "#1c2330", FILL = "#31688e", OTHER = "#b8b4d8";
-
-  async function unpack(id) {
-    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), c => c.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
-  }
-
-  // Text goes in as text: tokens may look like markup.
-  function element(tag, properties = {}, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  }
+  const INK = "#1c2330", OTHER = "#b8b4d8";
 
   function table(headings, rows, numeric = []) {
     const cell = (tag, value, column) =>
@@ -28,7 +13,7 @@
 
   const rounded = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);  // no -0.00
 
-  const data = await unpack("data");
+  const data = await inflated("data").json();
   const hashOf = job => `#job-${encodeURIComponent(job.name)}`;
   const sweep = document.getElementById("sweep"), panelOfJob = document.getElementById("job");
 

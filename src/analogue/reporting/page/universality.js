@@ -1,21 +1,6 @@
-"use strict";
 (async () => {
-  const LAYOUT = { font: { family: "system-ui, Arial, sans-serif", size: 12 }, paper_bgcolor: "#fff" };
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-  const FILL = "#31688e", OTHER = "#b8b4d8", FLOW = { stays: "#31688e99", splits: "#35b77999", merges: "#e0902f99", gone: "#d5d8dd" };
+  const OTHER = "#b8b4d8", FLOW = { stays: "#31688e99", splits: "#35b77999", merges: "#e0902f99", gone: "#d5d8dd" };
   const AT_ONCE = 20;
-
-  async function unpack(id) {
-    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), c => c.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
-  }
-
-  // Text goes in as text: tokens may look like markup.
-  function element(tag, properties = {}, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  }
 
   function table(headings, rows) {
     const cell = (tag, value, column) => element(tag, { className: column ? "number" : "" }, value);
@@ -25,7 +10,7 @@
   }
 
   const visible = text => text.replaceAll("\n", "↵");
-  const data = await unpack("data");
+  const data = await inflated("data").json();
   const study = document.getElementById("study"), n = data.names.length;
   const title = text => ({ text, x: 0.02, font: { size: 14 } });
 

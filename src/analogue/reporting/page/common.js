@@ -1,0 +1,23 @@
+"use strict";
+
+// What analogue.reporting.pages.packed has packed into the element of that id.
+function inflated(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), c => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+// Text goes in as text: tokens may look like markup.
+function element(tag, properties = {}, ...children) {
+  const { style, data, aria, ...rest } = properties;
+  const made = Object.assign(document.createElement(tag), rest);
+  Object.assign(made.style, style);
+  Object.assign(made.dataset, data);
+  for (const [name, value] of Object.entries(aria ?? {})) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+const LAYOUT = { font: { family: "system-ui, Arial, sans-serif", size: 12 }, paper_bgcolor: "#fff" };
+const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+const FILL = "#31688e";
+
