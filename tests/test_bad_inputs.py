@@ -231,22 +231,22 @@ def check(said, argument):
     assert not parts or any(part in said for part in parts), said
 
 
-@pytest.mark.parametrize("argument", BAD_COMPARE, ids=lambda value: value[:60])
-def test_compare_refuses_in_one_sentence(argument, places, tmp_path, quick):
-    small = [each for each in COMPARE_SMALL if each.partition("=")[0] != argument.partition("=")[0]]
-    said = sentence(run_comparison, COMPARE, [argument], small, places, tmp_path)
+def check_refused(job, program, argument, small, places, tmp_path):
+    small = [each for each in small if each.partition("=")[0] != argument.partition("=")[0]]
+    said = sentence(job, program, [argument], small, places, tmp_path)
     assert argument in EITHER or said is not None, "is accepted"
     if said is not None:
         check(said, argument)
+
+
+@pytest.mark.parametrize("argument", BAD_COMPARE, ids=lambda value: value[:60])
+def test_compare_refuses_in_one_sentence(argument, places, tmp_path, quick):
+    check_refused(run_comparison, COMPARE, argument, COMPARE_SMALL, places, tmp_path)
 
 
 @pytest.mark.parametrize("argument", BAD_TRAINING, ids=lambda value: value[:60])
 def test_train_sae_refuses_in_one_sentence(argument, places, tmp_path, quick):
-    small = [each for each in TRAIN_SMALL if each.partition("=")[0] != argument.partition("=")[0]]
-    said = sentence(train_saes, TRAIN_SAE, [argument], small, places, tmp_path)
-    assert argument in EITHER or said is not None, "is accepted"
-    if said is not None:
-        check(said, argument)
+    check_refused(train_saes, TRAIN_SAE, argument, TRAIN_SMALL, places, tmp_path)
 
 
 @pytest.mark.parametrize(
