@@ -223,6 +223,11 @@ def _check_activations(read: Tensor, side: OpenSide) -> None:
         )
         problem += f" {read.shape[-1]}; choose an SAE trained on that model"
         raise InvalidArgument(f"{side.label}.sae", side.sae_name, problem)
+    check_finite(read, side)
+
+
+def check_finite(read: Tensor, side: OpenSide) -> None:
+    """Raise `InvalidArgument` unless all that was read of a side's model is finite."""
     if not read.isfinite().all():
         problem = f"puts out values that are not finite after block {side.layer} in {side.settings.dtype}"
         fix = f"choose another `{side.label}.dtype` (bfloat16, float32), or check the model's weights"

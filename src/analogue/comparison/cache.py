@@ -127,8 +127,12 @@ class ActivationCache:
 
 
 def _open_store(cache: Cache) -> ActivationStore:
-    directory = Path(cache.dir).expanduser() if cache.dir else user_cache_path("analogue") / "activations"
-    return ActivationStore(directory, cache.max_gb)
+    return ActivationStore(store_directory(cache), cache.max_gb)
+
+
+def store_directory(cache: Cache) -> Path:
+    """Where activations are stored: the directory given, or one of the user's cache."""
+    return Path(cache.dir).expanduser() if cache.dir else user_cache_path("analogue") / "activations"
 
 
 def _of_rank_0(trainer: L.Trainer, look: Callable[[], T]) -> T:

@@ -15,6 +15,7 @@ from analogue.comparison.corpus import TokenisedCorpus, tokenise_corpus
 from analogue.comparison.explorer_page import ExploredSide, explorer_page
 from analogue.comparison.pairing import describe_features
 from analogue.comparison.sides import OpenSide, open_side
+from analogue.comparison.unchanged import changed_sides
 from analogue.concepts import FeatureSpace, TokenText, keyword_matches
 from analogue.corpus import TextUnits, token_strings
 from analogue.errors import ArgumentError, InvalidArgument, Unavailable
@@ -104,11 +105,9 @@ def _activations(
 
 def _check_same(record: ComparisonResult, sides: tuple[OpenSide, OpenSide], text: TokenisedCorpus) -> None:
     """Raise unless models, SAEs and tokens are those that the record was made from."""
-    for side, recorded in zip(sides, (record.side_a, record.side_b), strict=True):
-        if side.model.fingerprint != recorded.model_fingerprint:
-            raise InvalidArgument(f"{side.label}.model", side.model.name, "is not the model that was compared any more")
-        if side.sae_fingerprint != recorded.sae_fingerprint:
-            raise InvalidArgument(f"{side.label}.sae", side.sae_name, "is not the SAE that was compared any more")
+    for side, what in changed_sides(record, sides):
+        name, kind = (side.model.name, "model") if what == "model" else (side.sae_name, "SAE")
+        raise InvalidArgument(f"{side.label}.{what}", name, f"is not the {kind} that was compared any more")
     if text.sequences["a"].fingerprint() != record.corpus.tokens_sha256:
         problem = "holds other text than when the features were compared; make the comparison again"
         raise InvalidArgument("corpus", record.corpus.path, problem)

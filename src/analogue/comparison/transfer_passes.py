@@ -1,7 +1,7 @@
 """Two Lightning passes that read both streams together: one fits maps, the other measures what they carry over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from analogue.comparison.activations import check_finite
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.sides import OpenSide
 from analogue.comparison.transfer_metrics import FeatureCorrelation, StreamedMoments
@@ -51,6 +52,14 @@ class FittedMaps:
     shuffled: dict[str, AffineMap]
     penalties: dict[str, float]
     n_tokens: int
+
+    def to(self, device: torch.device) -> "FittedMaps":
+        """The same maps on a device."""
+        ridge, rotation, shuffled = (
+            {direction: each.to(device) for direction, each in maps.items()}
+            for maps in (self.ridge, self.rotation, self.shuffled)
+        )
+        return replace(self, ridge=ridge, rotation=rotation, shuffled=shuffled)
 
 
 class SideModels(nn.Module):
@@ -137,7 +146,8 @@ class FitPass(L.LightningModule):
 
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
         x, y, units = self.reader(batch)
-        _check_finite(x, y, self.reader.sides)
+        for side, stream in zip(self.reader.sides, (x, y), strict=True):
+            check_finite(stream, side)
         order = np.random.default_rng([self.seed, batch_idx]).permutation(len(x))
         in_sample = self.in_sample[units].to(x.device)
         self.moments.update(x, y, in_sample, torch.from_numpy(order).to(x.device))
@@ -181,6 +191,9 @@ class MeasurePass(L.LightningModule):
             {f"{side.label}_on_{'ba'['ab'.index(side.label)]}": FeatureCorrelation(side.d_sae) for side in reader.sides}
         )
 
+    def on_test_start(self) -> None:
+        self.maps = self.maps.to(self.device)
+
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
         x, y, _ = self.reader(batch)
         for some in range(0, len(x), TOKENS_PER_ENCODING):
@@ -192,24 +205,22 @@ class MeasurePass(L.LightningModule):
         self.of_features = {name: metric.compute() for name, metric in self.abroad.items()}
 
     def _measure(self, streams: Mapping[str, Tensor]) -> None:
-        device = streams["a"].device
         home = {label: encoded(sae, streams[label]) for label, sae in self.saes.items()}
         own = {label: reconstruction_of(sae, streams[label], home[label]) for label, sae in self.saes.items()}
         for here, there in ("ab", "ba"):
             x, y = streams[here], streams[there]
             out, back = f"{here}_to_{there}", f"{there}_to_{here}"
-            kinds = (("ridge", "explained_variance"), ("shuffled", "shuffled"), ("rotation", "rotation"))
-            maps = {kind: {way: each.to(device) for way, each in getattr(self.maps, kind).items()} for kind, _ in kinds}
-            for kind, name in kinds:
-                self.explained[f"{out}/{name}"].update(y, maps[kind][out](x))
-            for kind, name in (("ridge", "round_trip"), ("rotation", "rotation_round_trip")):
-                self.explained[f"{out}/{name}"].update(x, maps[kind][back](maps[kind][out](x)))
-            visitor, through = self.saes[here], maps["ridge"][back](y)
+            ridge, rotation, shuffled = self.maps.ridge, self.maps.rotation, self.maps.shuffled
+            for maps, name in ((ridge, "explained_variance"), (shuffled, "shuffled"), (rotation, "rotation")):
+                self.explained[f"{out}/{name}"].update(y, maps[out](x))
+            for maps, name in ((ridge, "round_trip"), (rotation, "rotation_round_trip")):
+                self.explained[f"{out}/{name}"].update(x, maps[back](maps[out](x)))
+            visitor, through = self.saes[here], ridge[back](y)
             abroad = encoded(visitor, through)
             carried = {
                 "own": own[there],
-                "mapped": maps["ridge"][out](reconstruction_of(visitor, through, abroad)),
-                "ceiling": maps["ridge"][out](through),
+                "mapped": ridge[out](reconstruction_of(visitor, through, abroad)),
+                "ceiling": ridge[out](through),
             }
             if f"{here}_on_{there}/raw" in self.explained:
                 carried["raw"] = reconstructed(visitor, y)
@@ -266,11 +277,3 @@ def _load(side: OpenSide, need_head: bool) -> tuple[ResidualStream, bool]:
         if need_head:
             raise
         return side.model.load(side.settings.dtype), False
-
-
-def _check_finite(x: Tensor, y: Tensor, sides: Sequence[OpenSide]) -> None:
-    for side, stream in zip(sides, (x, y), strict=True):
-        if not stream.isfinite().all():
-            problem = f"puts out values that are not finite after block {side.layer} in {side.settings.dtype}"
-            fix = f"choose another `{side.label}.dtype` (bfloat16, float32), or check the model's weights"
-            raise InvalidArgument(f"{side.label}.model", side.model.name, f"{problem}; {fix}")

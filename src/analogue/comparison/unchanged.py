@@ -3,7 +3,7 @@
 from typing import Any
 
 from analogue.comparison.corpus import tokenise_corpus
-from analogue.comparison.sides import open_side
+from analogue.comparison.sides import OpenSide, open_side
 from analogue.results import ComparisonResult
 from analogue.settings import Corpus, Side
 
@@ -28,15 +28,21 @@ def changed_since(
         ArgumentError: one of them cannot be opened.
     """
     sides = open_side(a, "a"), open_side(b, "b")
-    changed = []
-    for side, was in zip(sides, (record.side_a, record.side_b), strict=True):
-        if side.model.fingerprint != was.model_fingerprint:
-            changed.append(f"{side.label}.model")
-        if side.sae_fingerprint != was.sae_fingerprint:
-            changed.append(f"{side.label}.sae")
+    changed = [f"{side.label}.{what}" for side, what in changed_sides(record, sides)]
     if changed or corpus.exclude_outliers is not None:
         return changed
     tokens = tokenise_corpus(corpus, *sides, alignment, aggregation).fingerprints()
     spans = record.corpus.spans
     was_read = {"a": record.corpus.tokens_sha256, "b": spans.tokens_sha256_b if spans else record.corpus.tokens_sha256}
     return [] if tokens == was_read else ["corpus"]
+
+
+def changed_sides(record: ComparisonResult, sides: tuple[OpenSide, OpenSide]) -> list[tuple[OpenSide, str]]:
+    """Whose `model` or `sae` is not the one that the record was made from."""
+    changed = []
+    for side, was in zip(sides, (record.side_a, record.side_b), strict=True):
+        if side.model.fingerprint != was.model_fingerprint:
+            changed.append((side, "model"))
+        if side.sae_fingerprint != was.sae_fingerprint:
+            changed.append((side, "sae"))
+    return changed

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from platformdirs import user_cache_path
 from rich.progress import Progress
 from torch.random import fork_rng
 
+from analogue.comparison.cache import store_directory
 from analogue.comparison.pipeline import Stopwatch
 from analogue.comparison.scoring import chosen_metrics
 from analogue.errors import InvalidArgument, check_flag, check_kind, check_minima, check_option, shown
@@ -104,7 +104,7 @@ def find_universal_features(
         return None
     acts, lengths = read.activations, read.units.lengths
 
-    tests = _tests(read, clustering, seed, PairStore(_directory(cache)), progress)
+    tests = _tests(read, clustering, seed, PairStore(store_directory(cache) if cache is not None else None), progress)
     links = {(s, t): links_of(acts[s], acts[t], *test, clustering.q) for (s, t), test in tests.items()}
     watch.lap("pairs")
     clusters = merged(links, [each.d_sae for each in acts])
@@ -156,12 +156,6 @@ def _tests(read: ReadSpaces, clustering: Clustering, seed: int, store: PairStore
             tests[s, t] = found
             advance(number + 1)
     return tests
-
-
-def _directory(cache: Cache | None) -> Path | None:
-    if cache is None:
-        return None
-    return Path(cache.dir).expanduser() if cache.dir else user_cache_path("analogue") / "activations"
 
 
 def _checked_names(spaces: Sequence[Side], names: Sequence[str] | None) -> list[str]:
