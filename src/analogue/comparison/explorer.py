@@ -106,8 +106,9 @@ def _activations(
 def _check_same(record: ComparisonResult, sides: tuple[OpenSide, OpenSide], text: TokenisedCorpus) -> None:
     """Raise unless models, SAEs and tokens are those that the record was made from."""
     for side, what in changed_sides(record, sides):
-        name, kind = (side.model.name, "model") if what == "model" else (side.sae_name, "SAE")
-        raise InvalidArgument(f"{side.label}.{what}", name, f"is not the {kind} that was compared any more")
+        if what == "model":
+            raise InvalidArgument(f"{side.label}.model", side.model.name, "is not the model that was compared any more")
+        raise InvalidArgument(f"{side.label}.sae", side.sae_name, "is not the SAE that was compared any more")
     if text.sequences["a"].fingerprint() != record.corpus.tokens_sha256:
         problem = "holds other text than when the features were compared; make the comparison again"
         raise InvalidArgument("corpus", record.corpus.path, problem)
