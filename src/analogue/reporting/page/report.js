@@ -1,20 +1,10 @@
 (async () => {
-  const INK = "#1c2330", OTHER = "#b8b4d8";
-
-  function table(headings, rows, numeric = []) {
-    const cell = (tag, value, column) =>
-      element(tag, { className: numeric.includes(column) ? "number" : "" }, ...(Array.isArray(value) ? value : [value ?? "–"]));
-    return element("table", {},
-      element("thead", {}, element("tr", {}, ...headings.map((text, i) => cell("th", text, i)))),
-      element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((value, i) => cell("td", value, i))))));
-  }
-
+  const OTHER = "#b8b4d8";
   const visible = text => text.replaceAll("\n", "↵");
 
   const rounded = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);  // no -0.00
 
   const data = await inflated("data").json();
-  const hashOf = job => `#job-${encodeURIComponent(job.name)}`;
   const sweep = document.getElementById("sweep"), panelOfJob = document.getElementById("job");
 
   // Pixels; panels stand two in a row where there is room, beside axis and colour bar.
@@ -44,16 +34,18 @@
   }
 
   function showGrid(grid) {
-    const panels = element("div", { className: "panels" }), tabs = element("div", { className: "tabs" });
+    const panels = element("div", { className: "panels" }), line = element("p", { className: "line" });
+    const tabs = element("div", { className: "tabs", aria: { role: "group", "aria-label": "What the maps show" } });
     const choose = name => {
-      for (const button of tabs.children) button.setAttribute("aria-selected", button.textContent === name);
+      for (const button of tabs.children) button.setAttribute("aria-pressed", button.textContent === name);
+      line.textContent = grid.lines[name] ?? "";
       for (const old of panels.children) Plotly.purge(old);
       panels.replaceChildren(...grid.groups[name].map(panel => heatmap(grid, panel)));
       for (const each of panels.children) Plotly.Plots.resize(each);  // drawn before they had a width
     };
     for (const name of Object.keys(grid.groups))
       tabs.append(element("button", { type: "button", onclick: () => choose(name) }, name));
-    sweep.append(element("h2", {}, grid.title), element("p", { className: "protocol" }, grid.protocol), tabs, panels);
+    sweep.append(element("h2", {}, grid.title), element("p", { className: "protocol" }, grid.protocol), tabs, line, panels);
     choose(Object.keys(grid.groups)[0]);
   }
 
@@ -164,7 +156,8 @@
     const scored = job.similarity.filter(entry => entry.score !== null);
     const reasons = job.similarity.filter(entry => entry.score === null).map(entry => `${entry.metric}: no score, ${entry.reason}`);
     panelOfJob.replaceChildren(
-      element("h2", {}, job.title), element("p", { className: "protocol" }, `job ${job.name} · ${job.protocol}`),
+      element("h2", { tabIndex: -1 }, `Job ${job.name}: ${job.title}`),
+      element("p", { className: "protocol" }, `${job.setting ? `${job.setting} · ` : ""}${job.protocol}`),
       element("p", {}, ...(job.explorer ? [element("a", { href: job.explorer, className: "explorer" }, "look at its features"), " · "] : []),
         element("a", { href: "#" }, "back to the sweep")),
       ...[...reasons, ...job.warnings].map(text => element("p", { className: "warning" }, `! ${text}`)),
@@ -181,7 +174,9 @@
       element("h3", {}, "Pairs with the highest activation correlation"), pairsTable(job.best),
       element("h3", {}, "Pairs with the lowest, of those kept"), pairsTable(job.worst),
       firingPlot(job.firing));
+    panelOfJob.append(element("p", {}, element("a", { href: "#" }, "back to the sweep")));
     panelOfJob.scrollIntoView({ behavior: "instant", block: "start" });
+    panelOfJob.querySelector("h2").focus({ preventScroll: true });
     window.dispatchEvent(new Event("resize"));  // plots were drawn before they had a width
   }
 
@@ -195,6 +190,7 @@
   sweep.append(element("p", { className: "note" },
     `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
   data.grids.forEach(showGrid);
+  if (data.jobs.length) sweep.append(jobsTable(data));
   const followHash = () => {
     showJob(data.jobs.findIndex(job => hashOf(job) === location.hash));
     if (panelOfJob.hidden) sweep.scrollIntoView({ block: "start" });
