@@ -334,6 +334,9 @@ def test_the_page_is_used_by_keyboard_alone(opened, data):
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "pair"
+    page.wait_for_function("document.getElementById('pair').dataset.shown === location.hash")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Neuronpedia"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "example"
     page.keyboard.press("ArrowRight")

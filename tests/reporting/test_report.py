@@ -227,7 +227,7 @@ def test_a_job_leads_to_its_explorer_and_back_to_the_sweep(opened, tmp_path):
     assert page.locator("#job a.explorer").count() == 0
     page.evaluate("location.hash = '#job-3'")
     page.wait_for_function("document.querySelector('#job h2')?.textContent.includes('layers 1 and 0')")
-    page.get_by_text("back to the sweep").click()
+    page.get_by_text("back to the sweep").last.click()
     page.wait_for_function("document.getElementById('job').hidden")
     page.evaluate("location.hash = '#job-3'")
     page.locator("#job a.explorer").click()
@@ -267,14 +267,14 @@ def test_all_jobs_stand_in_a_table_that_can_be_sorted(opened, tmp_path):
     link.click()
     page.wait_for_function("number => location.hash === `#job-${number}`", arg=number)
     assert page.locator("#job h2").inner_text().startswith(f"Job {number}: ")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1400  # the long warning wraps
+    page.wait_for_function("document.documentElement.scrollWidth <= 1400", timeout=5000)  # the long warning wraps
     keep(page, "sweep_table")
 
 
 def test_every_metric_has_its_heatmaps(opened, tmp_path):
     page = opened(made_up_report(tmp_path))
     for name, first in {"svcca": "svcca, above the mean of its null", "pairs": "mean correlation, all pairs"}.items():
-        page.get_by_role("button", name=name, exact=True).click()
+        page.locator(".tabs").get_by_role("button", name=name, exact=True).click()
         page.wait_for_function("text => document.querySelector('.panel .gtitle')?.textContent === text", arg=first)
     assert "fires" not in page.locator("#sweep").inner_text()
 

@@ -32,7 +32,8 @@ class FeatureList {
       field("feature", "feature", { type: "number", min: 0 }),
       select("kept", "show", [["", "all"], ["kept", "kept"], ["dropped", "dropped"], ...facts.filters.slice(1).map(name => [`by ${name}`, `dropped by ${name.replaceAll("_", " ")}`])]),
       ...(facts.concepts.length ? [select("concept", "concept", [["", "any"], ...facts.concepts.map((name, i) => [String(i), name])])] : []),
-      field("least", "r from", { type: "number", step: 0.05, min: -1, max: 1 }), field("most", "to", { type: "number", step: 0.05, min: -1, max: 1 }),
+      element("span", { className: "range" }, field("least", "r from", { type: "number", step: 0.05, min: -1, max: 1 }),
+        field("most", "to", { type: "number", step: 0.05, min: -1, max: 1 })),
       field("fires", "fires from", { type: "number", min: 0 }));
     this.fields.kept.value = index.dropped.includes(0) ? "kept" : "";
     byId("filters").onsubmit = event => event.preventDefault();
@@ -69,7 +70,7 @@ class FeatureList {
   }
 
   fill() {
-    const { columns, sort, items } = this.views[this.view], { value, number } = columns[sort.column], sign = sort.falling ? -1 : 1;
+    const { sort, items } = this.views[this.view], { value, number } = sort.column, sign = sort.falling ? -1 : 1, columns = this.columns();
     const found = this.passing(), keys = new Array(items), missing = key => number && Number.isNaN(key);
     for (const item of found) keys[item] = value(item);
     this.order = found.sort((i, j) => {
@@ -78,22 +79,28 @@ class FeatureList {
       return sign * (a < b ? -1 : a > b ? 1 : 0) || i - j;
     });
     byId("count").textContent = `${this.order.length} of ${items}`;
-    byId("browse").style.setProperty("--columns", columns.filter(each => !(each.spare && narrow())).map(each => each.width).join(" "));
+    byId("browse").style.setProperty("--columns", columns.map(each => each.width).join(" "));
     byId("heads").replaceChildren(...columns.map((column, i) => element("button", {
-      type: "button", className: (column.number ? "number" : "") + (column.spare ? " spare" : ""),
-      aria: { "aria-pressed": String(i === sort.column), "aria-label": `sort by ${column.head}${i === sort.column ? (sort.falling ? ", falling" : ", rising") : ""}` },
+      type: "button", className: column.number ? "number" : "",
+      aria: { "aria-pressed": String(column === sort.column), "aria-label": `sort by ${column.head}${column === sort.column ? (sort.falling ? ", falling" : ", rising") : ""}` },
       onclick: () => {
-        Object.assign(sort, { column: i, falling: i === sort.column ? !sort.falling : Boolean(column.number) && i > 1 });
+        Object.assign(sort, { column, falling: column === sort.column ? !sort.falling : Boolean(column.falls) });
         this.fill();
         byId("heads").children[i].focus();
       },
-    }, column.head + (i === sort.column ? (sort.falling ? " ↓" : " ↑") : ""))));
+    }, column.head + (column === sort.column ? (sort.falling ? " ↓" : " ↑") : ""))));
     byId("rows").style.height = `${this.order.length * ROW}px`;
     this.rowsInView();
   }
 
+  // Those that have room and something to tell.
+  columns() {
+    const only = this.view === "pairs" && this.fields.kept.value === "kept";
+    return this.views[this.view].columns.filter(({ spare, tells }) => !(spare && narrow()) && !(only && tells === "dropped"));
+  }
+
   rowsInView() {
-    const place = byId("list"), { columns, rows } = this.views[this.view];
+    const place = byId("list"), { rows } = this.views[this.view], columns = this.columns();
     const first = Math.max(0, Math.floor(place.scrollTop / ROW) - 5);
     const last = Math.min(this.order.length, Math.ceil((place.scrollTop + place.clientHeight) / ROW) + 5);
     const made = [];
@@ -101,7 +108,7 @@ class FeatureList {
       const item = this.order[at], aria = { role: "option", "aria-selected": String(this.isChosen(rows(item))), "aria-posinset": at + 1, "aria-setsize": this.order.length };
       made.push(element("div", { className: "row", id: `row-${at}`, style: { top: `${at * ROW}px` }, aria,
         onclick: () => { this.choose(rows(item)); place.focus({ preventScroll: true }); } },
-        ...columns.map(column => element("span", { className: (column.number ? "number" : "") + (column.spare ? " spare" : "") },
+        ...columns.map(column => element("span", { className: column.number ? "number" : "" },
           ...(column.show ? column.show(item) : [String(column.value(item))])))));
     }
     byId("rows").replaceChildren(...made);
@@ -154,10 +161,10 @@ class FeatureList {
 function listViews(spaces) {
   const { index, facts } = spaces;
   const feature = side => ({ head: side.toUpperCase(), width: "2.9rem", number: true, value: row => spaces.feature(side, row) });
-  const fires = side => ({ head: `fires ${side.toUpperCase()}`, width: "3rem", number: true, spare: true, value: row => spaces.of("n_active", side)[row] });
+  const fires = side => ({ head: `fires ${side.toUpperCase()}`, width: "3rem", number: true, falls: true, spare: true, value: row => spaces.of("n_active", side)[row] });
   const tokens = side => ({ head: `top tokens ${side.toUpperCase()}`, width: "minmax(0, 1fr)", value: row => visible(spaces.strings[spaces.topTokens(side, row)[0]] ?? "") });
   const onPair = (column, side, show) => ({ ...column, value: pair => column.value(spaces.of("pair", side)[pair]), show });
-  const perPair = (name, head, show) => index[name] ? [{ head, width: "2.9rem", number: true, spare: name !== "correlation", value: pair => index[name][pair], show: pair => [show(index[name][pair])] }] : [];
+  const perPair = (name, head, show) => index[name] ? [{ head, width: "2.9rem", number: true, falls: true, spare: name !== "correlation", value: pair => index[name][pair], show: pair => [show(index[name][pair])] }] : [];
   const shared = (side, pair) => spaces.chips(side, spaces.of("pair", side)[pair], spaces.topTokens(OTHER[side], spaces.of("pair", OTHER[side])[pair]));
   const dropped = pair => facts.filters[index.dropped[pair]];
   const views = {
@@ -166,19 +173,19 @@ function listViews(spaces) {
         ...perPair("correlation", "r", value => value.toFixed(3)), ...perPair("cosine", "cosine", value => value.toFixed(2)),
         ...perPair("q_value", "q", value => digits(value)),
         onPair(fires("a"), "a"), onPair(fires("b"), "b"),
-        { head: "dropped by", width: "4.6rem", spare: true, value: dropped, show: pair => [dropped(pair).replaceAll("_", " ") || "kept"] },
-        onPair(tokens("a"), "a", pair => shared("a", pair)), onPair(tokens("b"), "b", pair => shared("b", pair))],
-      sort: { column: 2, falling: true } },
+        { head: "dropped by", width: "4.6rem", spare: true, tells: "dropped", value: dropped, show: pair => [dropped(pair).replaceAll("_", " ") || "kept"] },
+        onPair(tokens("a"), "a", pair => shared("a", pair)), onPair(tokens("b"), "b", pair => shared("b", pair))] },
   };
+  views.pairs.sort = { column: views.pairs.columns[2], falling: true };
   for (const side of SIDES) {
     const alone = [...spaces.of("feature", side).keys()].filter(row => !spaces.isKept(side, row));
     const about = (column, show) => ({ ...column, spare: false, value: i => column.value(alone[i]), show });
     const best = i => spaces.of("best_correlation", side)[alone[i]];
     views[side] = { name: `${side.toUpperCase()} without a partner (${alone.length})`, items: alone.length,
       rows: i => ({ [side]: alone[i], [OTHER[side]]: spaces.partnerOf(side, alone[i]) }),
-      columns: [about(feature(side)), about(fires(side)), { head: "best r", width: "4rem", number: true, value: best, show: i => [digits(best(i))] },
-        about(tokens(side), i => spaces.chips(side, alone[i]))],
-      sort: { column: 1, falling: true } };
+      columns: [about(feature(side)), about(fires(side)), { head: "best r", width: "4rem", number: true, falls: true, value: best, show: i => [digits(best(i))] },
+        about(tokens(side), i => spaces.chips(side, alone[i]))] };
+    views[side].sort = { column: views[side].columns[1], falling: true };
   }
   return views;
 }

@@ -4,22 +4,26 @@ const SHAPES = ["circle", "square", "diamond", "up", "down", "plus", "bar", "cro
 const VERTEX = `
 attribute vec2 place; attribute vec4 colour; attribute vec2 look;
 uniform vec2 scale, shift; uniform float ratio;
-varying vec4 ink; varying float shape;
+varying vec4 ink; varying float shape, pixels;
 void main() {
   gl_Position = vec4(place * scale + shift, 0.0, 1.0);
-  gl_PointSize = look.x * ratio; ink = colour; shape = look.y;
+  gl_PointSize = pixels = look.x * ratio; ink = colour; shape = look.y;
 }`;
 const FRAGMENT = `
 precision mediump float;
-varying vec4 ink; varying float shape;
+varying vec4 ink; varying float shape, pixels;
 void main() {
   vec2 p = gl_PointCoord * 2.0 - 1.0, q = abs(p);
+  float far = length(p) * pixels * 0.5, radius = pixels * 0.5;
   bool inside = shape < 0.5 ? dot(p, p) <= 1.0 : shape < 1.5 ? max(q.x, q.y) <= 0.85 : shape < 2.5 ? q.x + q.y <= 1.0
     : shape < 3.5 ? p.y <= 0.8 && q.x <= (p.y + 1.0) * 0.5 : shape < 4.5 ? p.y >= -0.8 && q.x <= (1.0 - p.y) * 0.5
     : shape < 5.5 ? min(q.x, q.y) < 0.3 : shape < 6.5 ? q.y < 0.4 : shape < 7.5 ? abs(q.x - q.y) < 0.35
-    : dot(p, p) <= 1.0 && dot(p, p) > 0.5;
+    : far > radius - 3.0;
   if (!inside) discard;
-  gl_FragColor = vec4(ink.rgb * ink.a, ink.a);
+  float alpha = ink.a;
+  if (shape < 0.5 || shape > 7.5) alpha *= clamp(radius - far, 0.0, 1.0);
+  if (shape > 7.5) alpha *= clamp(far - radius + 3.0, 0.0, 1.0);
+  gl_FragColor = vec4(ink.rgb * alpha, alpha);
 }`;
 
 class PointMap {
