@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
@@ -50,7 +51,8 @@ def main() -> None:
     for heading in ("", "measured", "lowest", "highest", "allowed"):
         table.add_column(heading, justify="right")
     table.add_row("page, MB", f"{megabytes:.1f}", "", "", str(MEGABYTES))
-    for name, column in zip(("list and pair, s", "with maps, s"), seconds.T, strict=True):
+    names = ("list and pair, s", "with maps, s", "the browser's CPU time, s")
+    for name, column in zip(names, seconds.T, strict=True):
         values = (np.median(column), column.min(), column.max())
         table.add_row(name, *(f"{value:.2f}" for value in values), str(SECONDS))
     Console().print(table)
@@ -97,8 +99,11 @@ def _side(
     return ExploredSide(space, partners, places, concepts, lens, dict(enumerate(strings)))
 
 
-def open_page(path: Path, n: int) -> list[tuple[float, float]]:
-    """Seconds until the list and a pair are there, and until the maps are, of `n` new browsers."""
+def open_page(path: Path, n: int) -> list[tuple[float, float, float]]:
+    """Of `n` new browsers: seconds until the list and a pair are there, until the maps are, and of CPU time until then.
+
+    The CPU time of all its processes tells on a busy machine what an idle one would take at most.
+    """
     from playwright.sync_api import sync_playwright
 
     found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
@@ -107,14 +112,20 @@ def open_page(path: Path, n: int) -> list[tuple[float, float]]:
         for _ in range(n):
             browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 900})
-            started = time.perf_counter()
+            before, started = _cpu_seconds(), time.perf_counter()
             page.goto(path.resolve().as_uri(), wait_until="commit")
             page.wait_for_selector(SHOWN)
             shown = time.perf_counter() - started
             page.wait_for_selector(DRAWN)
-            seconds.append((shown, time.perf_counter() - started))
+            seconds.append((shown, time.perf_counter() - started, _cpu_seconds() - before))
             browser.close()
     return seconds
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that this one has started."""
+    used = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
+    return sum(each.user + each.system for each in used)
 
 
 if __name__ == "__main__":

@@ -187,8 +187,10 @@
   }
   if (data.failures.length) sweep.append(element("h2", {}, `${data.failures.length} failed job${data.failures.length > 1 ? "s" : ""}`),
     element("ul", { className: "failures" }, ...data.failures.map(([name, error]) => element("li", {}, `${name}: ${error}`))));
+  const toTable = element("button", { type: "button", className: "plain", onclick: () => document.getElementById("jobs").scrollIntoView() }, "All jobs in one table");
   sweep.append(element("p", { className: "note" },
-    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
+    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number. `,
+    ...(data.grids.length ? [toTable] : [])));
   data.grids.forEach(showGrid);
   if (data.jobs.length) sweep.append(jobsTable(data));
   const followHash = () => {

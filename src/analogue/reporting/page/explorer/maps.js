@@ -1,6 +1,7 @@
 // Both spaces as maps of their decoder rows, beside each other: what is chosen in one lights up in the other.
 
-const VIRIDIS = ["#fde725", "#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#31688e", "#3e4989", "#482878", "#440154"];
+// Without its brightest end, which would hardly stand out from white.
+const VIRIDIS = ["#b5de2b", "#6ece58", "#35b779", "#1f9e89", "#26828e", "#31688e", "#3e4989", "#482878", "#440154"];
 const CATEGORIES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#6a51a3"];
 const CATEGORY_SHAPES = ["circle", "square", "diamond", "up", "down", "plus", "bar"];
 const OUTLINES = { circle: "M8 2a6 6 0 1 0 .01 0Z", square: "M3 3H13V13H3Z", diamond: "M8 1L15 8L8 15L1 8Z", up: "M8 1L15 14H1Z", down: "M8 15L15 2H1Z",

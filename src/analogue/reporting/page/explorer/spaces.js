@@ -102,8 +102,12 @@ class Spaces {
     return element("span", { className: shared ? "token shared" : "token", dir: "auto" }, visible(this.strings[place]));
   }
 
+  // A feature's top tokens, each once, with how often it is among them.
   chips(side, row, others = []) {
-    return this.topTokens(side, row).map(place => this.chip(place, others.includes(place)));
+    const counts = new Map();
+    for (const place of this.topTokens(side, row)) counts.set(place, (counts.get(place) ?? 0) + 1);
+    return [...counts].flatMap(([place, n]) => [this.chip(place, others.includes(place)),
+      ...(n > 1 ? [element("span", { className: "times" }, `×${n} `)] : [])]);
   }
 
   // First unit and end of the sequence that a position lies in.
