@@ -27,7 +27,7 @@ from benchmarks.matching_cases import Case
 from benchmarks.rules import draw_sides
 from tests.results.samples import sample_result
 
-SPARSE, DENSE = Case(30_000, 20_000, 32), Case(10_000, 3_000, 1_800)
+SPARSE, DENSE = Case(30_000, 20_000, 32), Case(2_000, 20_000, 12_000)
 D_MODEL, N_LETTERS, SECONDS, MEGABYTES = 64, 26, 3, 30
 VOCABULARY = 50_000
 SHOWN, DRAWN = "body[data-ready] #pair[data-shown]", "body[data-drawn] #pair[data-shown]"

@@ -31,7 +31,7 @@ N_TOP, N_LOWER, N_NEAREST, N_BINS = 6, 6, 5, 24
 ENTRIES = 700_000
 """Activations of either side that a page holds besides those within the examples, so that it stays within 30 MB."""
 ENTRIES_PER_FEATURE = 200
-EXAMPLE_ENTRIES = 2_500_000
+EXAMPLE_ENTRIES = 1_200_000
 """Activations of either side within the examples: features that fire on most tokens show them less far."""
 REACHES = (REACH, 10, 5, 2, 0)
 FULL_SCALE = 32767

@@ -14,8 +14,8 @@ function jobsTable(data) {
   const columns = jobColumns(data), places = new Map(data.jobs.map((job, i) => [job, i]));
   const made = element("table", { className: "jobs" }), head = element("tr"), body = element("tbody");
   made.append(element("thead", {}, head), body);
-  const rows = new Map(data.jobs.map(job => [job, element("tr", {}, ...columns.map(({ show, number }) =>
-    element("td", { className: number ? "number" : "" }, show(job))))]));
+  const rows = new Map(data.jobs.map(job => [job, element("tr", {}, ...columns.map(({ show, kind }) =>
+    element("td", { className: kind ?? "" }, show(job))))]));
   let sorted = null, falling = false;
   const order = column => {
     falling = column === sorted ? !falling : Boolean(column.falls);
@@ -32,7 +32,7 @@ function jobsTable(data) {
       th.firstChild.lastChild.textContent = columns[i] !== sorted ? "" : falling ? " ↓" : " ↑";
     }
   };
-  head.append(...columns.map(column => element("th", { className: column.number ? "number" : "", scope: "col" },
+  head.append(...columns.map(column => element("th", { className: column.kind ?? "", scope: "col" },
     element("button", { type: "button", onclick: () => order(column) }, column.head, element("span", {})))));
   order(columns[0]);
   return element("section", { id: "jobs" }, element("h2", {}, "All jobs"),
@@ -43,8 +43,8 @@ function jobsTable(data) {
 function jobColumns(data) {
   const differ = of => new Set(data.jobs.map(of)).size > 1;
   const places = new Map(data.jobs.map((job, i) => [job, i]));
-  const text = (head, value) => ({ head, value, show: job => value(job) });
-  const number = (head, value, digits, falls = true) => ({ head, value, number: true, falls,
+  const text = (head, value) => ({ head, value, kind: "text", show: job => value(job) });
+  const number = (head, value, digits, falls = true) => ({ head, value, kind: "number", falls,
     show: job => value(job) === null || value(job) === undefined ? "–" : Number(value(job).toFixed(digits)) === 0 ? (0).toFixed(digits) : value(job).toFixed(digits) });
   const models = job => job.title.split(", layers ")[0];
   const score = (label, read) => job => {

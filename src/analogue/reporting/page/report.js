@@ -56,7 +56,7 @@
     const low = Math.min(entry.score, around[0]), high = Math.max(entry.score, around[1]), space = 0.04 * (high - low) || 0.01;
     const leftmost = entry.score < (low + high) / 2;  // the line's name has room on its other side
     const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
-      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, ${entry.p_value === null ? "no test" : `p = ${entry.p_value.toPrecision(3)}`}`, x: 0.02, font: { size: 13 } },
+      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, ${entry.null_mean === null ? "" : `${rounded(entry.score - entry.null_mean, 4)} above the null, `}${entry.p_value === null ? "no test" : `p = ${entry.p_value.toPrecision(2)}`}`, x: 0.02, font: { size: 13 } },
       xaxis: { title: { text: `${entry.metric} score` }, range: [low - space, high + space] },
       yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
       shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
@@ -153,7 +153,8 @@
     panelOfJob.hidden = !job;
     if (!job) return;
     const names = ["model", "layer", "SAE", "features", "live features", "L0", "explained variance"];
-    const scored = job.similarity.filter(entry => entry.score !== null);
+    const scored = job.similarity.filter(entry => entry.score !== null)
+      .sort((one, other) => data.metrics.indexOf(one.label) - data.metrics.indexOf(other.label));
     const reasons = job.similarity.filter(entry => entry.score === null).map(entry => `${entry.metric}: no score, ${entry.reason}`);
     panelOfJob.replaceChildren(
       element("h2", { tabIndex: -1 }, `Job ${job.name}: ${job.title}`),
