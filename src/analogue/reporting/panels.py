@@ -67,8 +67,9 @@ def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
     score, null_mean, p = (grid.scores(metric, name) for name in ("score", "null_mean", "p_value"))
     adjusted, excess = grid.adjusted_p_values(metric), score - null_mean
     limits = _ends(np.stack([score, null_mean]))  # one scale, so that the two can be compared by eye
+    from_null = _ends(np.append(excess, 0.0))
     described = [
-        Panel(f"{metric}, above the mean of its null", excess, 2, _ends(excess), marked=p >= SIGNIFICANT),
+        Panel(f"{metric}, above the mean of its null", excess, 2, from_null, marked=p >= SIGNIFICANT),
         Panel(f"{metric}, paired score", score, 2, limits, marked=p >= SIGNIFICANT),
         Panel(f"{metric}, mean of the null", null_mean, 2, limits),
     ]

@@ -53,6 +53,8 @@ function jobColumns(data) {
   };
   const columns = [
     { head: "job", value: job => places.get(job), show: job => element("a", { href: hashOf(job) }, job.name) },
+    ...(data.jobs.some(job => job.explorer) ? [{ head: "features", value: job => (job.explorer ? 0 : 1),
+      show: job => job.explorer ? element("a", { href: job.explorer }, "explorer") : "" }] : []),
     ...(differ(models) ? [text("models", models)] : []),
     ...(differ(job => job.setting) ? [text("setting", job => job.setting)] : []),
     number("layer A", job => job.layers[0], 0, false), number("layer B", job => job.layers[1], 0, false),
@@ -62,7 +64,5 @@ function jobColumns(data) {
   for (const label of data.metrics)
     columns.push(number(`${label} above null`, score(label, entry => entry.score - entry.null_mean), 3), number("z", score(label, entry => entry.z), 1),
       number("p", score(label, entry => entry.p_value), 4, false));
-  if (data.jobs.some(job => job.explorer)) columns.push({ head: "features", value: job => (job.explorer ? 0 : 1),
-    show: job => job.explorer ? element("a", { href: job.explorer }, "explorer") : "" });
   return columns;
 }

@@ -196,7 +196,7 @@
   if (data.jobs.length) sweep.append(jobsTable(data));
   const followHash = () => {
     showJob(data.jobs.findIndex(job => hashOf(job) === location.hash));
-    if (panelOfJob.hidden) sweep.scrollIntoView({ block: "start" });
+    if (panelOfJob.hidden) window.scrollTo(0, 0);
   };
   window.addEventListener("hashchange", followHash);
   followHash();
