@@ -78,7 +78,7 @@ class FeatureMaps {
     this.chosen = { ...chosen };
     for (const side of SIDES)
       this.maps[side].mark([{ rows: this.partners[side], colour: rgb(RINGS), size: 12, shape: "ring" },
-        { rows: chosen[side] >= 0 ? [chosen[side]] : [], colour: rgb(INK), size: 18, shape: "ring" }]);
+        ...[["#ffffff", 24], [INK, 18]].map(([colour, size]) => ({ rows: chosen[side] >= 0 ? [chosen[side]] : [], colour: rgb(colour), size, shape: "ring" }))]);
     this.join();
   }
 
