@@ -1,37 +1,31 @@
 """No process ends with success where it has no result: SIGTERM, a job of a sweep that fails early, an empty sweep."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import REPOSITORY, Process
+
 COMPARE = ("compare.py", "data.n_sequences=100", "data.seq_len=300", "data.batch_size=1", "null.n=9", "cache=off")
 TRAIN = ("train_sae.py", "seeds=[0]", "expansion_factor=[2]", "evaluation.n_tokens=512", "n_tokens=1024")
 COMMON = ("logger=none", "trainer.accelerator=cpu")
 
 
 def started(directory, program, *arguments):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, str(ROOT / program), *arguments, *COMMON]
-    return subprocess.Popen(command, cwd=directory, env=environment, stdout=-1, stderr=-1, text=True)
+    return Process(REPOSITORY / program, *arguments, *COMMON, cwd=directory)
 
 
 def terminated(process, when):
     """Send SIGTERM once `when` has come true; the exit code and what stood on the terminal."""
     begin = time.monotonic()
     while not when():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.stderr
         assert time.monotonic() - begin < 120
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    return process.wait(60), process.stdout, process.stderr
 
 
 SLOW = """
@@ -72,14 +66,14 @@ def test_sigterm_during_the_last_evaluation_ends_with_143_and_goes_on(tmp_path):
     assert "stopped after step 8; the same command with ckpt_path=last goes on" in out
     assert not (tmp_path / "saes/layer_3").exists()
     again = started(tmp_path, TRAIN[0], *TRAIN[1:3], *more, "ckpt_path=last")
-    assert (again.communicate(timeout=200), again.returncode)[1] == 0
+    assert again.wait() == 0, again.stderr
     assert (tmp_path / "saes/layer_3/cfg.json").is_file()
 
 
 def test_the_first_job_of_a_training_sweep_may_fail(tmp_path):
     process = started(tmp_path, TRAIN[0], "-m", "layers=[99],[3]", *TRAIN[1:], "hydra.sweep.dir=sweep")
-    _, err = process.communicate(timeout=200)
-    assert process.returncode == 1
+    assert process.wait() == 1
+    err = process.stderr
     assert "error: layers=99: embedded:stories-6 has blocks 0 to 5" in err
     assert "Traceback" not in err
     assert json.loads((tmp_path / "sweep/0/failure.json").read_text())["error"].startswith("layers=99")
@@ -88,6 +82,5 @@ def test_the_first_job_of_a_training_sweep_may_fail(tmp_path):
 
 def test_a_sweep_over_nothing_says_so(tmp_path):
     process = started(tmp_path, "compare.py", "-m", "layer_a=range(3,3)")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert err.strip() == "error: layer_a=range(3,3): spans no value, so there is no job to run"
+    assert process.wait() == 1
+    assert process.stderr.strip() == "error: layer_a=range(3,3): spans no value, so there is no job to run"

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -24,17 +22,12 @@ from analogue.saes import load, sae_fingerprint
 from analogue.training.checkpoints import SIGNALS, newest_checkpoint
 from analogue.training.module import SAETraining
 from analogue.training.pipeline import prepare
+from tests.processes import TRAIN_SAE, Process
 from tests.training.conftest import SMALL
-
-TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
 
 
 def start(*overrides, cwd):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(TRAIN), *SMALL, *overrides]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Process(TRAIN_SAE, *SMALL, *overrides, cwd=cwd)
 
 
 def kill_midway(output, settings):
@@ -43,12 +36,11 @@ def kill_midway(output, settings):
     try:
         deadline = time.monotonic() + 300
         while newest_checkpoint(output / "checkpoints") is None:
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, process.stderr
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         process.kill()
-        process.communicate()
 
 
 def weights_under(directory):
