@@ -27,6 +27,7 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "atomic": set(),
     "compiled": set(),
     "cores": set(),
+    "entries": {"atomic"},
     "errors": set(),
     "hub": {"errors"},
     "options": set(),
@@ -34,7 +35,7 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "settings": {"errors", "options"},
     "trainer": {"cores", "errors", "quiet"},
 }
-FOR_EVERY_ROOM = {"atomic", "compiled", "cores", "errors", "hub", "options", "quiet", "__version__"}
+FOR_EVERY_ROOM = {"atomic", "compiled", "cores", "entries", "errors", "hub", "options", "quiet", "__version__"}
 ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM, in the order in which data passes
     "embedded": set(),
     "corpus": {"embedded"},
