@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import gc
 import os
 
 import pytest
@@ -9,6 +10,12 @@ from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
+
+
+def pytest_collection_finish():
+    """Do not look for garbage among the million objects that are imported by now, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

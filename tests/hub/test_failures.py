@@ -71,6 +71,21 @@ def test_a_download_that_always_breaks_off_is_one_sentence(hub, client):
     assert answer.startswith("sae_b.path=EleutherAI/sae-pythia-160m-32k:layers.1: cannot be downloaded")
 
 
+def test_a_model_whose_download_is_damaged_is_named_and_downloaded_again(client, home):
+    """A finite weight that differs would change every number, and be kept under the good one's name."""
+    before = client.compare(PYTHIA)["record"]["similarity"]
+    (snapshot,) = (home / "huggingface/hub/models--EleutherAI--pythia-70m/snapshots").iterdir()
+    weights = (snapshot / "model.safetensors").resolve()
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(content)
+    answer = told(client.compare(PYTHIA))
+    problem = f"has a damaged file in the hub's cache; delete {weights}, and it is downloaded again"
+    assert answer == f"model_a.name=EleutherAI/pythia-70m: {problem}"
+    weights.unlink()
+    assert client.compare(PYTHIA)["record"]["similarity"] == before
+
+
 def test_without_a_network_the_cache_is_enough_and_what_is_not_in_it_is_one_sentence(client, home):
     online = client.compare(PYTHIA)["record"]
     offline = Client("http://127.0.0.1:9", home)  # the discard port: nobody answers
