@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from analogue.saes import load, sae_fingerprint
 from analogue.training.checkpoints import SIGNALS, newest_checkpoint
 from analogue.training.module import SAETraining
 from analogue.training.pipeline import prepare
+from analogue.training.source import ModelSource
 from tests.processes import TRAIN_SAE, Process
 from tests.training.conftest import SMALL
 
@@ -409,6 +411,25 @@ def test_what_cannot_work_is_one_sentence_and_writes_no_sae(train, tmp_path, ove
         train(*overrides)
     assert "\n" not in str(error.value)
     assert not weights_under(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first_pass", "more"),  # within the sample that the SAE starts from, or long after it
+    [(0, ["data.activations=cached"]), (20, []), (20, ["data.exclude_outliers=null", "sae=standard"])],
+)
+def test_a_model_that_puts_out_nan_is_named_and_not_the_learning_rate(train, tmp_path, monkeypatch, first_pass, more):
+    read, passes = ModelSource.__call__, count()
+
+    def overflowing(self, sequences):
+        found = read(self, sequences)
+        if next(passes) >= first_pass:
+            found[3][5, 7] = float("inf")
+        return found
+
+    monkeypatch.setattr(ModelSource, "__call__", overflowing)
+    problem = r"puts out values that are not finite after block 3 in float32; choose another model.dtype"
+    with pytest.raises(UserError, match=rf"^model.name=embedded:stories-6: {problem}"):
+        train("seeds=[0]", "expansion_factor=[2]", f"data.cache_dir={tmp_path}/cache", *more)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):
