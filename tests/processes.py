@@ -92,20 +92,24 @@ class Process:
         return Path(self.said[1].name).read_text(errors="replace")
 
 
-def run_ranks(n_ranks, program, *arguments, cwd, timeout=300):
-    """Ranks that somebody else starts, as `torchrun` does; returns the first."""
+def start_ranks(n_ranks, program, *arguments, cwd, env=None):
+    """Ranks that somebody else starts, as `torchrun` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "OMP_NUM_THREADS": "1"}
     more = ("trainer.strategy=ddp", f"trainer.devices={n_ranks}")
-    ranks = [
-        Process(program, *arguments, *more, cwd=cwd, env=os.environ | shared | {"LOCAL_RANK": str(rank)})
+    environment = os.environ | shared | (env or {})
+    return [
+        Process(program, *arguments, *more, cwd=cwd, env=environment | {"LOCAL_RANK": str(rank)})
         for rank in range(n_ranks)
     ]
-    for each in ranks:
+
+
+def run_ranks(n_ranks, program, *arguments, cwd, timeout=300):
+    """The same, to their end, which must be a success."""
+    for each in start_ranks(n_ranks, program, *arguments, cwd=cwd):
         each.wait(timeout)
         assert each.returncode == 0, each.stderr
-    return ranks[0]
 
 
 def run(program, *arguments, cwd, env=None, timeout=300, check=True):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.processes import REPOSITORY, Process
+from tests.processes import REPOSITORY, Process, start_ranks
 
 COMPARE = ("compare.py", "data.n_sequences=100", "data.seq_len=300", "data.batch_size=1", "null.n=9", "cache=off")
 TRAIN = ("train_sae.py", "seeds=[0]", "expansion_factor=[2]", "evaluation.n_tokens=512", "n_tokens=1024")
@@ -84,3 +84,48 @@ def test_a_sweep_over_nothing_says_so(tmp_path):
     process = started(tmp_path, "compare.py", "-m", "layer_a=range(3,3)")
     assert process.wait() == 1
     assert process.stderr.strip() == "error: layer_a=range(3,3): spans no value, so there is no job to run"
+
+
+FAILING = """
+import os, sys
+from analogue.comparison.activations import ActivationPass
+from analogue.errors import InvalidArgument
+step = ActivationPass.test_step
+def failing(self, *given, **named):
+    if self.trainer.global_rank in {ranks}:
+        {failure}
+    return step(self, *given, **named)
+ActivationPass.test_step = failing
+sys.argv[0] = {program!r}
+from analogue.cli.compare import main
+main()
+"""
+REFUSED = 'raise InvalidArgument("a.model", "x", "puts out nonsense")'
+
+
+@pytest.mark.parametrize(
+    ("ranks", "failure", "said"),
+    [
+        ([1], REFUSED, "error: model_a.name=x: puts out nonsense"),
+        ([0, 1], REFUSED, "error: model_a.name=x: puts out nonsense"),
+        ([1], "os._exit(9)", "error: another rank has ended without a word, and this one with it; was it killed, or"),
+    ],
+)
+def test_what_a_rank_fails_with_is_said_once(tmp_path, ranks, failure, said):
+    program = tmp_path / "failing.py"
+    program.write_text(FAILING.format(ranks=ranks, failure=failure, program=str(program)))
+    (tmp_path / "tmp").mkdir()
+    started = start_ranks(2, program, *COMPARE[1:], *COMMON, cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")})
+    assert [each.wait(60) for each in started] in ([1, 1], [1, 9])
+    printed = "".join(each.stderr for each in started)
+    assert "Traceback" not in printed
+    assert next(line for line in printed.splitlines() if line.startswith("error: ")).startswith(said)
+    assert printed.count("error: ") == 1
+
+
+def test_more_ranks_than_sequences_are_one_sentence(tmp_path):
+    process = started(tmp_path, "compare.py", *COMPARE[1:], "data.n_sequences=1", "trainer.devices=2")
+    assert process.wait() == 1
+    told = "error: trainer.devices=2: is more than the text's 1 sequences, which its ranks share; use fewer, or more"
+    assert process.stderr.startswith(told)
+    assert len(process.stderr.splitlines()) == 1

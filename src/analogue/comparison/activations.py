@@ -69,6 +69,10 @@ def collect_activations(
     trainer = trainer or trainer_on("auto", progress=False)
     check_precision(trainer, ", and `a.dtype` and `a.sae_dtype` for weights of another precision")
     check_whole_passes(trainer)
+    fewest = min(len(sequences.ids) for sequences in corpus.sequences.values())
+    if trainer.world_size > fewest:
+        problem = f"is more than the text's {fewest} sequences, which its ranks share; use fewer, or more text"
+        raise InvalidArgument("trainer.devices", trainer.world_size, problem)
     n_tokens = {label: sequences.n_tokens for label, sequences in corpus.sequences.items()}
     activations = ActivationCache(sides, corpus.fingerprints(), n_tokens, str(trainer.precision), cache)
     module = ActivationPass(activations)
