@@ -201,7 +201,8 @@ class ActivationPass(L.LightningModule):
         """A misfit shows on the first batch; a long run need not end before its user hears of it."""
         explained = self.quality[self.cache.key_of(side)].so_far().explained_variance
         of_what = f"layer {side.layer} of {side.model.name}"
-        for warning in misfit_warnings(explained, of_what, first_tokens_count):
+        reason = side.reason_to_explain_little
+        for warning in misfit_warnings(explained, of_what, first_tokens_count, reason=reason):
             warnings.warn(f"on the first batch, SAE {side.label} {warning}", AnalogueWarning, stacklevel=2)
 
 
