@@ -165,6 +165,7 @@ def _become(argv, cwd, env, said):
     code = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background ignores
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(env)

@@ -7,7 +7,6 @@ from huggingface_hub import constants
 
 from analogue.errors import Unavailable
 from analogue.hub import hub_errors
-from tests.hub.conftest import Client
 
 PYTHIA = "experiment=pythia_70m_vs_160m"
 
@@ -86,22 +85,18 @@ def test_a_model_whose_download_is_damaged_is_named_and_downloaded_again(client,
     assert client.compare(PYTHIA)["record"]["similarity"] == before
 
 
-def test_without_a_network_the_cache_is_enough_and_what_is_not_in_it_is_one_sentence(client, home):
+def test_without_a_network_the_cache_is_enough_and_what_is_not_in_it_is_one_sentence(client, offline):
     online = client.compare(PYTHIA)["record"]
-    offline = Client("http://127.0.0.1:9", home)  # the discard port: nobody answers
-    try:
-        assert offline.compare(PYTHIA)["record"]["similarity"] == online["similarity"]
-        for overrides, key in (
-            (["model_a=hub", "model_a.name=some/model"], "model_a.name=some/model"),
-            (["layer_b=4"], "sae_b.path=EleutherAI/sae-pythia-160m-32k:layers.4"),
-            (["data.path=some/corpus"], "data.path=some/corpus"),
-        ):
-            started = time.perf_counter()
-            answer = told(offline.compare(PYTHIA, *overrides))
-            assert answer.startswith(f"{key}: is not in the local cache, and http://127.0.0.1:9 cannot be reached")
-            assert time.perf_counter() - started < 5
-    finally:
-        offline.close()
+    assert offline.compare(PYTHIA)["record"]["similarity"] == online["similarity"]
+    for overrides, key in (
+        (["model_a=hub", "model_a.name=some/model"], "model_a.name=some/model"),
+        (["layer_b=4"], "sae_b.path=EleutherAI/sae-pythia-160m-32k:layers.4"),
+        (["data.path=some/corpus"], "data.path=some/corpus"),
+    ):
+        started = time.perf_counter()
+        answer = told(offline.compare(PYTHIA, *overrides))
+        assert answer.startswith(f"{key}: is not in the local cache, and http://127.0.0.1:9 cannot be reached")
+        assert time.perf_counter() - started < 5
 
 
 def test_the_libraries_are_offline_only_during_the_call(monkeypatch):
