@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from analogue.saes import load as load_sae
     from analogue.settings import Cache, Clustering, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
     from analogue.training.pipeline import TrainedSAE, train
-    from analogue.universality.pipeline import find_universal_features
     from analogue.universality.result import Universality
 
 __version__ = "0.1.0"
@@ -43,10 +42,10 @@ __all__ = [
     "Unavailable",
     "Universality",
     "compare",
-    "find_universal_features",
     "load_sae",
     "train",
     "transfer",
+    "universality",
 ]
 
 _SETTINGS = ("Cache", "Clustering", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side", "Transfer")
@@ -57,15 +56,17 @@ _PLACES = {
     "load_sae": ("analogue.saes", "load"),
     "TrainedSAE": ("analogue.training.pipeline", "TrainedSAE"),
     "train": ("analogue.training.pipeline", "train"),
-    "find_universal_features": ("analogue.universality.pipeline", "find_universal_features"),
     "Universality": ("analogue.universality.result", "Universality"),
     **{name: ("analogue.settings", name) for name in _SETTINGS},
     **{name: ("analogue.errors", name) for name in _ERRORS},
 }
 
 
-_CALLED_ROOMS = {"transfer": ("analogue.comparison.pipeline", "transfer")}
-"""Rooms that are functions, too: `analogue.transfer(a, b)`."""
+_CALLED_ROOMS = {
+    "transfer": ("analogue.comparison.pipeline", "transfer"),
+    "universality": ("analogue.universality.pipeline", "universality"),
+}
+"""Rooms that are functions, too: `analogue.transfer(a, b)`, `analogue.universality(spaces)`."""
 
 
 class _CalledRoom(ModuleType):
@@ -88,7 +89,7 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and nothing before: torch and transformers take seconds."""
-    if name in {*_CALLED_ROOMS, "universality"}:  # the latter has `cluster_features`
+    if name in _CALLED_ROOMS:
         return import_module(f"analogue.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

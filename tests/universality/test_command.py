@@ -140,10 +140,10 @@ def test_spaces_of_other_tokens_are_refused(study):
 def test_the_library_s_own_door():
     layers = [Side("embedded:stories-6", i, "embedded:stories-6-saes/layer_{layer}") for i in (2, 3)]
     with pytest.raises(InvalidArgument, match="must be at least two"):
-        analogue.find_universal_features(layers[:1])
+        analogue.universality(layers[:1])
     with pytest.raises(InvalidArgument, match="names="):
-        analogue.find_universal_features(layers, names=["x", "x"])
-    found = analogue.find_universal_features(
+        analogue.universality(layers, names=["x", "x"])
+    found = analogue.universality(
         layers,
         corpus=Corpus(STORIES.path, packing=True, n_sequences=12, seq_len=64),
         clustering=Clustering(n_draws=10, n_resamples=0, n_null=0),

@@ -55,7 +55,7 @@ UNIVERSALITY_KEYS: dict[str, str] = {
     "names": "spaces",
     **{name: name for name in ("alignment", "cache", "cache.dir", "metrics", "seed", "spaces")},
 }
-"""By the names of the arguments of `analogue.find_universal_features`; those of a space are keys already."""
+"""By the names of the arguments of `analogue.universality`; those of a space are keys already."""
 
 
 def with_keys(text: str, keys: Mapping[str, str]) -> str:

@@ -45,11 +45,11 @@ def run_universality(cfg: DictConfig) -> "Universality | None":
     _train_missing(arguments["spaces"], config.train, config.trainer)
 
     from analogue.trainer import open_trainer
-    from analogue.universality.pipeline import find_universal_features
+    from analogue.universality.pipeline import universality
 
     with naming_keys(UNIVERSALITY_KEYS):
         trainer = open_trainer(config.trainer, logger=False)
-        found = find_universal_features(**arguments, trainer=trainer, config=plain(cfg))
+        found = universality(**arguments, trainer=trainer, config=plain(cfg))
         if found is not None:
             found.save(config.output_dir)
     if found is not None:
@@ -58,7 +58,7 @@ def run_universality(cfg: DictConfig) -> "Universality | None":
 
 
 def light_arguments(config: UniversalityConfig) -> dict[str, Any]:
-    """The arguments of `analogue.find_universal_features` that are made, and checked, before torch is loaded.
+    """The arguments of `analogue.universality` that are made, and checked, before torch is loaded.
 
     Raises:
         UserError: a value that cannot work.

@@ -16,19 +16,18 @@ spaces.py        models and SAEs -> activations of all on the same text
 pair_store.py    the partners of every two spaces, kept on disk
 scores.py        every two spaces: decoder rows and dictionaries
 result.py        what was found
-pipeline.py      `find_universal_features`: these steps one after the other
+pipeline.py      `universality`: these steps one after the other
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analogue.universality.features import cluster_features
-    from analogue.universality.pipeline import find_universal_features
     from analogue.universality.result import Universality
 
-__all__ = ["Universality", "cluster_features", "find_universal_features"]
+__all__ = ["Universality", "cluster_features"]
 
-_PLACES = {"Universality": "result", "cluster_features": "features", "find_universal_features": "pipeline"}
+_PLACES = {"Universality": "result", "cluster_features": "features"}
 
 
 def __getattr__(name: str) -> Any:

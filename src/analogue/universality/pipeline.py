@@ -32,7 +32,7 @@ METRICS = (MetricName.svcca, MetricName.rsa)
 
 
 @fork_rng(devices=[])  # data loaders draw from the caller's generator, which stays as it is
-def find_universal_features(
+def universality(
     spaces: Sequence[Side],
     *,
     names: Sequence[str] | None = None,
@@ -82,7 +82,7 @@ def find_universal_features(
         >>> layers = [Side("embedded:stories-6", i, "embedded:stories-6-saes/layer_{layer}") for i in (2, 3, 4)]
         >>> few = Clustering(n_draws=20, n_resamples=0, n_null=0)
         >>> corpus = Corpus(STORIES.path, packing=True, n_sequences=12, seq_len=64)
-        >>> found = find_universal_features(layers, clustering=few, corpus=corpus, null=Null(n=9), progress=False)
+        >>> found = universality(layers, clustering=few, corpus=corpus, null=Null(n=9), progress=False)
         >>> [*found.record.n_clusters]
         ['2', '3']
     """
