@@ -48,7 +48,8 @@ def may_speak() -> bool:
 
 def is_lost_rank(error: BaseException) -> bool:
     """Whether an error is but another rank's end; waits for that rank to say why."""
-    if not isinstance(error, RuntimeError) or not any(each in str(error) for each in _OF_A_LOST_RANK):
+    is_of_ranks = "LOCAL_RANK" in os.environ and isinstance(error, RuntimeError)
+    if not is_of_ranks or not any(each in str(error) for each in _OF_A_LOST_RANK):
         return False
     until = time.monotonic() + PATIENCE_S
     while not _mark().exists() and time.monotonic() < until:
