@@ -20,6 +20,7 @@ from analogue.similarity.inputs import undefined
 MOST_OF_16_BITS = 20_000
 ROWS_AT_ONCE = 256
 SHIFT = 5  # of a distance's 32 bits, those that are not counted: 18 bits of its mantissa are
+BINS = 2**22  # 16 powers of 2 below what no distance exceeds; shorter distances are as one
 
 
 def streamed_correlation(
@@ -27,7 +28,7 @@ def streamed_correlation(
 ) -> Scorer:
     """Correlation of the upper triangles of two distance matrices as a function of a permutation of the second.
 
-    Memory: 3 n^2 bytes, or 1.5 n^2 for ranks beyond `MOST_OF_16_BITS` rows, and 0.8 GB meanwhile.
+    Memory: 3 n^2 bytes, or 1.5 n^2 for ranks beyond `MOST_OF_16_BITS` rows, and two blocks of distances meanwhile.
 
     Args:
         x: rows whose distances are taken, centred where `inner` is `correlation`.
@@ -55,22 +56,27 @@ class Codes:
     """What every distance of a matrix is kept as.
 
     Attributes:
-        blocks: yields the first row of a block, and the leading bits of the distances of its rows from those after it.
-        code: (n_bins,) by the leading bits.
+        blocks: yields the first row of a block, and the bins of the distances of its rows from those after it.
+        code: (BINS,) of each bin.
         mean: of the codes of all distances.
         deviation: their standard deviation.
     """
 
     def __init__(
-        self, blocks: Callable[[], Iterator[Any]], counts: Int64[np.ndarray, " n_bins"], by_rank: bool, dtype: Any
-    ):
+        self,
+        blocks: Callable[[], Iterator[Any]],
+        counts: Int64[np.ndarray, " bins"],
+        lowest: int,
+        by_rank: bool,
+        dtype: Any,
+    ) -> None:
         self.blocks = blocks
         bins = np.flatnonzero(counts)
         found = counts[bins].astype(np.float64)
         if by_rank:
             values = found.cumsum() - (found + 1) / 2
         else:
-            values = (bins << SHIFT).astype(np.uint32).view(np.float32).astype(np.float64)
+            values = ((bins + lowest) << SHIFT).astype(np.uint32).view(np.float32).astype(np.float64)
         limits = np.iinfo(dtype)
         share = (values - values[0]) / max(values[-1] - values[0], 1e-300)
         code = np.rint(limits.min + share * (limits.max - limits.min))
@@ -90,23 +96,26 @@ class Codes:
                 return None
             rows = rows / np.sqrt(squared)[:, None]
             squared = np.ones(len(rows))
+        longest = np.float32(2.0 * np.sqrt(squared.max()) if inner == "euclidean" else 4.0)
+        lowest = max(0, int(longest.view(np.uint32) >> SHIFT) + 2 - BINS)
 
         def blocks() -> Iterator[Any]:
             for first in range(0, len(rows), ROWS_AT_ONCE):
                 some = slice(first, first + ROWS_AT_ONCE)
-                distances = rows[some] @ rows[first:].T
+                distances = rows[some] @ rows[first:].T  # of unit rows, twice 1 - cosine
                 distances *= -2.0
                 distances += squared[some, None]
                 distances += squared[first:]
                 np.maximum(distances, 0.0, out=distances)
                 if inner == "euclidean":
                     np.sqrt(distances, out=distances)
-                yield first, distances.astype(np.float32).view(np.uint32) >> SHIFT
+                bits = distances.astype(np.float32).view(np.uint32) >> SHIFT
+                yield first, np.clip(bits, lowest, lowest + BINS - 1) - np.uint32(lowest)
 
-        counts = np.zeros(2 ** (31 - SHIFT), dtype=np.int64)
+        counts = np.zeros(BINS, dtype=np.int64)
         for _, bits in blocks():
             _kernels()[0](bits, counts)
-        return cls(blocks, counts, by_rank, dtype) if np.count_nonzero(counts) > 1 else None
+        return cls(blocks, counts, lowest, by_rank, dtype) if np.count_nonzero(counts) > 1 else None
 
     def filled(self, array: Integer[np.ndarray, "..."]) -> Integer[np.ndarray, "..."]:
         """The codes of all distances, in a condensed triangle or a square matrix."""
