@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analogue.training.pipeline import TrainedSAE, train
     from analogue.universality.result import Universality
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ArgumentError",

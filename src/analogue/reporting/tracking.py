@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from analogue.errors import ArgumentError, InvalidArgument, first_line
+from analogue.errors import ArgumentError, InvalidArgument, Unavailable, first_line
 from analogue.reporting.panels import Panel, panel_groups
 from analogue.reporting.summary import REPORT_FILE, Summary
 from analogue.reporting.transfer import transfer_scalars
@@ -39,8 +39,13 @@ def wandb_logger(
 
     Raises:
         InvalidArgument: W&B does not know the value of `WANDB_MODE`.
+        Unavailable: the package wandb is missing.
     """
-    import wandb
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        problem = "needs the package wandb; install it (pip install 'analogue[wandb]'), or choose csv or none"
+        raise Unavailable("logger", "wandb", problem) from error
 
     mode = os.environ.get("WANDB_MODE")
     if mode is not None and mode not in MODES:
