@@ -1,18 +1,25 @@
 """What the documentation says is so: its examples and commands work, and every key stands in it."""
 
+import dataclasses
 import doctest
 import importlib
 import re
 import shlex
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import analogue
 from analogue.cli.composition import keys_of, listed_values, typed
 from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
 from analogue.cli.run import quoted_values
 from analogue.cli.schema import CompareConfig, TrainSAEConfig, UniversalityConfig
+from analogue.results.grids import LayerGrid
+from analogue.results.jobs import Job
+from analogue.results.results_table import results_table
+from analogue.settings import STORIES, Clustering, Corpus, Null, Side
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "src" / "analogue"
@@ -80,7 +87,8 @@ PROGRAMS = {"compare": COMPARE, "train_sae": TRAIN_SAE, "universality": UNIVERSA
 
 def commands(page):
     """The command lines of the three programs in a page's blocks of code: each program and its arguments."""
-    for block in re.findall(r"^```(?:bash|)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for block in (text for language, text in blocks if language in ("", "bash")):
         for line in re.split(r"\n|&&", block.replace("\\\n", " ")):
             words = shlex.split(line, comments=True)
             if (words[:1] == ["python"] and words[1].endswith(".py")) or (
@@ -120,3 +128,30 @@ def test_every_link_leads_somewhere():
         text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
         for target in re.findall(r"\]\(([^)\s#]+)", text):
             assert re.match(r"https?:", target) or (page.parent / target).exists(), (page.name, target)
+
+
+def columns_of(heading):
+    """The columns that docs/files.md describes under a heading, and that stand in backticks in the first cell."""
+    section = (REPOSITORY / "docs" / "files.md").read_text().partition(f"### {heading}\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+
+
+def test_files_and_their_columns_are_those_that_are_described(compare, tmp_path):
+    record = compare("null.kinds=[shuffle,permuted_sequences,rotated]", "concepts=paper", "concepts.n=2")
+    pairs = pq.read_table(tmp_path / "run" / "pairs.parquet")
+    assert sorted(pairs.column_names) == sorted(columns_of("pairs.parquet"))
+    fields = [each.name for each in dataclasses.fields(record)]
+    assert sorted(fields) == sorted(columns_of("result.json"))
+    grid = LayerGrid({(record.side_a.layer, record.side_b.layer): Job("0", tmp_path / "run", record)}, "")
+    assert sorted(results_table([grid]).column_names) == sorted(columns_of("results.csv, results.parquet"))
+
+
+def test_tables_of_many_spaces_are_those_that_are_described():
+    spaces = [Side("embedded:stories-6", layer, "embedded:stories-6-saes/layer_{layer}") for layer in (2, 3)]
+    text = Corpus(STORIES.path, packing=True, n_sequences=12, seq_len=64)
+    few = Clustering(n_draws=5, n_resamples=2, n_null=0)
+    found = analogue.universality(spaces, corpus=text, clustering=few, null=Null(n=3), metrics=["rsa"], progress=False)
+    assert {*found.tables} == {"clusters.parquet", "features.parquet", "spaces.parquet"}
+    for name, table in found.tables.items():
+        assert sorted(table.column_names) == sorted(columns_of(name)), name

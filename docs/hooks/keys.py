@@ -175,9 +175,15 @@ def _in_words(kind: Any) -> str:
 
 def _option_row(file: Path) -> str:
     settings: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False) or {}
-    defaults = [entry for entry in settings.pop("defaults", []) if isinstance(entry, dict)]
-    chosen = {re.sub(r"^override |/", "", str(group)): option for entry in defaults for group, option in entry.items()}
-    shown = [_code(f"{key}={_short(value)}") for key, value in (chosen | dict(_leaves(settings))).items()]
+    defaults = settings.pop("defaults", [])
+    chosen = {
+        re.sub(r"^override |/", "", str(group)): option
+        for entry in defaults
+        if isinstance(entry, dict)
+        for group, option in entry.items()
+    }
+    shown = [f"what `{entry}` sets, and" for entry in defaults if isinstance(entry, str) and entry != "_self_"]
+    shown += [_code(f"{key}={_short(value)}") for key, value in (chosen | dict(_leaves(settings))).items()]
     return f"| `{file.stem}` | {'<br>'.join(shown) or 'nothing'} |\n"
 
 

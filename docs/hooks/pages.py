@@ -15,6 +15,7 @@ from mkdocs.structure.pages import Page
 import analogue
 
 sys.path.insert(0, str(Path(__file__).parent))
+import diagram
 import keys
 
 REPOSITORY = Path(__file__).parents[2]
@@ -64,8 +65,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in the tables of keys and options."""
+    """Fill in tables of keys and options, and pictures; links out of `docs/` become links of the site."""
     place = page.file.src_uri
+    markdown = diagram.with_pictures(markdown)
     if place == "configuration.md":
         return keys.with_tables(markdown)
     if place == "options.md":
