@@ -53,7 +53,7 @@ def test_scores_and_draws_are_those_of_dense_activations():
     x, y = a[:, features[0]].astype(float), b[:, features[1]].astype(float)
     for result in score_on_tokens(*acts, *features, names, LENGTHS, 5, seed=3):
         assert result.score == pytest.approx(METRICS[result.metric](x, y), abs=1e-8)
-        orders = [permuted_tokens(LENGTHS, np.random.default_rng([3, i]), all_move=False) for i in range(5)]
+        orders = [permuted_tokens(LENGTHS, np.random.default_rng([3, i])) for i in range(5)]
         np.testing.assert_allclose(result.draws, [METRICS[result.metric](x, y[order]) for order in orders], atol=1e-7)
         assert (result.on, result.null, result.n_pairs) == ("activations", "permuted_sequences", 6)
         assert not result.warnings
@@ -68,7 +68,7 @@ def test_other_metrics_see_a_sample_of_many_tokens_and_say_so():
     assert rsa.score == pytest.approx(METRICS["rsa"](a, b), abs=0.03)
     sample = sample_tokens(np.full(30, 100), SAMPLED_TOKENS, 0)
     x, y = a[sample.rows].astype(float), b[sample.rows].astype(float)
-    orders = [permuted_tokens(sample.lengths, np.random.default_rng([0, i]), all_move=False) for i in range(3)]
+    orders = [permuted_tokens(sample.lengths, np.random.default_rng([0, i])) for i in range(3)]
     np.testing.assert_allclose(rsa.draws[:3], [METRICS["rsa"](x, y[order]) for order in orders], atol=1e-9)
     assert svcca.p_value == rsa.p_value == 0.05
 
@@ -110,7 +110,7 @@ def test_streams_are_scored_as_dense_rows_are_and_rotations_change_nothing():
     found = score_streams(x, y, names, LENGTHS, 5, seed=3)
     rotation = np.linalg.qr(np.random.default_rng(2).standard_normal((12, 12)))[0]
     rotated = score_streams(x @ rotation, y, names, LENGTHS, 5, seed=3)
-    orders = [permuted_tokens(LENGTHS, np.random.default_rng([3, i]), all_move=False) for i in range(5)]
+    orders = [permuted_tokens(LENGTHS, np.random.default_rng([3, i])) for i in range(5)]
     for result, again in zip(found, rotated, strict=True):
         expected = METRICS[result.metric](x.astype(float), y.astype(float))
         assert result.score == pytest.approx(expected, abs=1e-6) == pytest.approx(again.score, abs=1e-5)

@@ -136,5 +136,5 @@ def store_directory(cache: Cache) -> Path:
 
 
 def _of_rank_0(trainer: L.Trainer, look: Callable[[], T]) -> T:
-    """What rank 0 sees, on every rank: the store may change between two looks."""
+    """Rank 0's answer, on every rank: the store may change between two questions."""
     return trainer.strategy.broadcast(look() if trainer.is_global_zero else None)  # type: ignore[return-value]

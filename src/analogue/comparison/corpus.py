@@ -37,7 +37,7 @@ class TokenisedCorpus:
         aligned: the common spans, where tokenizers differ; None where every token is one.
         aggregation: how activations on a span's tokens become its activation.
         excluded: how many tokens of each side do not count, by the reason and the side's label.
-        roles: `a` or `b` by label: whose tokens a side reads. Of many spaces, several read the same.
+        roles: `a` or `b` by label: whose tokens a side reads. Several of many spaces may read the same.
     """
 
     sequences: dict[str, TokenSequences]

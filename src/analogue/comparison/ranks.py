@@ -1,4 +1,4 @@
-"""What the ranks of one comparison do together, and what one has for all; arrays travel as tensors."""
+"""What the ranks of one comparison do together, and what rank 0 does for all of them; arrays travel as tensors."""
 
 from collections.abc import Sequence, Sized
 from typing import Any

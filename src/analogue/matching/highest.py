@@ -40,8 +40,9 @@ class HighestCorrelations:
     ) -> tuple[Float64[np.ndarray, " d_sae_a"], Float64[np.ndarray, " d_sae_b"]]:
         """The highest correlations with token order[t] of B in the place of token t, in [-1, 1].
 
-        NaN for a feature without variance. Of a feature that correlates negatively with all of the other side, an upper
-        bound: the highest that two features which never fire together could reach.
+        NaN for a feature without variance. Never less than what the feature would correlate with any one that it never
+        fires together with, whether or not there is one: below 0 for non-negative activations, so that only features
+        that correlate negatively with all of the other side are given more than they have.
         """
         tokens = np.asarray(order, dtype=np.int32)[self._columns.tokens]
         highest = tuple(silent.copy() for silent in self._silent)

@@ -52,7 +52,8 @@ def assign_weights(
     """The one-to-one assignment of the least mean squared error between folded weights; of dead features, too.
 
     It is exact, and takes 8 d_sae_a d_sae_b bytes, and a time that grows with the third power of the width: some
-    seconds for 4,096 features a side, some minutes for 16,384. The features that the wider side has more stay alone.
+    seconds for 4,096 features per side, some minutes for 16,384. Features that the wider side has in excess have no
+    pair.
 
     Args:
         a: (d_sae_a, n) from `folded_weights`.

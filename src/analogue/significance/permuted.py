@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -22,8 +22,9 @@ HighestOf = Callable[[Order], Highest]
 
 # A group shares the draws of at least so many features, and there are at most so many groups.
 _GROUP, _MAX_GROUPS = 64, 64
-# Of fewer sequences, so few permutations leave none in its place that the draws of a group are all but one draw.
+# Fewer sequences have so few permutations that the draws of a group are all but one draw.
 _WORTH_POOLING = 10
+_ENOUGH_TO_STANDARDISE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +94,15 @@ def pair_evidence(
     follows the position in the sequence. Each feature's partner is searched anew in every draw, by the rule that made
     the pairs, so that the highest of many correlations is compared with the highest of as many.
 
-    A feature's own draws are of all permutations, the identity included, which makes its p-value exact where sequences
-    are exchangeable. But N draws give none below 1 / (N + 1), n sequences hardly one below 1 / n to a feature that
-    fires in one of them, and among thousands of features only smaller ones stand after the correction.
+    Draws are of all permutations, the identity included, which makes a feature's p-value exact where sequences are
+    exchangeable. Without those that leave a sequence in its place, a correlation that rests on one token of one
+    sequence would be found by mistake: no draw could repeat it. But N draws give no p-value below 1 / (N + 1), and
+    among thousands of features only smaller ones stand after the correction.
 
-    With `pooled`, no sequence stays in its place. A feature whose own draws never reach its correlation takes its
-    p-value from the draws of a group of features of like firing counts: right on average over the group. Any other
-    keeps that of its own draws, so that a feature unlike its group, such as one of positions, is not found by mistake.
+    With `pooled`, a feature whose own draws never reach its correlation takes its p-value from the draws of a group of
+    features of like firing counts, each feature's draws standardised by their own mean and standard deviation: right
+    on average over the group. Any other keeps that of its own draws, so that a feature unlike its group, such as one
+    of positions, is not found by mistake.
 
     Args:
         pairs: to test.
@@ -127,7 +130,7 @@ def pair_evidence(
     draws = tuple(np.empty((n_draws, acts.d_sae)) for acts in (acts_a, acts_b))
 
     def draw_one(i: int) -> Highest:
-        return highest(permuted_tokens(lengths, np.random.default_rng([seed, i]), all_move=pooled))
+        return highest(permuted_tokens(lengths, np.random.default_rng([seed, i])))
 
     for i, drawn in enumerate(map_over_threads(draw_one, range(n_draws), threads)):
         for side, values in zip(draws, drawn, strict=True):
@@ -143,10 +146,8 @@ def pair_evidence(
     return PairEvidence(p_value, q_value, side_a, side_b, n_draws, seed, pooled, n_sequences)
 
 
-def permuted_tokens(
-    lengths: Int64[np.ndarray, " n_sequences"], generator: np.random.Generator, all_move: bool = True
-) -> Order:
-    """Which token of B comes to stand at each place when sequences are permuted; none stays in its own if all move.
+def permuted_tokens(lengths: Int64[np.ndarray, " n_sequences"], generator: np.random.Generator) -> Order:
+    """Which token of B comes to stand at each place when sequences are permuted; any permutation is as likely.
 
     Raises:
         ValueError: fewer than two sequences have tokens.
@@ -155,10 +156,7 @@ def permuted_tokens(
     n = len(lengths)
     if n < 2:
         raise ValueError(f"expected at least two sequences to permute, got {n}")
-    source = generator.permutation(n)
-    while all_move and (source == np.arange(n)).any():  # one in e permutations leaves none in its place
-        source = generator.permutation(n)
-    return tokens_of_sequences(lengths, source, generator)
+    return tokens_of_sequences(lengths, generator.permutation(n), generator)
 
 
 def tokens_of_sequences(
@@ -237,18 +235,19 @@ def p_values_of_highest(
         observed: (n,) highest correlations; NaN, for no pair, has p-value 1.
         draws: (n_draws, n) of the null; NaN, for no pair, reaches nothing.
         n_active: (n,) firing counts, by which features are pooled: those that no draw of their own reaches take
-            (1 + c) / (1 + N) from all draws of their group instead.
+            (1 + c) / (1 + N) from all draws of their group instead, each standardised by the others of its feature.
     """
     own, null = np.nan_to_num(observed, nan=-np.inf), np.nan_to_num(draws, nan=-np.inf)
-    threshold = own - ROUNDING
-    n_reaching = (null >= threshold).sum(axis=0)
+    n_reaching = (null >= own - ROUNDING).sum(axis=0)
     p_value = (1 + n_reaching) / (1 + len(null))
-    if n_active is None:
+    if n_active is None or len(null) < _ENOUGH_TO_STANDARDISE:
         return p_value
+    standardised = _StandardisedDraws.of(draws)
+    z = standardised.z(own - ROUNDING)
     for group in _groups(n_active):
         unreached = group[n_reaching[group] == 0]
-        pool = np.sort(null[:, group], axis=None)
-        p_value[unreached] = (1 + len(pool) - np.searchsorted(pool, threshold[unreached])) / (1 + len(pool))
+        pool = np.sort(standardised.draws[:, group], axis=None)
+        p_value[unreached] = (1 + len(pool) - np.searchsorted(pool, z[unreached])) / (1 + len(pool))
     return p_value
 
 
@@ -264,15 +263,40 @@ def critical_correlations(
     """
     null = np.sort(np.nan_to_num(draws, nan=-np.inf), axis=0)[::-1]
     n_allowed = int(np.floor(p * (1 + len(null)) + ROUNDING)) - 1
-    if n_active is None or n_allowed > 0:
+    if n_active is None or n_allowed > 0 or len(null) < _ENOUGH_TO_STANDARDISE:
         return null[n_allowed] if 0 <= n_allowed < len(null) else np.full(null.shape[1], np.inf)
-    critical = null[0].copy()
+    standardised, critical = _StandardisedDraws.of(draws), null[0].copy()
     for group in _groups(n_active):
-        pool = np.sort(null[:, group], axis=None)[::-1]
+        pool = np.sort(standardised.draws[:, group], axis=None)[::-1]
         n_allowed = int(np.floor(p * (1 + len(pool)) + ROUNDING)) - 1
-        of_pool = pool[n_allowed] if 0 <= n_allowed < len(pool) else np.inf
-        critical[group] = np.maximum(critical[group], of_pool)
+        z = pool[n_allowed] if 0 <= n_allowed < len(pool) else np.inf
+        critical[group] = np.maximum(critical[group], standardised.mean[group] + standardised.sd[group] * z)
     return critical
+
+
+class _StandardisedDraws(NamedTuple):
+    """Draws in standard deviations from their feature's mean, so that features can share them.
+
+    Each is measured by the mean and standard deviation of the other draws of its feature, because an observed value is
+    measured by draws that it is not one of. A correlation that is not positive, or a missing pair, counts as 0.
+    """
+
+    draws: Float64[np.ndarray, "n_draws n"]
+    mean: Float64[np.ndarray, " n"]
+    sd: Float64[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, draws: Float64[np.ndarray, "n_draws n"]) -> "_StandardisedDraws":
+        x = np.maximum(np.nan_to_num(draws, nan=0.0), 0.0)
+        n, mean = len(x), x.mean(axis=0)
+        sd = np.maximum(x.std(axis=0, ddof=1), ROUNDING)
+        off = x - mean
+        variance_of_others = ((n - 1) * sd**2 - off**2 * n / (n - 1)) / (n - 2)
+        sd_of_others = np.sqrt(np.maximum(variance_of_others, ROUNDING**2))
+        return cls(off * n / (n - 1) / sd_of_others, mean, sd)
+
+    def z(self, observed: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+        return (np.maximum(observed, 0.0) - self.mean) / self.sd
 
 
 def _groups(n_active: Int64[np.ndarray, " n"]) -> list[Int64[np.ndarray, " n_group"]]:

@@ -184,7 +184,7 @@ def _scored(
         scores = score_all(np.arange(n_tokens), np.arange(n_sampled))
         for i in range(n_draws):
             of_all, of_sample = (
-                permuted_tokens(lengths, np.random.default_rng([seed, i]), all_move=False) if is_used else np.arange(0)
+                permuted_tokens(lengths, np.random.default_rng([seed, i])) if is_used else np.arange(0)
                 for lengths, is_used in ((rows.lengths, any(sees_all)), (sample.lengths, not all(sees_all)))
             )
             draws[:, i] = score_all(of_all, of_sample)

@@ -55,7 +55,7 @@ def dictionary_consistency(
     """Compare two dictionaries of one residual stream by the directions of their rows.
 
     The assignment is exact. It takes 16 d_sae_a d_sae_b bytes, and a time that grows with the third power of the width:
-    some seconds for 4,096 rows a side, some minutes for 16,384.
+    some seconds for 4,096 rows per side, some minutes for 16,384.
 
     Args:
         decoder_a: (d_sae_a, d_model) NumPy array or torch tensor; rows of zeros are left out.
