@@ -17,7 +17,8 @@ def outputs(notebook):
     """What each cell of code shows, as text."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            parts = [output.get("text") or output["data"]["text/plain"] for output in cell.outputs]
+            shown = [output for output in cell.outputs if output.get("name") != "stderr"]
+            parts = [output.get("text") or output["data"]["text/plain"] for output in shown]
             yield cell.source, "".join(parts)
 
 

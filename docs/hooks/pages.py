@@ -109,7 +109,8 @@ def _cells(notebook: dict[str, Any]) -> Iterator[str]:
             continue
         yield f"```python\n{source}\n```\n"
         for output in cell["outputs"]:
-            yield from _output(output)
+            if output.get("name") != "stderr":
+                yield from _output(output)
 
 
 def _output(output: dict[str, Any]) -> Iterator[str]:
@@ -117,7 +118,9 @@ def _output(output: dict[str, Any]) -> Iterator[str]:
     if "image/png" in shown:
         yield f"![What the cell above draws](data:image/png;base64,{''.join(shown['image/png']).strip()})\n"
     elif "text/html" in shown:
-        html = re.sub(r"<style.*?</style>", "", "".join(shown["text/html"]), flags=re.DOTALL)
+        html = re.sub(
+            r"<style.*?</style>| border=\"1\" class=\"dataframe\"", "", "".join(shown["text/html"]), flags=re.S
+        )
         yield "\n".join(line.strip() for line in html.splitlines() if line.strip()) + "\n"
     else:
         yield f"```text\n{''.join(shown['text/plain']).rstrip()}\n```\n"
