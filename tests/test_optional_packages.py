@@ -60,7 +60,7 @@ def test_umap_is_asked_for_before_anything_is_computed(tmp_path):
     ],
 )
 def test_launchers(monkeypatch, name, package, advice):
-    monkeypatch.setattr("analogue.cli.composition.find_spec", lambda plugin: None)
+    without(monkeypatch, "hydra_plugins")
     missing = MissingConfigException(f"Could not find 'hydra/launcher/{name}'", name)
     sentence = composition_error(missing, COMPARE, [f"hydra/launcher={name}"])
     assert sentence.startswith(f"hydra/launcher={name}: needs the package hydra-{package}-launcher; install it (")

@@ -147,8 +147,13 @@ def _missing_launcher(overrides: Sequence[str]) -> str | None:
     chosen = next((each for each in overrides if each.startswith("hydra/launcher=")), "")
     name = chosen.partition("=")[2]
     plugin = "submitit" if name == "slurm" else name.partition("_")[0]
-    if plugin not in _LAUNCHERS or find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is not None:
+    if plugin not in _LAUNCHERS:
         return None
+    try:
+        if find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is not None:
+            return None
+    except ModuleNotFoundError:  # Hydra has no plugin at all
+        pass
     return f"{chosen}: needs the package hydra-{plugin}-launcher; install it ({_LAUNCHERS[plugin]})"
 
 
