@@ -15,7 +15,7 @@ def main() -> None:
     began = time.perf_counter()
     with TemporaryDirectory() as directory:
         resources = {"metadata": {"path": directory}}
-        NotebookClient(notebook, timeout=600, resources=resources, record_timing=False).execute()
+        NotebookClient(notebook, timeout=1200, resources=resources, record_timing=False).execute()
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(notebook, NOTEBOOK)
     print(f"{NOTEBOOK.name}: {time.perf_counter() - began:.0f} s")
