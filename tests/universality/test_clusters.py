@@ -94,12 +94,13 @@ def test_copies_of_a_space_share_every_live_feature():
     dense[:, 11] = 3.5 * dense[:, 40]  # two features of one direction
     acts = FeatureActivations.from_dense(dense)
     scaled = FeatureActivations.from_dense(2.5 * dense)
-    # Of 300 sequences, so that a feature which fires in one of them can be beyond chance: its p-value is about 1 / 300.
-    found = cluster_features([acts, scaled, acts, scaled], sequence_length=10)
-    live = np.flatnonzero(acts.n_active())
-    assert len(live) == 59
-    assert [*found.cluster.value_counts()] == [4] * 59
-    assert sorted(found[found.space == 2].feature) == live.tolist()
+    found = cluster_features([acts, scaled, acts, scaled], sequence_length=30)
+    assert np.count_nonzero(acts.n_active()) == 59
+    assert found.cluster.value_counts().eq(4).all()
+    # In 100 sequences a feature that fires in one or two of them may lack evidence: p is about 1 / 100.
+    n_sequences = np.count_nonzero(dense.reshape(100, 30, 60).any(axis=1), axis=0)
+    assert set(np.flatnonzero(n_sequences >= 3)) <= set(found[found.space == 2].feature)
+    assert found[found.space == 2].feature.nunique() >= 56
     assert np.allclose(found.correlation, 1.0, atol=1e-6)
     assert found.groupby("cluster").feature.nunique().eq(1).all()
 
