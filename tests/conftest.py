@@ -1,14 +1,25 @@
 """Fixtures that several rooms' tests share."""
 
 import os
+from pathlib import PurePosixPath
 
 import pytest
 
 from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
+from tests.slow import SLOW
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of `tests/slow.py`."""
+    for item in items:
+        path, _, name = item.nodeid.partition("[")[0].partition("::")
+        places = {f"{path}::{name}", path, *(parent.as_posix() for parent in PurePosixPath(path).parents)}
+        if places & SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
