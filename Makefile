@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-launchers install clean
+.PHONY: help demo test test-launchers docs install clean
 
 help:
 	@echo 'make demo            compare the two models that ship with the package'
 	@echo 'make test            lint, types and tests'
 	@echo 'make test-launchers  other launchers than the serial one, and ranks within a multirun; slow, installs Ray'
+	@echo 'make docs            build the site into build/site'
 	@echo 'make install         build .venv only; PYTHON=/path/to/python chooses which Python (3.11 or later)'
 	@echo 'make clean           remove .venv and results (outputs, multirun)'
 
@@ -27,6 +28,10 @@ test-launchers: $(INSTALLED)
 	$(BIN)/pip install --quiet -c constraints.txt ray
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps hydra-ray-launcher
 	$(BIN)/python -m pytest -m launchers
+
+# The theme announces its successor on every build.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 install: $(INSTALLED)
 

@@ -1,4 +1,4 @@
-"""Compare the SAE feature spaces of two language models: python compare.py layer_a=3 layer_b=6"""
+"""Compare the SAE feature spaces of two language models: python compare.py layer_a=3 layer_b=6."""
 
 from analogue.cli.compare import main
 

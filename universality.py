@@ -1,4 +1,4 @@
-"""Find the features that many spaces have in common: python universality.py experiment=layers"""
+"""Find the features that many spaces have in common: python universality.py experiment=layers."""
 
 from analogue.cli.universality import main
 

@@ -3,10 +3,12 @@
 import gc
 import os
 import re
+from pathlib import PurePosixPath
 
 import pytest
 
 from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
+from tests.slow import SLOW
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -37,6 +39,15 @@ def pytest_xdist_make_scheduler(config, log):
             return next((name for name, files in TOGETHER.items() if re.match(files, file)), file)
 
     return ByFixtures(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of `tests/slow.py`."""
+    for item in items:
+        path, _, name = item.nodeid.partition("[")[0].partition("::")
+        places = {f"{path}::{name}", path, *(parent.as_posix() for parent in PurePosixPath(path).parents)}
+        if places & SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

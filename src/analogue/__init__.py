@@ -14,15 +14,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analogue.comparison.pipeline import compare
+    from analogue.comparison.pipeline import compare, transfer
     from analogue.comparison.result import Comparison
     from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable
     from analogue.saes import load as load_sae
     from analogue.settings import Cache, Clustering, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
     from analogue.training.pipeline import TrainedSAE, train
+    from analogue.universality.pipeline import universality
     from analogue.universality.result import Universality
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ArgumentError",
@@ -87,14 +88,16 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for, and nothing before: torch and transformers take seconds."""
-    if name in _CALLED_ROOMS:
-        return import_module(f"analogue.{name}")
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _PLACES[name]
-    return getattr(import_module(module), attribute)
+if not TYPE_CHECKING:  # type checkers know the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for, and nothing before: torch and transformers take seconds."""
+        if name in _CALLED_ROOMS:
+            return import_module(f"analogue.{name}")
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _PLACES[name]
+        return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

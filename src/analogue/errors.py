@@ -64,7 +64,12 @@ class AnalogueWarning(UserWarning):
 
 @contextmanager
 def renamed_arguments(**names: str) -> Iterator[None]:
-    """Let errors name the caller's own arguments: `with renamed_arguments(path="a.sae"): load(path)`."""
+    """Let errors name the caller's own arguments.
+
+    Example:
+        >>> with renamed_arguments(path="a.sae"):
+        ...     pass
+    """
     try:
         yield
     except ArgumentError as error:

@@ -396,10 +396,12 @@ class Transfer:
 
     @property
     def has_maps(self) -> bool:
+        """Whether maps between the streams are asked for."""
         return self.parts in (TransferParts.maps, TransferParts.all)
 
     @property
     def has_interventions(self) -> bool:
+        """Whether effects on the next token are asked for."""
         return self.parts in (TransferParts.interventions, TransferParts.all)
 
 

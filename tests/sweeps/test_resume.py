@@ -58,6 +58,7 @@ def test_one_pass_takes_all_layers_that_the_grid_needs(whole, tmp_path):
 
 
 @pytest.mark.launchers
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])
 def test_launchers_end_with_the_same_table(whole, tmp_path, launcher):
     if importlib.util.find_spec(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher") is None:
@@ -71,6 +72,7 @@ def test_launchers_end_with_the_same_table(whole, tmp_path, launcher):
 
 
 @pytest.mark.launchers
+@pytest.mark.slow
 def test_each_job_of_a_sweep_starts_its_own_ranks(whole, tmp_path):
     ranks = ("trainer.devices=2", "trainer.strategy=ddp", "cache=off")
     printed = run("-m", "layer_a=1,2", "layer_b=4", *ranks, "sweep.dir=sweep", cwd=tmp_path, cache=tmp_path)

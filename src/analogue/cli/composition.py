@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, TypeVar, get_origin
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -19,6 +20,11 @@ T = TypeVar("T")
 
 # Lines for those who debug Hydra.
 _NOT_FOR_USERS = re.compile(r"full_key:|object_type=|reference_type=|Config search path:|provider=|See https://")
+_LAUNCHERS = {
+    "joblib": "pip install 'analogue[launchers]'",
+    "submitit": "pip install 'analogue[launchers]'",
+    "ray": "pip install ray, and pip install --no-deps hydra-ray-launcher",
+}
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 
 
@@ -127,6 +133,8 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
         return f"{group}: names no option of a config group; choose one of those that --help lists"
     if isinstance(error, AssertionError) and any(each.startswith("sweep=") for each in overrides):
         return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
+    if isinstance(error, MissingConfigException) and (launcher := _missing_launcher(overrides)):
+        return launcher
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if isinstance(error, OverrideParseException):
@@ -141,6 +149,21 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
     lines = [line.strip() for line in "\n".join(lines).splitlines()]
     lines = [line for line in lines if line and not _NOT_FOR_USERS.match(line)]
     return _listed_options("; ".join(dict.fromkeys(lines)))
+
+
+def _missing_launcher(overrides: Sequence[str]) -> str | None:
+    """What to install for the launcher of a command line, if its plugin is missing."""
+    chosen = next((each for each in overrides if each.startswith("hydra/launcher=")), "")
+    name = chosen.partition("=")[2]
+    plugin = "submitit" if name == "slurm" else name.partition("_")[0]
+    if plugin not in _LAUNCHERS:
+        return None
+    try:
+        if find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is not None:
+            return None
+    except ModuleNotFoundError:  # Hydra has no plugin at all
+        pass
+    return f"{chosen}: needs the package hydra-{plugin}-launcher; install it ({_LAUNCHERS[plugin]})"
 
 
 def can_be_read(argument: str) -> bool:

@@ -117,6 +117,7 @@ class Laboratory:
         return found & (features != NO_FEATURE)[:, None]
 
     def prefix(self, label: str, unit: int) -> Prefix:
+        """The context that ends at a unit, as one of the two models has read it."""
         side = self.sides[label]
         ids = self.context(label, unit)
         made = Prefix(self.models[label], side.layer, str(side.model.hook), ids, self.remembers[label])

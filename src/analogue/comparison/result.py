@@ -69,9 +69,12 @@ class Comparison:
 
     @property
     def pairs(self) -> "pandas.DataFrame":
-        """A row per pair, dropped ones too: the features, their correlation and firing counts, why a pair was dropped
-        (`dropped_by`, empty for one that is kept), the top tokens and a context of both features, and with the null
-        `permuted_sequences` its p-value and q-value."""
+        """A row per pair, dropped ones too.
+
+        Columns: the features, their correlation and firing counts, why a pair was dropped (`dropped_by`, empty for one
+        that is kept), the top tokens and a context of both features, and with the null `permuted_sequences` the pair's
+        p-value and q-value.
+        """
         return self.pairs_table.to_pandas()
 
     @property

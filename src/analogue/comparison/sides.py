@@ -67,6 +67,7 @@ class OpenSide:
 
     @property
     def layer(self) -> int:
+        """Block that is read, counted from 0."""
         return self.settings.layer
 
     @property
@@ -77,6 +78,7 @@ class OpenSide:
 
     @property
     def d_sae(self) -> int:
+        """Number of features."""
         return int(self.sae.cfg.d_sae)
 
     @property

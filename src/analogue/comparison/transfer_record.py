@@ -35,17 +35,20 @@ def map_records(explained: Mapping[str, float]) -> Record:
 
 
 def feature_record(rows: MappedRows, shuffled: float) -> Record:
+    """Mapped decoder rows against their partners', averaged over pairs."""
     values = {"cosine": mean_of(rows.cosine), "cosine_shuffled": shuffled, "auc": mean_of(rows.auc)}
     values["top_1"] = mean_of((rows.rank == 1).astype(float))
     return {"n_pairs": len(rows.cosine)} | finite(values)
 
 
 def hard_record(rows: MappedRows) -> Record:
+    """The same against hard negatives, over the pairs that have some."""
     values = {"cosine": mean_of(rows.cosine_hard), "auc": mean_of(rows.auc_hard)}
     return {"n_pairs": int((rows.n_hard > 0).sum())} | finite(values)
 
 
 def row_columns(rows: MappedRows) -> dict[str, np.ndarray]:
+    """Columns of `transfer.parquet` about decoder rows."""
     names = {"cosine": "cosine", "rank": "cosine_rank", "auc": "auc", "n_hard": "n_hard_negatives"}
     names |= {"cosine_hard": "cosine_hard", "auc_hard": "auc_hard"}
     return {column: getattr(rows, name) for name, column in names.items()}

@@ -40,6 +40,7 @@ class AlignedSequences:
 
     @property
     def n_spans(self) -> int:
+        """Spans of all sequences."""
         return len(self.texts)
 
     def units(self) -> TextUnits:

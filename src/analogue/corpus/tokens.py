@@ -38,10 +38,12 @@ class TokenSequences:
 
     @property
     def n_sequences(self) -> int:
+        """Rows of `ids`."""
         return len(self.ids)
 
     @property
     def seq_len(self) -> int:
+        """Tokens per sequence, padding included."""
         return self.ids.shape[1]
 
     @property

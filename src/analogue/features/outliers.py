@@ -44,7 +44,9 @@ class TokenNorms(nn.Module):
         self.register_buffer("W_dec", torch.zeros(1, d_in))
 
     def encode(self, read: Float[Tensor, "n_tokens d_in"]) -> Float[Tensor, "n_tokens 1"]:
+        """The norm of each token."""
         return read.float().norm(dim=-1, keepdim=True)
 
     def decode(self, acts: Float[Tensor, "n_tokens 1"]) -> Float[Tensor, "n_tokens d_in"]:
+        """Zeros: norms say nothing of directions."""
         return acts @ self.W_dec

@@ -35,7 +35,6 @@ def next_token_loss(
         mask: False for padding, which is not predicted.
         replace: maps the activations there to what takes their place; None to leave them as they are.
     """
-
     with evaluation_mode(model), tap.replaced_by(replace) if replace else nullcontext():
         logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
     targets = torch.where(mask[:, 1:], ids[:, 1:], -100)

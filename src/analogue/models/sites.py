@@ -100,6 +100,7 @@ class Call(NamedTuple):
 
     @property
     def holds_matrices(self) -> bool:
+        """Whether the module, or one within it, has weights of two or more axes."""
         return any(parameter.ndim > 1 for parameter in self.module.parameters())
 
     def acts_token_by_token(self) -> bool:

@@ -47,8 +47,13 @@ def wandb_logger(
 
     Raises:
         InvalidArgument: W&B does not know the value of `WANDB_MODE`.
+        Unavailable: the package wandb is missing.
     """
-    import wandb
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        problem = "needs the package wandb; install it (pip install 'analogue[wandb]'), or choose csv or none"
+        raise Unavailable("logger", "wandb", problem) from error
 
     mode = os.environ.get("WANDB_MODE")
     if mode is not None and mode not in MODES:

@@ -30,14 +30,17 @@ class LayerGrid:
 
     @cached_property
     def rows(self) -> list[int]:
+        """The layers of one axis, ascending."""
         return sorted({row for row, _ in self.jobs})
 
     @cached_property
     def columns(self) -> list[int]:
+        """The layers of the other, ascending."""
         return sorted({column for _, column in self.jobs})
 
     @cached_property
     def first(self) -> ComparisonResult:
+        """A record that stands for what all jobs have in common."""
         return next(iter(self.jobs.values())).result
 
     @property
@@ -47,6 +50,7 @@ class LayerGrid:
 
     @property
     def title(self) -> str:
+        """What a figure of the grid is called."""
         return f"{pair(self.first)}{f' · {self.setting}' if self.setting else ''}"
 
     @property

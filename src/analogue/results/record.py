@@ -150,6 +150,7 @@ class ComparisonResult:
         return int(self.funnel[-1]["n_pairs"])
 
     def to_json(self) -> str:
+        """The record as a JSON text."""
         return json.dumps(
             {"schema_version": self.schema_version} | asdict(self), indent=2, allow_nan=False, default=_number
         )

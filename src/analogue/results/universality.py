@@ -62,6 +62,7 @@ class UniversalityResult:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
+        """The record as a JSON text."""
         return json.dumps({"schema_version": self.schema_version} | asdict(self), indent=2, allow_nan=False)
 
     @classmethod

@@ -31,9 +31,11 @@ class BasisConfig:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def architecture(self) -> str:
+        """What SAELens's configurations call their kind."""
         return self.name
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields by their names."""
         return asdict(self)
 
 
@@ -66,6 +68,7 @@ class SignedBasis(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the directions."""
         return self.W_dec.dtype
 
     def encode(self, read: Float[Tensor, "n_tokens d_in"]) -> Float[Tensor, "n_tokens 2*d_in"]:

@@ -52,6 +52,7 @@ class Source:
 
     @property
     def folder(self) -> Path:
+        """The folder of the SAE's files."""
         return self.path if self.path.is_dir() else self.path.parent
 
     def has(self, name: str) -> bool:

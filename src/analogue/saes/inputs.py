@@ -57,6 +57,7 @@ class CentredInput:
     then: Callable[[Tensor], Tensor]
 
     def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_in"]:
+        """Take each vector minus the mean of its entries."""
         return self.then(x - x.mean(dim=-1, keepdim=True))
 
 

@@ -142,7 +142,7 @@ def correlations_from_projections(a: "Standardised", b: "csr_array") -> Callable
 
 
 def random_directions(d: int, n: int, seed: int | Sequence[int]) -> Iterator[Float64[np.ndarray, "d n_block"]]:
-    """n random directions as columns, in blocks: those of as many uniformly random rotations as it takes.
+    """`n` random directions as columns, in blocks: those of as many uniformly random rotations as it takes.
 
     In more than 4096 dimensions they are drawn independently.
     """

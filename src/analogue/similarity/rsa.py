@@ -144,6 +144,7 @@ class MatrixCorrelation:
         self._dot = backend.permuted_dot(self.a, self.b)
 
     def __call__(self, permutation: Permutation) -> float:
+        """The score with y's rows in this order."""
         return float(np.clip(self._dot(permutation) / self._norms, -1.0, 1.0))
 
 

@@ -175,6 +175,7 @@ class SAEUnderTraining(nn.Module):
 
     @property
     def has_frozen_decoder(self) -> bool:
+        """Whether the decoder keeps its random rows."""
         return not self.sae.W_dec.requires_grad
 
     @property

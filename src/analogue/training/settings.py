@@ -61,7 +61,7 @@ def sizes_by_length(n_tokens: int, batch_tokens: int | None, dead_after_tokens: 
 
 def default_learning_rate(n_steps: int) -> float:
     """Of Adam: 3e-3 for up to 500 steps, then falling with the square root of the number of steps."""
-    return 3e-3 * min(1.0, (500 / n_steps) ** 0.5)
+    return 3e-3 * min(1.0, float((500 / n_steps) ** 0.5))
 
 
 def fused_adam(parameters: Iterable[Any], lr: float) -> Any:

@@ -55,6 +55,7 @@ class ModelSource:
         return self.counted.sum(1)
 
     def __call__(self, sequences: Int64[Tensor, " n"]) -> ActivationBatch:
+        """The activations of these sequences, by layer."""
         device = next(self.model.parameters()).device
         places = self.counted[sequences].flatten().nonzero().squeeze(1)  # found on the CPU, the device need not wait
         ids, mask, places = (to_device(each, device) for each in (self.ids[sequences], self.mask[sequences], places))
@@ -75,6 +76,7 @@ class DiskSource:
     layers: Sequence[int]
 
     def __call__(self, sequences: Int64[Tensor, " n"]) -> ActivationBatch:
+        """The activations of these sequences, by layer."""
         rows = [self._rows(number) for number in sequences.tolist()]
         return {layer: torch.cat([row[layer] for row in rows]) for layer in self.layers}
 

@@ -37,7 +37,7 @@ class Retrieval(NamedTuple):
 def log_probability_change(
     logits: Float[Tensor, "n vocab"], base: Float[Tensor, " vocab"]
 ) -> Float64[Tensor, "n vocab"]:
-    """log p'(token) - log p(token) in nats, of every token of the vocabulary: the effect of an intervention.
+    """The effect of an intervention: log p'(token) - log p(token) in nats, of every token of the vocabulary.
 
     Args:
         logits: with the intervention, a row per intervention.

@@ -28,6 +28,7 @@ class AffineMap(NamedTuple):
         return x.double() @ self.weight + self.shift
 
     def to(self, device: torch.device) -> "AffineMap":
+        """The same map on another device."""
         return AffineMap(self.weight.to(device), self.shift.to(device))
 
 

@@ -31,10 +31,12 @@ class PairedMoments(NamedTuple):
 
     @property
     def mean_x(self) -> Float64[Tensor, " d_x"]:
+        """Mean of x over the tokens."""
         return self.sum_x / self.n
 
     @property
     def mean_y(self) -> Float64[Tensor, " d_y"]:
+        """Mean of y over the tokens."""
         return self.sum_y / self.n
 
     @property

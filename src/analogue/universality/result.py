@@ -66,8 +66,11 @@ class Universality:
 
     @property
     def clusters(self) -> "pandas.DataFrame":
-        """A row per cluster and member: size, strength and stability of the cluster; space, feature, correlation with
-        the other members, firing count, top tokens and contexts of the member."""
+        """A row per cluster and member.
+
+        Columns: size, strength and stability of the cluster; space, feature, correlation with the other members, firing
+        count, top tokens and contexts of the member.
+        """
         return self.tables[CLUSTERS_FILE].to_pandas()
 
     @property
