@@ -1,6 +1,8 @@
 """Fixtures that several rooms' tests share."""
 
+import gc
 import os
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -11,6 +13,32 @@ from tests.slow import SLOW
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the entry points do; before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
+
+
+TOGETHER = {
+    "the hub": r"tests/hub/",
+    "the sweep": r"tests/reporting/test_(sweep|tracking|report)",
+    "UMAP": r"tests/(comparison|cli)/test_explore",
+}
+
+
+def pytest_collection_finish():
+    """Do not look for garbage among the million objects that are imported by now, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """By file, as `--dist loadfile` has it, but files that share a costly fixture go to one worker together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFixtures(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return next((name for name, files in TOGETHER.items() if re.match(files, file)), file)
+
+    return ByFixtures(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items):

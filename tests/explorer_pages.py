@@ -25,7 +25,8 @@ class PageData:
     """What a page holds."""
 
     def __init__(self, path):
-        scripts = re.findall(r'<script id="(index|[ab]-\d+)"[^>]*>([^<]*)<', path.read_text())
+        self.text = path.read_text()
+        scripts = re.findall(r'<script id="(index|[ab]-\d+)"[^>]*>([^<]*)<', self.text)
         self.facts, self.index = unpacked(dict(scripts)["index"])
         self.chunks = {name: unpacked(text)[1] for name, text in scripts if name != "index"}
 
@@ -38,5 +39,7 @@ class PageData:
         some = slice(*chunk["indptr"][at : at + 2])
         tokens = np.cumsum(chunk["steps"][some])
         values = chunk["shares"][some] / 32767 * self.index[f"scale_{side}"][row]
-        own = {name: array[at] for name, array in chunk.items() if name not in ("indptr", "steps", "shares")}
+        ragged = ("indptr", "steps", "shares", "beside_indptr", "beside")
+        own = {name: array[at] for name, array in chunk.items() if name not in ragged}
+        own["beside"] = chunk["beside"][slice(*chunk["beside_indptr"][at : at + 2])]
         return own | {"activations": dict(zip(tokens.tolist(), values.tolist(), strict=True))}

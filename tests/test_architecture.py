@@ -27,14 +27,27 @@ AT_THE_TOP = {  # what a plain module may import of the package
     "atomic": set(),
     "compiled": set(),
     "cores": set(),
-    "errors": set(),
+    "entries": {"atomic"},
+    "errors": {"memory"},
     "hub": {"errors"},
+    "memory": set(),
     "options": set(),
     "quiet": set(),
     "settings": {"errors", "options"},
     "trainer": {"cores", "errors", "quiet"},
 }
-FOR_EVERY_ROOM = {"atomic", "compiled", "cores", "errors", "hub", "options", "quiet", "__version__"}
+FOR_EVERY_ROOM = {
+    "atomic",
+    "compiled",
+    "cores",
+    "entries",
+    "errors",
+    "hub",
+    "memory",
+    "options",
+    "quiet",
+    "__version__",
+}
 ROOMS = {  # what a room may import of the package, besides itself and FOR_EVERY_ROOM, in the order in which data passes
     "embedded": set(),
     "corpus": {"embedded"},

@@ -38,7 +38,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 def set_usual_mode(path: Path) -> None:
@@ -56,10 +56,11 @@ def remove_abandoned(directory: Path) -> None:
         for path in directory.iterdir():
             patience = FOLDER_ABANDONED_SECONDS if path.is_dir() else ABANDONED_SECONDS
             if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > patience:
-                _remove(path)
+                remove(path)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that it holds; nothing happens if it is not there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -9,6 +9,8 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Self, get_args
 
+from analogue.memory import usable_memory
+
 MOST = 2**53  # of anything that is counted
 LARGEST_SEED = 2**63 - 2  # of torch's generators; some draw from the next seed too
 LONGEST_SHOWN = 300  # characters of a value in a message
@@ -102,10 +104,10 @@ def check_each_once(argument: str, values: Collection[object]) -> None:
 
 
 def check_memory(argument: str, value: object, n_bytes: float) -> None:
-    """Raise if what is asked for takes more memory than the machine has."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Raise if what is asked for takes more memory than there is; see `analogue.memory.usable_memory`."""
+    there = usable_memory()
     if n_bytes > there:
-        problem = f"needs about {n_bytes / 1e9:,.0f} GB of memory, and this machine has {there / 1e9:,.0f} GB"
+        problem = f"needs about {n_bytes / 1e9:,.0f} GB of memory, and this process may use {there / 1e9:,.0f} GB"
         raise InvalidArgument(argument, value, f"{problem}; choose less")
 
 

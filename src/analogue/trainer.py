@@ -19,6 +19,7 @@ PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 """Those in which weights keep their own precision; the others would convert SAEs behind their backs."""
 FORKING: tuple[str, ...] = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 FORKING += tuple(f"ddp_{how}_find_unused_parameters_{flag}" for how in ("spawn", "fork") for flag in ("true", "false"))
+SLURM_TASKS = "SLURM_NTASKS"
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
@@ -90,18 +91,21 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
         problem = "starts ranks by copying this process, which its models do not survive; use ddp or auto"
         raise InvalidArgument("trainer.strategy", settings["strategy"], problem)
     settings = _with_float64(settings)
+    if SLURM_TASKS in os.environ and not _started_by_srun() and not settings.get("plugins"):
+        fixed["plugins"] = [*fixed.get("plugins", ()), LightningEnvironment()]  # or it would wait for the other tasks
     bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:
         with quiet_libraries():
             # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.
             trainer = L.Trainer(**settings, **fixed, callbacks=[*bars, *callbacks], use_distributed_sampler=False)
-    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+    except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
         raise _refused(settings, first_line(error)) from error
     most = RANKS_PER_CORE * usable_cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > most:
         problem = f"this machine's cores serve at most {most} processes"
         raise InvalidArgument("trainer.devices", trainer.num_devices, problem)
     _check_nodes(trainer)
+    _check_tasks(trainer)
     return trainer
 
 
@@ -112,6 +116,20 @@ def _check_nodes(trainer: L.Trainer) -> None:
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not started:
         problem = "needs a launcher that starts this command on every machine, such as srun or torchrun"
         raise InvalidArgument("trainer.num_nodes", trainer.num_nodes, problem)
+
+
+def _started_by_srun() -> bool:
+    """Whether SLURM has started this process as one of a job step's tasks, and not as the job's script alone."""
+    return "SLURM_STEP_ID" in os.environ
+
+
+def _check_tasks(trainer: L.Trainer) -> None:
+    """Raise `InvalidArgument` if several tasks of SLURM would each do the whole work."""
+    n_tasks = os.environ.get(SLURM_TASKS, "1") if _started_by_srun() else "1"
+    if n_tasks.isdecimal() and int(n_tasks) > 1 == trainer.world_size:
+        problem = f"is one process, but srun has started {n_tasks}; let them share the work"
+        fix = f"trainer.devices={n_tasks} trainer.strategy=ddp with --ntasks-per-node={n_tasks}"
+        raise InvalidArgument("trainer.devices", trainer.num_devices, f"{problem} ({fix}), or use --ntasks=1")
 
 
 def _with_float64(settings: Mapping[str, Any]) -> Mapping[str, Any]:

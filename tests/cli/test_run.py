@@ -1,18 +1,17 @@
 """`compare.py` as a user runs it: its own process, in an empty folder."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from analogue.cli.run import quoted_values, remove_empty_run
+from tests import processes
+from tests.processes import COMPARE, run_ranks
 
-COMPARE = Path(__file__).parents[2] / "compare.py"
 SMALL = (
     "data.n_sequences=7",
     "data.seq_len=64",
@@ -26,9 +25,7 @@ SMALL = (
 @pytest.fixture
 def run(tmp_path):
     def compare(*arguments):
-        command = [sys.executable, str(COMPARE), *arguments, *SMALL, f"cache.dir={tmp_path}/cache"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+        return processes.run(COMPARE, *arguments, *SMALL, f"cache.dir={tmp_path}/cache", cwd=tmp_path, check=False)
 
     return compare
 
@@ -37,8 +34,9 @@ def records(directory):
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(directory.rglob("result.json"))}
 
 
-def test_bad_input_ends_with_one_sentence(run, tmp_path):
-    ended = run("layer_a=17", "hydra.run.dir=out")
+def test_bad_input_ends_with_one_sentence(tmp_path):
+    command = [sys.executable, str(COMPARE), "layer_a=17", "hydra.run.dir=out"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 1
     assert ended.stderr.strip() == "error: layer_a=17: embedded:stories-6 has blocks 0 to 5"
     assert not records(tmp_path)
@@ -73,16 +71,14 @@ def test_a_run_with_a_log_keeps_it(tmp_path):
 
 
 def test_ctrl_c_ends_in_one_word(tmp_path):
-    command = [sys.executable, str(COMPARE), *SMALL, "null.n=1000000", "cache=off", "hydra.run.dir=out"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (tmp_path / "out/.hydra/overrides.yaml").exists():
-            time.sleep(0.1)
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert told.strip().endswith("interrupted")
-    assert "Traceback" not in told
+    process = processes.Process(COMPARE, *SMALL, "null.n=1000000", "cache=off", "hydra.run.dir=out", cwd=tmp_path)
+    while process.poll() is None and not (tmp_path / "out/.hydra/overrides.yaml").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert process.stderr.strip().endswith("interrupted")
+    assert "Traceback" not in process.stderr
     assert not records(tmp_path)
 
 
@@ -125,14 +121,15 @@ def test_the_layer_placeholder_can_be_typed_as_it_is(run, tmp_path):
 def test_ranks_share_the_sequences_and_agree_with_one_process(run, tmp_path):
     """Seven sequences over 1, 2 and 3 ranks: none is read twice, though 7 divides by neither.
 
-    The last two ranks find the activations of the first run in the store, and only pair.
+    The two ranks are Lightning's own; three, and the last two, are started as `torchrun` does. These last find the
+    activations of the first run in the store, and only pair.
     """
-    for name, n_ranks, cache in (("1", 1, "disk"), ("2", 2, "off"), ("3", 3, "off"), ("warm", 2, "disk")):
-        strategy = "auto" if n_ranks == 1 else "ddp"
-        ended = run(
-            f"trainer.devices={n_ranks}", f"trainer.strategy={strategy}", f"hydra.run.dir={name}", f"cache={cache}"
-        )
+    for name, more in (("1", ("cache=disk",)), ("2", ("cache=off", "trainer.devices=2", "trainer.strategy=ddp"))):
+        ended = run(*more, f"hydra.run.dir={name}")
         assert ended.returncode == 0, ended.stderr
+    for name, n_ranks, cache in (("3", 3, "off"), ("warm", 2, "disk")):
+        places = (f"hydra.run.dir={name}", f"cache={cache}", f"cache.dir={tmp_path}/cache")
+        run_ranks(n_ranks, COMPARE, *places, *SMALL, cwd=tmp_path)
     one, *others = (records(tmp_path)[name] for name in ("1", "2", "3", "warm"))
     assert [record["n_model_passes"] for record in (one, *others)] == [2, 2, 2, 0]
     for other in others:

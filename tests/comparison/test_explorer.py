@@ -14,6 +14,13 @@ from tests.explorer_pages import PageData
 CORPUS = Corpus("embedded:stories/heldout.parquet", n_sequences=12, seq_len=100, batch_size=5, packing=True)
 A = Side("embedded:stories-6", 3, "embedded:stories-6-saes/layer_{layer}")
 B = Side("embedded:stories-12", 6, "embedded:stories-12-saes/layer_{layer}")
+WANTED = {
+    "corpus": CORPUS,
+    "metrics": ["rsa"],
+    "null": Null(n=19, kinds=["shuffle", "permuted_sequences"]),
+    "concepts": Concepts({"Articles": ["the", "a"], "Pronouns": ["she", "he"]}, n=19),
+    "progress": False,
+}
 
 pytest.importorskip("umap")
 
@@ -21,16 +28,7 @@ pytest.importorskip("umap")
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory, activation_cache):
     folder = tmp_path_factory.mktemp("explorer")
-    made = compare(
-        A,
-        B,
-        corpus=CORPUS,
-        metrics=["rsa"],
-        null=Null(n=19, kinds=["shuffle", "permuted_sequences"]),
-        concepts=Concepts({"Articles": ["the", "a"], "Pronouns": ["she", "he"]}, n=19),
-        cache=Cache(activation_cache),
-        progress=False,
-    )
+    made = compare(A, B, **WANTED, cache=Cache(activation_cache))
     made.explore(folder / "explorer.html", progress=False)
     made.save(folder)
     return made, folder / "explorer.html", PageData(folder / "explorer.html")
@@ -61,6 +59,7 @@ def test_pairs_are_those_of_the_comparison(explored):
         shown = [[page.facts["strings"][place] for place in row if place >= 0] for row in places]
         assert shown == [[*tokens] for tokens in pairs[f"top_tokens_{side}"]]
     assert "cosine" not in page.index  # of models of different widths
+    assert len(page.text) < 3e6
 
 
 def test_text_and_activations_are_those_of_the_store(explored, activations):
@@ -102,6 +101,8 @@ def test_every_feature_has_ten_examples_or_all_that_there_are(explored, activati
             # All that is shown within the examples is there, of the feature and of those that are shown with it.
             shown = [(side, row), *((other, each) for each in found["partners"] if each >= 0)]
             for label, each in shown:
+                assert label == side or row in page.details(label, each)["beside"]
+                assert page.details(label, each)["reach"] == 20
                 values = page.details(label, each)["activations"]
                 own = dense[label][:, page.index[f"feature_{label}"][each]]
                 for position in examples:
@@ -174,6 +175,15 @@ def test_the_same_run_gives_the_same_bytes(explored, tmp_path):
     made, path, _ = explored
     made.explore(tmp_path / "again.html", progress=False)
     assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
+
+
+def test_without_a_cache_nothing_is_computed_again(explored, tmp_path, monkeypatch):
+    _, path, _ = explored
+    made = compare(A, B, **WANTED)
+    for name in ("tokenise_corpus", "collect_activations", "without_outliers"):
+        monkeypatch.delattr(f"analogue.comparison.explorer.{name}")
+    made.explore(tmp_path / "explorer.html", progress=False)
+    assert (tmp_path / "explorer.html").read_bytes() == path.read_bytes()
 
 
 def test_what_cannot_be_explored_is_said_in_a_sentence(explored, tmp_path):

@@ -1,11 +1,7 @@
 """Two models with different tokenizers, compared on the spans of text that both tokenisations respect."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,8 +16,8 @@ from analogue.embedded import ASSETS
 from analogue.errors import UserError
 from analogue.results import ComparisonResult
 from tests.corpus.other_tokenizers import byte_level, metaspace
+from tests.processes import COMPARE, run_ranks
 
-REPOSITORY = Path(__file__).parents[2]
 TOKENIZERS = {
     "byte level": lambda: byte_level(list(read_texts("embedded:stories/validation.parquet")), 1000),
     "metaspace": metaspace,
@@ -117,10 +113,7 @@ def test_ranks_agree_with_one_process(compare, tmp_path):
     small = ("data.n_sequences=7", "data.seq_len=80", "null.n=9", "metrics=[rsa]")  # seven sequences over two ranks
     settings = (*model, "alignment=spans", "filters=none", "cache=off", "trainer.accelerator=cpu", *small)
     one = compare(*settings)
-    ranks = ("trainer.devices=2", "trainer.strategy=ddp", "hydra.run.dir=two")
-    command = [sys.executable, str(REPOSITORY / "compare.py"), *settings, *ranks, "logger=none"]
-    ended = subprocess.run(command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
-    assert ended.returncode == 0
+    run_ranks(2, COMPARE, *settings, "hydra.run.dir=two", "logger=none", cwd=tmp_path)
     two = ComparisonResult.from_json((tmp_path / "two" / "result.json").read_text())
     assert (two.corpus, two.funnel) == (one.corpus, one.funnel)
     assert two.similarity[0]["score"] == pytest.approx(one.similarity[0]["score"], abs=1e-6)

@@ -1,11 +1,7 @@
 """Whether features can be used in the other model, on models of which it is known."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -30,8 +26,8 @@ from analogue.features import FeatureActivations
 from analogue.results import ComparisonResult, flatten
 from analogue.settings import STORIES, Transfer
 from analogue.transfer import AffineMap, firing_contexts, paired_moments, silent_contexts
+from tests.processes import COMPARE, run, run_ranks
 
-REPOSITORY = Path(__file__).parents[2]
 SMALL = {"n_sequences": 12, "seq_len": 100, "null": analogue.Null(n=19), "metrics": ["rsa"], "device": "cpu"}
 SMALL |= {"progress": False, "fit_sequences": 30, "loss_sequences": 2, "n_contexts": 8}
 A = analogue.Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")
@@ -358,11 +354,8 @@ def test_two_ranks_fit_and_measure_what_one_does(tmp_path):
     small = ("data.n_sequences=11", "data.seq_len=60", "null.n=9", "transfer=all", "transfer.fit_sequences=25")
     small += ("transfer.loss_sequences=2", "transfer.n_pairs=4", "transfer.n_contexts=4", "filters=none", "cache=off")
     quiet = ("logger=none", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "data.batch_size=3")
-    ranks = ("trainer.devices=2", "trainer.strategy=ddp", "hydra.run.dir=two")
-    for arguments in ((*small, *quiet, "hydra.run.dir=one"), (*small, *quiet, *ranks)):
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(REPOSITORY / "compare.py"), *arguments]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=environment, timeout=300)
+    run(COMPARE, *small, *quiet, "hydra.run.dir=one", cwd=tmp_path)
+    run_ranks(2, COMPARE, *small, *quiet, "hydra.run.dir=two", cwd=tmp_path)
     one, two = (
         ComparisonResult.from_json((tmp_path / name / "result.json").read_text()).transfer for name in ("one", "two")
     )

@@ -69,3 +69,15 @@ def test_special_tokens_that_count_here_alone_are_told(compare, tmp_path, record
     assert told == [
         "SAE a was trained without special tokens, which count here; data.exclude_special=true leaves them out"
     ]
+
+
+def test_what_was_asked_for_is_named_as_the_reason_and_nothing_is_suspected(compare, capfd):
+    told = compare("sae_a.before_topk=true", "model_b.randomize=all", "cache=off").warnings
+    (of_a,) = (each for each in told if each.startswith("SAE a explains"))
+    (of_b,) = (each for each in told if each.startswith("SAE b explains"))
+    reason = "sae_a.before_topk=true keeps activations that its decoder was trained without"
+    assert of_a.endswith(f"of the variance of layer 3 of embedded:stories-6: {reason}")
+    assert of_b.endswith(": model_b.randomize=all makes its model another one")
+    said = [line for line in capfd.readouterr().err.splitlines() if "explains" in line]
+    assert len(said) == 2
+    assert not any("wrong layer" in each or "first tokens" in each for each in (*told, *said))

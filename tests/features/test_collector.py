@@ -30,6 +30,14 @@ def test_positions_may_have_gaps_where_there_was_padding():
     np.testing.assert_array_equal(collector.activations().to_scipy().toarray(), expected.numpy())
 
 
+def test_many_batches_leave_few_blocks_of_memory():
+    acts, collector = sparse_rows(1000), ActivationCollector(12)
+    for rows in torch.randperm(1000, generator=torch.Generator().manual_seed(3)).split(3):
+        collector.update(rows, acts[rows])
+    assert max(len(getattr(collector, name)) for name in ("position", "n_features", "indices", "values")) <= 10
+    np.testing.assert_array_equal(collector.activations().to_scipy().toarray(), acts.numpy())
+
+
 def test_a_position_given_twice_is_refused():
     collector = ActivationCollector(12)
     collector.update(torch.arange(3), sparse_rows(3))

@@ -87,3 +87,11 @@ def client(hub, home):
     process = Client(hub.endpoint, home)
     yield process
     process.close()
+
+
+@pytest.fixture(scope="session")
+def offline(home):
+    """A process whose hub does not answer; it has what others have downloaded."""
+    process = Client("http://127.0.0.1:9", home)  # the discard port
+    yield process
+    process.close()

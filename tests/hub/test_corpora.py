@@ -4,8 +4,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub.conftest import Client
-
 PYTHIA = "experiment=pythia_70m_vs_160m"
 
 
@@ -97,11 +95,7 @@ def test_a_damaged_data_set_is_one_sentence(hub, client):
     assert "\n" not in answer["error"]
 
 
-def test_a_small_data_set_is_read_to_its_end_without_a_network(hub, client, home):
+def test_a_small_data_set_is_read_to_its_end_without_a_network(hub, client, offline):
     few = write_one_column(hub, "few", [f"The dog ran to house number {n}." for n in range(9)])
     online = tokens(client, few, "data.n_sequences=50", "data.shuffle_seed=3")
-    offline = Client("http://127.0.0.1:9", home)
-    try:
-        assert tokens(offline, few, "data.n_sequences=50", "data.shuffle_seed=3") == online
-    finally:
-        offline.close()
+    assert tokens(offline, few, "data.n_sequences=50", "data.shuffle_seed=3") == online

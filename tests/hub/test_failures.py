@@ -7,7 +7,6 @@ from huggingface_hub import constants
 
 from analogue.errors import Unavailable
 from analogue.hub import hub_errors
-from tests.hub.conftest import Client
 
 PYTHIA = "experiment=pythia_70m_vs_160m"
 
@@ -71,22 +70,33 @@ def test_a_download_that_always_breaks_off_is_one_sentence(hub, client):
     assert answer.startswith("sae_b.path=EleutherAI/sae-pythia-160m-32k:layers.1: cannot be downloaded")
 
 
-def test_without_a_network_the_cache_is_enough_and_what_is_not_in_it_is_one_sentence(client, home):
+def test_a_model_whose_download_is_damaged_is_named_and_downloaded_again(client, home):
+    """A finite weight that differs would change every number, and be kept under the good one's name."""
+    before = client.compare(PYTHIA)["record"]["similarity"]
+    (snapshot,) = (home / "huggingface/hub/models--EleutherAI--pythia-70m/snapshots").iterdir()
+    weights = (snapshot / "model.safetensors").resolve()
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(content)
+    answer = told(client.compare(PYTHIA))
+    problem = f"has a damaged file in the hub's cache; delete {weights}, and it is downloaded again"
+    assert answer == f"model_a.name=EleutherAI/pythia-70m: {problem}"
+    weights.unlink()
+    assert client.compare(PYTHIA)["record"]["similarity"] == before
+
+
+def test_without_a_network_the_cache_is_enough_and_what_is_not_in_it_is_one_sentence(client, offline):
     online = client.compare(PYTHIA)["record"]
-    offline = Client("http://127.0.0.1:9", home)  # the discard port: nobody answers
-    try:
-        assert offline.compare(PYTHIA)["record"]["similarity"] == online["similarity"]
-        for overrides, key in (
-            (["model_a=hub", "model_a.name=some/model"], "model_a.name=some/model"),
-            (["layer_b=4"], "sae_b.path=EleutherAI/sae-pythia-160m-32k:layers.4"),
-            (["data.path=some/corpus"], "data.path=some/corpus"),
-        ):
-            started = time.perf_counter()
-            answer = told(offline.compare(PYTHIA, *overrides))
-            assert answer.startswith(f"{key}: is not in the local cache, and http://127.0.0.1:9 cannot be reached")
-            assert time.perf_counter() - started < 5
-    finally:
-        offline.close()
+    assert offline.compare(PYTHIA)["record"]["similarity"] == online["similarity"]
+    for overrides, key in (
+        (["model_a=hub", "model_a.name=some/model"], "model_a.name=some/model"),
+        (["layer_b=4"], "sae_b.path=EleutherAI/sae-pythia-160m-32k:layers.4"),
+        (["data.path=some/corpus"], "data.path=some/corpus"),
+    ):
+        started = time.perf_counter()
+        answer = told(offline.compare(PYTHIA, *overrides))
+        assert answer.startswith(f"{key}: is not in the local cache, and http://127.0.0.1:9 cannot be reached")
+        assert time.perf_counter() - started < 5
 
 
 def test_the_libraries_are_offline_only_during_the_call(monkeypatch):

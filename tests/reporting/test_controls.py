@@ -5,15 +5,13 @@ import gzip
 import json
 import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import pyarrow.parquet as pq
 
 from analogue.reporting.controls import control_table
 from analogue.results.jobs import Job
-from tests.reporting.conftest import COMPARE
+from tests.processes import COMPARE, run
 from tests.results.samples import sample_result
 
 CONTROLS = ["real", "frozen_decoder", "randomised_model", "random", "identity"]
@@ -43,12 +41,8 @@ def test_layers_are_named_where_they_differ():
 
 def test_the_preset_sets_all_controls_beside_the_embedded_pair(tmp_path, activation_cache):
     small = ("data.n_sequences=8", "data.seq_len=80", "null.n=9", f"cache.dir={activation_cache}", "logger=none")
-    command = [sys.executable, str(COMPARE), "experiment=controls", "sweep.dir=controls", "trainer.accelerator=cpu"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "80"}
-    ended = subprocess.run(
-        [*command, *small], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert ended.returncode == 0, ended.stderr
+    controls = ("experiment=controls", "sweep.dir=controls", "trainer.accelerator=cpu")
+    ended = run(COMPARE, *controls, *small, cwd=tmp_path, env=os.environ | {"COLUMNS": "80"})
     shown = ended.stdout.partition("Controls: EV")[2]
     rows = [line.split()[0] for line in shown.splitlines() if line.strip().startswith(tuple(CONTROLS))]
     assert rows == CONTROLS

@@ -81,6 +81,15 @@ def made_up_page(folder):
 
 
 @pytest.fixture(scope="module")
+def dense_path(tmp_path_factory):
+    """The page of features for whose examples there is hardly room."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analogue.comparison.explorer_page.EXAMPLE_ENTRIES", 600)
+        patch.setattr("analogue.comparison.explorer_page.ENTRIES_PER_FEATURE", 4)
+        return made_up_page(tmp_path_factory.mktemp("dense"))
+
+
+@pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return made_up_page(tmp_path_factory.mktemp("explorer"))
 
@@ -101,7 +110,7 @@ def opened(browser, path):  # noqa: F811
     page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
     page.route(re.compile("^http"), lambda route: route.abort())
 
-    def open_page(fragment=""):
+    def open_page(fragment="", path=path):
         page.goto(path.as_uri() + fragment)
         page.wait_for_selector("body[data-drawn]", timeout=60_000)
         page.wait_for_selector("#pair[data-shown]")
@@ -202,8 +211,8 @@ def test_a_link_shows_the_same_pair_and_a_runner_up_can_be_followed(opened, data
 
 def test_a_lasso_rings_the_partners(opened, data):
     page = opened()
-    page.locator("#map-a [data-val=lasso]").click()
-    box = page.locator("#map-a .nsewdrag").bounding_box()
+    page.get_by_role("button", name="choose many by drawing a line around them, map of A").click()
+    box = page.locator("#map-a canvas").bounding_box()
     x, y, w, h = (box[name] for name in ("x", "y", "width", "height"))
     page.mouse.move(x + 3, y + 3)
     page.mouse.down()
@@ -224,7 +233,7 @@ def test_a_lasso_rings_the_partners(opened, data):
 
 def test_features_without_a_partner_are_listed_by_their_firing_counts(opened, data):
     page = opened()
-    page.get_by_role("tab", name="B without a partner").click()
+    page.get_by_role("button", name="B without a partner").click()
     kept = data.index["dropped"] == data.facts["filters"].index("")
     n_alone = len(data.index["feature_b"]) - len(set(data.index["pair_b"][kept].tolist()))
     assert page.locator("#count").inner_text() == f"{n_alone} of {n_alone}"
@@ -259,9 +268,98 @@ def test_a_telephone_shows_the_list_then_the_pair(opened):
     keep(page, "explorer_narrow")
 
 
+def test_what_a_page_has_no_room_for_is_said(opened, data, dense_path):
+    page, small = opened("#a=30&b=37", dense_path), PageData(dense_path)
+    assert dense_path.stat().st_size < 0.9 * len(data.text)
+    found = small.details("b", small.row("b", 37))
+    reach = int(found["reach"])
+    assert reach < 20
+    assert small.row("a", 30) in found["beside"]
+    line = f"Activations of B are shown up to {reach} tokens from the one in the frame."
+    assert line in page.locator("#side-a .missing").inner_text()
+    titles = page.locator("#side-a .example").first.locator(".unit").evaluate_all("units => units.map(u => u.title)")
+    position = int(small.details("a", small.row("a", 30))["examples"][0])
+    own, other = (data.details(side, data.row(side, feature)) for side, feature in (("a", 30), ("b", 37)))
+    for at, title in zip(
+        page.locator("#side-a .example").first.locator(".unit").evaluate_all("us => us.map(u => +u.dataset.at)"),
+        titles,
+        strict=True,
+    ):
+        for name, full in (("A", own), ("B", other)):
+            says = re.search(rf"\b{name} ([^,]+)(,|$)", title.rsplit(": ", 1)[1])[1]
+            if says == "not on this page":
+                assert abs(at - position) > int(
+                    small.details(name.lower(), small.row(name.lower(), 30 if name == "A" else 37))["reach"]
+                )
+            else:
+                assert float(says) == pytest.approx(full["activations"].get(at, 0), rel=6e-3)
+    page.evaluate("location.hash = '#a=30&b=20'")
+    shown(page, "#a=30&b=20")
+    assert "Activations of B beside these examples are not on this page" in page.locator("#side-a").inner_text()
+
+
+def test_a_map_is_zoomed_moved_and_clicked(opened, data):
+    page = opened()
+    canvas = page.locator("#map-b canvas")
+    box = canvas.bounding_box()
+    row = 11
+
+    def at():
+        x, y = page.evaluate(f"maps.maps.b.position({row})")
+        return box["x"] + x, box["y"] + y
+
+    page.mouse.move(*at())
+    named = f"B {data.index['feature_b'][row]}"
+    page.wait_for_function("named => document.getElementById('tip').textContent.startsWith(named)", arg=named)
+    before = at()
+    page.mouse.wheel(0, -300)
+    page.wait_for_function("maps.maps.b.zoom > 1.3")
+    assert at() == pytest.approx(before, abs=1)  # the pointer stays where it is
+    canvas.focus()
+    page.keyboard.press("ArrowLeft")
+    assert at()[0] == pytest.approx(before[0] + 40, abs=1)
+    page.mouse.click(*at())
+    page.wait_for_function("f => location.hash.endsWith(`b=${f}`)", arg=int(data.index["feature_b"][row]))
+    page.wait_for_function("document.querySelectorAll('#join line').length === 1")
+    page.keyboard.press("0")
+    assert page.evaluate("maps.maps.b.zoom") == 1
+
+
+def test_the_page_is_used_by_keyboard_alone(opened, data):
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "to the list"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "list"
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "pair"
+    page.wait_for_function("document.getElementById('pair').dataset.shown === location.hash")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Neuronpedia"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "example"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    first = page.locator(".read-out").inner_text()
+    assert re.search(r": A \S+, B \S+$", first)
+    assert page.locator(".unit.read").get_attribute("title") == first
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "list"
+
+
+def test_everything_that_can_be_operated_has_a_name(opened):
+    page = opened()
+    for role in ("button", "combobox", "searchbox", "spinbutton", "listbox", "option", "link", "application", "img"):
+        found = page.get_by_role(role)
+        named = page.get_by_role(role, name=re.compile(r"\S"))
+        assert 0 < found.count() == named.count(), role
+
+
 def test_concepts_have_colours_on_demand(opened):
     page = opened()
     page.get_by_label("Colour by").select_option("concept")
-    page.wait_for_function("document.getElementById('map-b').data.some(each => each.name === 'First')")
+    assert page.locator("#legend .sign").all_inner_texts() == [" First", " <i>Second</i>", " no partner"]
+    keep(page, "explorer_concepts")
     page.locator("summary", has_text="What was compared").click()
     assert "! <b>careful</b>" in page.locator("#about").inner_text()

@@ -66,6 +66,8 @@ def test_tables_and_figures_hold_the_scores_of_the_records(sweep):
     assert len(results) == 2
     table = pq.read_table(sweep.directory / "results.parquet").to_pylist()
     for result in results:
+        options = result.config["choices"]
+        assert (options["filters"], options["model_a"], options["cache"]) == ("paper", "stories_6", "disk")
         mine = [row for row in table if row["layer_a"] == result.side_a.layer]
         assert [(row["metric"], row["score"]) for row in mine] == [
             (entry["metric"], entry["score"]) for entry in result.similarity

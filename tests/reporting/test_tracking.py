@@ -2,8 +2,13 @@
 
 import csv
 import json
+import socket
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -116,6 +121,56 @@ def test_a_server_that_is_gone_costs_one_line(monkeypatch, tmp_path, capfd, comp
     warnings = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: not logged")]
     assert len(warnings) == 1
     assert warnings[0].endswith("the result files are complete")
+
+
+@pytest.fixture
+def server():
+    """Answers every request with 404, or with nothing at all; counts those who come."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        found = SimpleNamespace(url=f"http://127.0.0.1:{listening.getsockname()[1]}", came=[], answer=b"")
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    asking, _ = listening.accept()
+                    found.came.append(asking)
+                    if found.answer:
+                        asking.sendall(found.answer)
+                        asking.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield found
+        for asking in found.came:
+            asking.close()
+
+
+def jobs_of(server, monkeypatch, tmp_path, capfd, n=3):
+    """What loggers of that server say, one per job of a process, and how long it took."""
+    environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": server.url}
+    environment["HOME"] = str(tmp_path)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    began = time.monotonic()
+    for _ in range(n):
+        log_or_warn(partial(wandb_logger, "analogue", str(tmp_path), init_timeout=2), lambda logger: logger.experiment)
+    return capfd.readouterr().err.splitlines(), time.monotonic() - began
+
+
+def test_a_server_that_does_not_answer_is_asked_once_per_process(server, monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr("analogue.reporting.tracking.ANSWERS_WITHIN_S", 1.0)
+    said, seconds = jobs_of(server, monkeypatch, tmp_path, capfd)
+    assert len(server.came) == 1
+    assert len(said) == 3
+    assert all("does not answer within 1 s; W&B's server is asked once per process" in line for line in said)
+    assert 1 <= seconds < 3
+
+
+def test_a_server_that_answers_and_then_fails_is_not_asked_again(server, monkeypatch, tmp_path, capfd):
+    server.answer = b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    said, _ = jobs_of(server, monkeypatch, tmp_path, capfd)
+    assert len(said) == 3
+    assert "CommError" in said[0]
+    assert all("failed in an earlier job (" in line for line in said[1:])
 
 
 def test_a_logger_that_fails_half_way_leaves_no_run_open(monkeypatch, tmp_path, capfd, sweep):

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import random
+import shutil
 from io import StringIO
 
 import numpy as np
@@ -104,20 +105,19 @@ def test_a_mutated_record_is_read_as_it_stands_or_named_with_its_field(mutations
 
 
 def test_no_report_fails_on_mutated_records(mutations, tmp_path, caplog):
-    """Many at a time, beside a good one, whose row must stay."""
+    """All at once, beside a good one, whose row must stay."""
     caplog.set_level(logging.WARNING)
-    for start in range(0, N_MUTATIONS, 250):
-        root = tmp_path / str(start)
-        for number, text in enumerate(mutations[start : start + 250]):
-            folder = root / "jobs" / str(number)
-            write_result(sample_result(), sample_pairs(), folder, sample_nulls())
-            (folder / "result.json").write_text(text, encoding="utf-8", errors="surrogatepass")
-        write_result(sample_result(5, 6, created="2030-01-01T00:00:00+00:00"), sample_pairs(), root / "jobs/good")
-        out = StringIO()
-        summary = summarise([root], root / "out" / "report", plain_console(file=out))
-        assert any((5, 6) in grid.jobs for grid in summary.grids)
-        assert sorted(each.name for each in root.iterdir()) == ["jobs", "out"]
-        assert [each.name for each in (root / "out").iterdir()] == ["report"]
+    jobs, report = tmp_path / "jobs", tmp_path / "out" / "report"
+    write_result(sample_result(), sample_pairs(), jobs / "0", sample_nulls())
+    for number in range(1, len(mutations)):
+        shutil.copytree(jobs / "0", jobs / str(number))
+    for number, text in enumerate(mutations):
+        (jobs / f"{number}/result.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+    write_result(sample_result(5, 6, created="2030-01-01T00:00:00+00:00"), sample_pairs(), jobs / "good")
+    summary = summarise([tmp_path], report, plain_console(file=StringIO()))
+    assert any((5, 6) in grid.jobs for grid in summary.grids)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs", "out"]
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["report"]
     assert len(caplog.records) > 150
 
 
@@ -139,25 +139,26 @@ BAD_PAIRS = {
 }
 
 
-@pytest.mark.parametrize("told", BAD_PAIRS)
-def test_a_damaged_table_of_pairs_is_named_with_its_column(tmp_path, told):
-    write_result(sample_result(), sample_pairs(), tmp_path / "0", sample_nulls())
-    pq.write_table(BAD_PAIRS[told], tmp_path / "0/pairs.parquet")
-    summarise([tmp_path], tmp_path / "report", plain_console(file=StringIO()))
-    with pytest.raises(UserError, match=f"cannot be read: pairs.parquet: its? .*{told}"):
-        Comparison.load(tmp_path / "0")
+def test_damaged_tables_are_named_with_their_columns_and_no_report_fails(tmp_path):
+    told = {f"pairs.parquet: its? .*{column}": {"pairs": table} for column, table in BAD_PAIRS.items()}
+    told[r"nulls\.parquet: its column svcca is of string"] = {"nulls": pa.table({"svcca": ["a", "b"]})}
+    for number, damaged in enumerate(told.values()):
+        write_result(sample_result(layer_a=number), sample_pairs(), tmp_path / str(number), sample_nulls())
+        for name, table in damaged.items():
+            pq.write_table(table, tmp_path / f"{number}/{name}.parquet")
+    summary = summarise([tmp_path], tmp_path / "report", plain_console(file=StringIO()))
+    assert sum(len(grid.jobs) for grid in summary.grids) == len(told)
+    for number, message in enumerate(told):
+        with pytest.raises(UserError, match=message):
+            Comparison.load(tmp_path / str(number))
 
 
-def test_a_damaged_table_of_draws_is_named_with_its_column(tmp_path):
-    write_result(sample_result(), sample_pairs(), tmp_path / "0", pa.table({"svcca": ["a", "b"]}))
-    summarise([tmp_path], tmp_path / "report", plain_console(file=StringIO()))
-    with pytest.raises(UserError, match=r"nulls\.parquet: its column svcca is of string"):
-        Comparison.load(tmp_path / "0")
-
-
-@pytest.mark.parametrize("text", ["[]", "{}", '{"error": 7, "config": {}}', '{"error": null}', "[" * 5000, "\ud800"])
-def test_a_damaged_failure_is_a_failure_all_the_same(tmp_path, text):
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0/failure.json").write_text(text, encoding="utf-8", errors="surrogatepass")
-    assert read_failures([tmp_path])["0"].error.startswith("failure.json is not readable")
+def test_a_damaged_failure_is_a_failure_all_the_same(tmp_path):
+    texts = ["[]", "{}", '{"error": 7, "config": {}}', '{"error": null}', "[" * 5000, "\ud800"]
+    for number, text in enumerate(texts):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / f"{number}/failure.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+    failures = read_failures([tmp_path])
+    assert len(failures) == len(texts)
+    assert all(each.error.startswith("failure.json is not readable") for each in failures.values())
     summarise([tmp_path], tmp_path, plain_console(file=StringIO()))

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import false_discovery_control
 
-from analogue.reporting.panels import metric_panels, pair_panels, panel_groups
+from analogue.reporting.heatmap import file_suffixes
+from analogue.reporting.panels import metric_panels, p_value_line, pair_panels, panel_groups
 from analogue.results.grids import layer_grids, protocol
 from analogue.results.jobs import Job, read_failures, read_jobs
 from analogue.results.published import published_scores
@@ -30,6 +31,31 @@ def test_jobs_that_differ_in_more_than_layers_are_grids_of_their_own():
     assert grids[0].title == "stories-6 vs stories-12 · filters.shared_token=True"
 
 
+def test_settings_are_named_by_the_options_of_their_groups():
+    options = {"none": {"shared_token": False, "top": 5}, "paper": {"shared_token": True, "top": 5}}
+
+    def made(name, **settings):
+        return sample_result(1, 1, choices={"filters": name, "logger": name}, filters=options[name] | settings)
+
+    grids = layer_grids(jobs(made("none"), made("paper")))
+    assert [grid.setting for grid in grids] == ["filters=none", "filters=paper"]
+    assert file_suffixes(grids) == ["_filters=none", "_filters=paper"]
+    grids = layer_grids(jobs(made("none"), made("paper"), made("paper", top=9)))  # a key that no option decides
+    assert [grid.setting for grid in grids] == [
+        "filters=none filters.top=5",
+        "filters=paper filters.top=5",
+        "filters=paper filters.top=9",
+    ]
+    # A preset decides options and settings of other groups, and names them all.
+    presets = [
+        sample_result(1, 1, choices={"filters": name, "experiment": f"{name}s"}, filters=options[name])
+        for name in options
+    ]
+    assert [grid.setting for grid in layer_grids(jobs(*presets))] == ["experiment=nones", "experiment=papers"]
+    unnamed = layer_grids(jobs(*(sample_result(1, 1, filters={"tokens": name * 90}) for name in "ab")))
+    assert file_suffixes(unnamed) == ["_0", "_1"]
+
+
 def test_where_a_job_writes_does_not_set_it_apart():
     places = [{"output_dir": name, "logger": {"save_dir": name}, "cache": {"dir": name}} for name in "ab"]
     grids = layer_grids(jobs(*(sample_result(layer, 1, **each) for layer, each in enumerate(places))))
@@ -45,8 +71,13 @@ def test_of_two_jobs_that_ask_for_the_same_the_later_counts():
 
 def test_values_are_nan_where_there_is_no_job_or_no_number():
     (grid,) = layer_grids(jobs(sample_result(1, 1), sample_result(2, 2, score=None)))
-    score, null_mean, p, adjusted = metric_panels(grid, "svcca")
-    for panel in (score, null_mean, p, adjusted):
+    panels = metric_panels(grid, "svcca")
+    assert [panel.title.split(", ")[1] for panel in panels] == [
+        "above the mean of its null",
+        "paired score",
+        "mean of the null",
+    ]
+    for panel in panels:
         assert np.isfinite(panel.values).tolist() == [[True, False], [False, False]]
     assert [panel.values[1, 1] for panel in pair_panels(grid)] == [0.4, 0.6, 40, 20]
 
@@ -55,8 +86,26 @@ def test_p_values_are_corrected_over_the_cells_of_a_grid():
     p_values = [0.01, 0.04, 0.03, 0.2]
     (grid,) = layer_grids(jobs(*(sample_result(1, layer, p_value=p) for layer, p in enumerate(p_values))))
     np.testing.assert_allclose(grid.adjusted_p_values("svcca")[0], false_discovery_control(p_values))
-    score, *_ = metric_panels(grid, "svcca")
-    assert score.marked.tolist() == [[False, False, False, True]]
+    excess, score, _, p, adjusted = metric_panels(grid, "svcca")
+    assert score.marked.tolist() == excess.marked.tolist() == [[False, False, False, True]]
+    np.testing.assert_array_equal(p.values[0], p_values)
+    np.testing.assert_array_equal(adjusted.values, grid.adjusted_p_values("svcca"))
+    assert p_value_line(grid, "svcca") is None
+
+
+def test_the_score_that_can_be_read_as_a_degree_comes_first_as_its_distance_from_the_null():
+    (grid,) = layer_grids(jobs(sample_result(1, 1), sample_result(1, 2, score=0.7)))
+    assert list(panel_groups(grid)) == ["rsa", "svcca", "pairs"]
+    np.testing.assert_allclose(panel_groups(grid)["rsa"][0].values, [[0.25 - 0.001, 0.35 - 0.001]])
+
+
+def test_p_values_that_are_all_the_same_are_a_line_and_no_map():
+    (grid,) = layer_grids(jobs(*(sample_result(1, layer, p_value=0.05) for layer in range(3))))
+    line = "svcca: p = 0.05 in all 3 cells, also after Benjamini-Hochberg, the least that its draws can give"
+    assert p_value_line(grid, "svcca") == line
+    assert not [panel for panel in metric_panels(grid, "svcca") if "p-value" in panel.title]
+    (grid,) = layer_grids(jobs(sample_result(1, 1, p_value=0.4), sample_result(1, 2, score=None)))
+    assert p_value_line(grid, "svcca") == "svcca: p = 0.4 in the one cell with a score"
 
 
 def test_the_papers_numbers_stand_beside_ours_where_it_has_some():

@@ -117,7 +117,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path, name):
         load(path=str(tmp_path))
 
 
-@pytest.mark.parametrize(("k", "told"), [(None, "k=None"), ("4", "k=4"), (0, "k=0"), (D_SAE + 1, "21 highest of 20")])
+@pytest.mark.parametrize(("k", "told"), [(None, "k=None"), ("4", "k='4'"), (0, "k=0"), (D_SAE + 1, "21 highest of 20")])
 def test_a_number_of_active_features_that_cannot_be_is_refused(tmp_path, k, told):
     write_sparsify(tmp_path, weights(), k=k)
     with pytest.raises((InvalidArgument, Unavailable), match=told):

@@ -1,14 +1,13 @@
 """A wide SAE opens without a second copy of its weights."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.processes import run
 from tests.saes.test_llama_scope import CONFIG as LLAMA_SCOPE
 
 D_IN, D_SAE = 64, 262144
@@ -75,8 +74,8 @@ def dictionary_learning(folder):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the peak of memory as Linux tells it")
 @pytest.mark.parametrize("write", [sparsify, saelens, llama_scope, dictionary_learning])
 def test_the_peak_of_memory_is_that_of_the_file(tmp_path, write):
-    file = write(tmp_path)
-    command = [sys.executable, "-c", PEAK, str(tmp_path), str(file.stat().st_size)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    peak = float(ended.stdout)
+    (tmp_path / "sae").mkdir()
+    file = write(tmp_path / "sae")
+    (tmp_path / "peak.py").write_text(PEAK)
+    peak = float(run(tmp_path / "peak.py", tmp_path / "sae", file.stat().st_size, cwd=tmp_path).stdout)
     assert peak < 1.2, f"{peak:.2f} times the file"

@@ -73,7 +73,7 @@ def test_an_input_bias_is_left_out_where_the_files_say_so(tmp_path):
 @pytest.mark.parametrize("declared", [True, "expected_average_only_in"])
 def test_the_factor_beside_the_weights_is_applied(tmp_path, declared):
     w = write(tmp_path, OLD | {"normalize_activations": declared})
-    assert "no scaling factor" in sae_warnings(load(path=tmp_path), 3, "resid_pre")[0]
+    assert "without a scaling factor" in sae_warnings(load(path=tmp_path), 3, "resid_pre")[0]
     (tmp_path / "activation_scaler.json").write_text('{"scaling_factor": 0.25, "has_whitening": false}')
     sae = load(path=tmp_path)
     acts = pre_of(w, 0.25 * random_resid()).relu()

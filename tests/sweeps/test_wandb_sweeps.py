@@ -8,7 +8,8 @@ import pytest
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
 
 from analogue.results import read_results
-from tests.sweeps.commands import QUIET, REPOSITORY, SMALL
+from tests.processes import REPOSITORY, run
+from tests.sweeps.commands import QUIET, SMALL
 
 DEFINITIONS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
 
@@ -48,14 +49,7 @@ def test_what_an_agent_asks_for_composes(path, end):
 def test_a_job_of_the_layer_sweep_runs(tmp_path, activation_cache):
     definition = load_sweep_config(str(REPOSITORY / "sweeps" / "layers.yaml"))
     command = agent_command(definition, {"layer_a": 1, "layer_b": 4})
-    ended = subprocess.run(
-        [*command, *SMALL, *QUIET, f"cache.dir={activation_cache}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.returncode == 0, ended.stderr
+    run(*command[1:], *SMALL, *QUIET, f"cache.dir={activation_cache}", cwd=tmp_path)
     (result,) = read_results(tmp_path)
     assert (result.side_a.layer, result.side_b.layer) == (1, 4)
     assert definition["metric"]["name"].split("/")[0] in {entry["metric"] for entry in result.similarity}

@@ -6,10 +6,9 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,17 +23,13 @@ from analogue.saes import load, sae_fingerprint
 from analogue.training.checkpoints import SIGNALS, newest_checkpoint
 from analogue.training.module import SAETraining
 from analogue.training.pipeline import prepare
+from analogue.training.source import ModelSource
+from tests.processes import TRAIN_SAE, Process
 from tests.training.conftest import SMALL
-
-TRAIN = Path(__file__).parent.parent.parent / "train_sae.py"
 
 
 def start(*overrides, cwd):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(TRAIN), *SMALL, *overrides]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Process(TRAIN_SAE, *SMALL, *overrides, cwd=cwd)
 
 
 def kill_midway(output, settings):
@@ -43,12 +38,11 @@ def kill_midway(output, settings):
     try:
         deadline = time.monotonic() + 300
         while newest_checkpoint(output / "checkpoints") is None:
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, process.stderr
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         process.kill()
-        process.communicate()
 
 
 def weights_under(directory):
@@ -417,6 +411,25 @@ def test_what_cannot_work_is_one_sentence_and_writes_no_sae(train, tmp_path, ove
         train(*overrides)
     assert "\n" not in str(error.value)
     assert not weights_under(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first_pass", "more"),  # within the sample that the SAE starts from, or long after it
+    [(0, ["data.activations=cached"]), (20, []), (20, ["data.exclude_outliers=null", "sae=standard"])],
+)
+def test_a_model_that_puts_out_nan_is_named_and_not_the_learning_rate(train, tmp_path, monkeypatch, first_pass, more):
+    read, passes = ModelSource.__call__, count()
+
+    def overflowing(self, sequences):
+        found = read(self, sequences)
+        if next(passes) >= first_pass:
+            found[3][5, 7] = float("inf")
+        return found
+
+    monkeypatch.setattr(ModelSource, "__call__", overflowing)
+    problem = r"puts out values that are not finite after block 3 in float32; choose another model.dtype"
+    with pytest.raises(UserError, match=rf"^model.name=embedded:stories-6: {problem}"):
+        train("seeds=[0]", "expansion_factor=[2]", f"data.cache_dir={tmp_path}/cache", *more)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(train, tmp_path, monkeypatch):

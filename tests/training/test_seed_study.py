@@ -4,37 +4,32 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from analogue.results import read_results
+from tests.processes import COMPARE, TRAIN_SAE, run
 
-REPOSITORY = Path(__file__).parents[2]
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=none")
 TRAINING = ("n_tokens=8192", "batch_tokens=512", "buffer.tokens=4096", "data.seq_len=64", "evaluation.n_tokens=512")
-COMPARISON = ("data.n_sequences=20", "data.seq_len=100", "null.n=19", "cache.dir=cache", "sweep.dir=study")
-
-
-def run(program, *overrides, cwd):
-    ended = subprocess.run(
-        [sys.executable, str(REPOSITORY / program), *overrides, *QUIET],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+STUDY = (
+    "experiment=seed_study",
+    "data.n_sequences=20",
+    "data.seq_len=100",
+    "null.n=19",
+    "cache.dir=cache",
+    "sweep.dir=study",
+)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """What the study prints, and its records."""
     folder = tmp_path_factory.mktemp("seed_study")
-    run("train_sae.py", *TRAINING, cwd=folder)
-    return run("compare.py", "experiment=seed_study", *COMPARISON, cwd=folder), read_results(folder / "study")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(TRAIN_SAE), *TRAINING, *QUIET]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
+    return run(COMPARE, *STUDY, *QUIET, cwd=folder).stdout, read_results(folder / "study")
 
 
 def test_every_width_pairing_direction_and_filter_is_compared(study):

@@ -19,11 +19,13 @@ def clusters_in(table):
     return {frozenset(zip(rows.space, rows.feature, strict=True)) for _, rows in table.groupby("cluster")}
 
 
-@pytest.mark.parametrize("copy", [noisy, rectified])
-@pytest.mark.parametrize("noise", [0.3, 0.6])
-def test_planted_clusters_of_every_size_are_found(noise, copy):
+@pytest.mark.parametrize(
+    ("noise", "copy", "n_seeds"),  # more of them where clusters are hard to find
+    [(0.3, noisy, 1), (0.6, noisy, 3), (0.3, rectified, 1), (0.6, rectified, 2)],
+)
+def test_planted_clusters_of_every_size_are_found(noise, copy, n_seeds):
     counts = {}
-    for seed in range(3):
+    for seed in range(n_seeds):
         spaces, truth = planted(seed, noise=noise, copy=copy)
         found = clusters_in(cluster_features(spaces, sequence_length=LENGTH, seed=seed))
         for size, numbers in scored(found, truth, 5).items():

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,7 +14,7 @@ from analogue.cli.universality import run_universality
 from analogue.errors import InvalidArgument, UserError
 from analogue.matching import mutual
 from analogue.settings import STORIES
-from tests.sweeps.commands import REPOSITORY
+from tests.processes import UNIVERSALITY, Process, run
 
 SMALL = (
     "data.n_sequences=24",
@@ -165,9 +163,7 @@ def test_the_library_s_own_door():
 def test_the_command_trains_what_is_missing(tmp_path):
     """Within a run of Hydra's, another program's configuration is composed."""
     few = ["train.expansion_factor=[2]", "+train.n_tokens=4096", "+train.evaluation.n_tokens=2000", "vary.seed=[0,1]"]
-    command = [sys.executable, str(REPOSITORY / "universality.py"), *SMALL, *QUIET, *few, f"cache.dir={tmp_path}/cache"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stderr
+    ended = run(UNIVERSALITY, *SMALL, *QUIET, *few, f"cache.dir={tmp_path}/cache", cwd=tmp_path)
     assert "training them first" in ended.stdout
     assert len([*tmp_path.glob("outputs/*/*/universality.json")]) == 1
 
@@ -178,12 +174,12 @@ def test_a_run_that_was_killed_goes_on(tmp_path):
 
     def command(cache, output):
         places = [f"cache.dir={tmp_path}/{cache}", f"output_dir={tmp_path}/{output}"]
-        return [sys.executable, str(REPOSITORY / "universality.py"), *arguments, *places]
+        return [UNIVERSALITY, *arguments, *places]
 
     def pairs():
         return sorted((tmp_path / "cache").glob("*.safetensors"))
 
-    started = subprocess.Popen(command("cache", "out"), cwd=tmp_path, start_new_session=True)
+    started = Process(*command("cache", "out"), cwd=tmp_path)
     deadline = time.monotonic() + 240
     while len(pairs()) < 4 + 2 and time.monotonic() < deadline and started.poll() is None:
         time.sleep(0.05)
@@ -192,9 +188,9 @@ def test_a_run_that_was_killed_goes_on(tmp_path):
     assert not (tmp_path / "out" / "universality.json").exists()
     kept = {path: path.stat().st_size for path in pairs()}
     inodes = {path: path.stat().st_ino for path in kept}
-    subprocess.run(command("cache", "out"), cwd=tmp_path, check=True, timeout=300, capture_output=True)
+    run(*command("cache", "out"), cwd=tmp_path)
     assert all(path.stat().st_ino == inode for path, inode in inodes.items())  # none was written again
-    subprocess.run(command("other", "whole"), cwd=tmp_path, check=True, timeout=300, capture_output=True)
+    run(*command("other", "whole"), cwd=tmp_path)
     one, other = (analogue.Universality.load(tmp_path / name) for name in ("out", "whole"))
     assert one.clusters.equals(other.clusters)
     assert one.record.spectrum == other.record.spectrum

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from omegaconf import DictConfig
 
-from analogue.cli.composition import instantiated, plain, typed
+from analogue.cli.composition import chosen_options, instantiated, plain, typed
 from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import run
@@ -192,6 +192,7 @@ def _matching(cfg: DictConfig, config: CompareConfig) -> Any:
 
 def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any]) -> "Comparison | None":
     from analogue.comparison.pipeline import compare
+    from analogue.results.jobs import CHOICES
     from analogue.trainer import open_trainer
 
     comparison = compare(
@@ -199,7 +200,7 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
         matching=_matching(cfg, config),
         metrics=_metrics(config.metrics),
         trainer=open_trainer(config.trainer, logger=False),
-        config=plain(cfg),
+        config=plain(cfg) | {CHOICES: chosen_options()},
     )
     if comparison is None:
         return None

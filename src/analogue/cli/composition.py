@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, TypeVar, get_origin
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -54,6 +55,14 @@ def typed(cfg: DictConfig, schema: type[T]) -> T:
 def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
     """A configuration as plain values, with its references resolved or as they are spelled."""
     return OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)  # type: ignore[return-value]
+
+
+def chosen_options() -> dict[str, str]:
+    """The option that the command line has chosen of each group of ours; none of a configuration composed otherwise."""
+    if not HydraConfig.initialized():
+        return {}
+    choices = HydraConfig.get().runtime.choices
+    return {group: name for group, name in choices.items() if name is not None and not group.startswith("hydra/")}
 
 
 def instantiated(settings: Any, key: str, given: object = None) -> Any:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -17,6 +18,7 @@ ROOT = PACKAGED if PACKAGED.is_dir() else CHECKOUT
 
 
 _SHARED_NOW: list[tuple[str, Path]] = []
+_read = cache(OmegaConf.load)  # Hydra copies what it takes from its store
 
 
 def _share(files: list[tuple[str, Path]]) -> None:
@@ -28,7 +30,7 @@ def _share(files: list[tuple[str, Path]]) -> None:
             options = options[part]
         del options[file.name]
     for group, file in files:
-        store.store(group=group, name=file.stem, node=OmegaConf.load(file))
+        store.store(group=group, name=file.stem, node=_read(file))
     _SHARED_NOW[:] = files
 
 

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from analogue.cli.composition import can_be_read, composition_error, empty_sweep, listed_values, plain
 from analogue.cli.conf import Program
 from analogue.cli.terminal import print_patiently
+from analogue.cli.voice import is_lost_rank, may_speak, shared_voice
 from analogue.errors import UserError
 from analogue.quiet import quiet_libraries
 
@@ -31,6 +32,7 @@ from analogue.quiet import quiet_libraries
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+LOST_RANK = "another rank has ended without a word, and this one with it; was it killed, or out of memory?"
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C has ended
 TERMINATED = 143  # and of one that SIGTERM has ended: SLURM, docker and `kill` send it
 
@@ -88,28 +90,35 @@ class Outcome:
     def reported(self, task: Callable[[DictConfig], Any], subcommand: Sequence[str] = ()) -> TaskFunction:
         """Wrap a job: a `UserError` becomes a sentence on the terminal and a failure on the count.
 
-        In a multirun every other exception does so too, and the job's folder keeps the error and its traceback.
+        In a multirun every other exception does so too, and the job's folder keeps the error and its traceback. Of
+        several ranks that fail together, one speaks.
         """
 
         @functools.wraps(task)
         def run(cfg: DictConfig) -> Any:
             self.n_started += 1
             logging.getLogger("huggingface_hub").propagate = False  # it prints for itself; Hydra would print it again
-            try:
-                with quiet_libraries(), _command_of_this_job(subcommand):
+            with quiet_libraries(), shared_voice(), _command_of_this_job(subcommand):
+                try:
                     return task(cfg)
-            except Exception as error:
-                if not (isinstance(error, UserError) or in_multirun()):
-                    raise
-                print(f"error: {_sentence(error)}", file=sys.stderr)
-                self.n_failed += 1
-                if in_multirun():
-                    _record(error, cfg)
-                else:
-                    remove_empty_run(Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().job.name)
-                return None
+                except Exception as error:
+                    self._report(error, cfg)
+            return None
 
         return run
+
+    def _report(self, error: Exception, cfg: DictConfig) -> None:
+        is_lost = is_lost_rank(error)
+        if not (isinstance(error, UserError) or is_lost or in_multirun()):
+            may_speak()  # by its traceback
+            raise error
+        if may_speak():
+            print(f"error: {LOST_RANK if is_lost else _sentence(error)}", file=sys.stderr)
+        self.n_failed += 1
+        if in_multirun():
+            _record(error, cfg)
+        else:
+            remove_empty_run(Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().job.name)
 
 
 @contextmanager

@@ -371,7 +371,7 @@ def _print_quality(trained: "Sequence[TrainedSAE]", title: str) -> None:
 def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
     """The configured logger, writing beside the SAEs; None for none, or if it cannot be opened."""
     from analogue.cli.logger import configured_logger
-    from analogue.reporting.tracking import abandon_run, error_message
+    from analogue.reporting.tracking import abandon_run, check_server, error_message
     from analogue.results import flatten
 
     if not cfg.logger:
@@ -383,8 +383,10 @@ def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
     place = {"version": f"from_{ckpt_path.stem}"} if ckpt_path and "version" in cfg.logger else {}
     try:
         logger = configured_logger(cfg.logger, save_dir=str(output), **place)
+        check_server(logger)
         logger.log_hyperparams(flatten(settings))  # W&B reaches for its server here
     except Exception as error:  # whatever a server or an account comes up with: training does not need it
+        abandon_run(error)
         print(f"warning: nothing is logged: {cfg.logger._target_} failed ({error_message(error)})", file=sys.stderr)
         return None
     return logger

@@ -69,6 +69,10 @@ def collect_activations(
     trainer = trainer or trainer_on("auto", progress=False)
     check_precision(trainer, ", and `a.dtype` and `a.sae_dtype` for weights of another precision")
     check_whole_passes(trainer)
+    fewest = min(len(sequences.ids) for sequences in corpus.sequences.values())
+    if trainer.world_size > fewest:
+        problem = f"is more than the text's {fewest} sequences, which its ranks share; use fewer, or more text"
+        raise InvalidArgument("trainer.devices", trainer.world_size, problem)
     n_tokens = {label: sequences.n_tokens for label, sequences in corpus.sequences.items()}
     activations = ActivationCache(sides, corpus.fingerprints(), n_tokens, str(trainer.precision), cache)
     module = ActivationPass(activations)
@@ -197,7 +201,8 @@ class ActivationPass(L.LightningModule):
         """A misfit shows on the first batch; a long run need not end before its user hears of it."""
         explained = self.quality[self.cache.key_of(side)].so_far().explained_variance
         of_what = f"layer {side.layer} of {side.model.name}"
-        for warning in misfit_warnings(explained, of_what, first_tokens_count):
+        reason = side.reason_to_explain_little
+        for warning in misfit_warnings(explained, of_what, first_tokens_count, reason=reason):
             warnings.warn(f"on the first batch, SAE {side.label} {warning}", AnalogueWarning, stacklevel=2)
 
 

@@ -32,7 +32,11 @@ N_PARTNERS = 5
 
 @dataclass(frozen=True, eq=False)
 class ComparisonInputs:
-    """What a comparison was made from, as far as its explorer needs it; see the arguments of `analogue.compare`."""
+    """What a comparison was made from, as far as its explorer needs it; see the arguments of `analogue.compare`.
+
+    Attributes:
+        read: the text, and both sides' activations on it, of a comparison that has no cache to leave them in.
+    """
 
     a: Side
     b: Side
@@ -44,6 +48,7 @@ class ComparisonInputs:
     cache: Cache | None = None
     device: str = "auto"
     precision: str = "32-true"
+    read: tuple[TokenisedCorpus, Collected] | None = None
 
 
 @fork_rng(devices=[])
@@ -52,7 +57,8 @@ def explore(
 ) -> None:
     """Write the page in which both feature spaces can be looked at.
 
-    Activations are read from the cache; what is not there is computed in a model pass.
+    Activations are those that the comparison has kept, or read from its cache; what is not there is computed in a model
+    pass.
 
     Args:
         record: of the comparison.
@@ -68,7 +74,7 @@ def explore(
     """
     check_umap()
     sides = open_side(inputs.a, "a"), open_side(inputs.b, "b")
-    text, collected = _activations(sides, inputs, progress)
+    text, collected = inputs.read or _activations(sides, inputs, progress)
     _check_same(record, sides, text)
     units = text.units(sides[0])
     with _status("making the explorer", progress):

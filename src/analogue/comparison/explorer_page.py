@@ -1,6 +1,6 @@
 """What the feature explorer shows of a comparison: arrays in, arrays out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,15 @@ from jaxtyping import Bool, Float32, Int64
 
 from analogue.concepts import FeatureSpace
 from analogue.corpus import TextUnits
-from analogue.features import example_positions, inside, sample_size, sampled, windows
+from analogue.features import (
+    HeldActivations,
+    example_positions,
+    held_activations,
+    inside,
+    sample_size,
+    sampled,
+    windows,
+)
 from analogue.matching import BestPartners, nearest_rows, paired_cosines
 from analogue.models import PromotedTokens
 from analogue.reporting.explorer import ExplorerPage
@@ -23,6 +31,9 @@ N_TOP, N_LOWER, N_NEAREST, N_BINS = 6, 6, 5, 24
 ENTRIES = 700_000
 """Activations of either side that a page holds besides those within the examples, so that it stays within 30 MB."""
 ENTRIES_PER_FEATURE = 200
+EXAMPLE_ENTRIES = 1_200_000
+"""Activations of either side within the examples: features that fire on most tokens show them less far."""
+REACHES = (REACH, 10, 5, 2, 0)
 FULL_SCALE = 32767
 """An activation is kept as a share of its feature's highest, in so many steps."""
 
@@ -116,15 +127,12 @@ def explorer_page(
     for label, other in (("a", "b"), ("b", "a")):
         side, own = sides[label], all_columns[label]
         index |= {f"{name}_{label}": each for name, each in _side_index(side, own, sides[other], strings).items()}
-        shown_with = _shown_with(index[f"pair_{label}"], index[f"pair_{other}"], sides[other], side)
-        seen = [
-            _windows_of([examples[label][row], *(examples[other][each] for each in shown_with[row])], units)
-            for row in range(len(own))
-        ]
+        shown_with = _shown_with(index, label, other, sides)
+        held = _held(own, examples[label], examples[other], shown_with, units.lengths)
         nearest = nearest_rows(side.space.decoder[side.live], N_NEAREST)
         cap = sample_size(np.diff(own.indptr), ENTRIES, ENTRIES_PER_FEATURE)
         details[label] = [
-            _chunk(rows, side, sides[other], own, examples[label], seen, cap, nearest, strings)
+            _chunk(rows, side, sides[other], own, examples[label], shown_with, held, cap, nearest, strings)
             for rows in np.split(np.arange(len(own)), range(CHUNK, len(own), CHUNK))
         ]
     known = {"filters": filters, "chunk": CHUNK, "reach": REACH, "strings": [*strings.places]}
@@ -179,22 +187,40 @@ def _side_index(side: ExploredSide, own: _Columns, other: ExploredSide, strings:
 
 
 def _shown_with(
-    pair_own: np.ndarray, pair_other: np.ndarray, other: ExploredSide, side: ExploredSide
+    index: Mapping[str, np.ndarray], label: str, other: str, sides: Mapping[str, ExploredSide]
 ) -> list[list[int]]:
-    """For each feature those of the other side whose examples show its activations: partners, and runners-up."""
-    met: list[set[int]] = [set() for _ in side.live]
-    for own, partner in zip(pair_own.tolist(), pair_other.tolist(), strict=True):
-        met[own].add(partner)
-    chosen = side.rows()[other.partners.indices[other.live]]
-    for row, owns in enumerate(np.where(other.partners.indices[other.live] >= 0, chosen, -1).tolist()):
-        for own in owns:
+    """For each feature those of the other side whose examples show its activations: partners first, then runners-up."""
+    met: list[dict[int, None]] = [{} for _ in sides[label].live]
+    for pair in np.argsort(index["dropped"] > 0, kind="stable").tolist():
+        met[index[f"pair_{label}"][pair]][int(index[f"pair_{other}"][pair])] = None
+    chosen = sides[other].partners.indices[sides[other].live]
+    rows = np.where(chosen >= 0, sides[label].rows()[chosen], -1)
+    for rank in range(rows.shape[1]):
+        for row, own in enumerate(rows[:, rank].tolist()):
             if own >= 0:
-                met[own].add(row)
-    return [sorted(each) for each in met]
+                met[own][row] = None
+    return [[*each] for each in met]
 
 
-def _windows_of(examples: Sequence[np.ndarray], units: TextUnits) -> tuple[np.ndarray, np.ndarray]:
-    return windows(np.concatenate(examples), units.lengths, REACH)
+def _held(
+    own: _Columns,
+    examples: Sequence[np.ndarray],
+    examples_of_other: Sequence[np.ndarray],
+    shown_with: Sequence[Sequence[int]],
+    lengths: np.ndarray,
+) -> Callable[[int], HeldActivations]:
+    """What the page holds of a feature, by its row: activations about its examples, and about those that show it."""
+
+    def wanted(row: int) -> list[np.ndarray]:
+        return [examples[row], *(examples_of_other[each] for each in shown_with[row])]
+
+    def counted(row: int) -> int:
+        tokens, _ = own.of(row)
+        return int(inside(tokens, *windows(np.concatenate(wanted(row)), lengths, REACH)).sum())
+
+    counts = [counted(row) for row in range(len(own))]
+    room = sample_size(counts, EXAMPLE_ENTRIES, max(counts, default=0))
+    return lambda row: held_activations(own.of(row)[0], wanted(row), lengths, room, REACHES)
 
 
 def _chunk(
@@ -203,28 +229,35 @@ def _chunk(
     other: ExploredSide,
     own: _Columns,
     examples: Sequence[np.ndarray],
-    seen: Sequence[tuple[np.ndarray, np.ndarray]],
+    shown_with: Sequence[Sequence[int]],
+    held: Callable[[int], HeldActivations],
     cap: int,
     nearest: tuple[np.ndarray, np.ndarray],
     strings: _Strings,
 ) -> dict[str, np.ndarray]:
-    held, limits, histograms, ranges = [], [], [], []
+    entries, limits, histograms, ranges, reaches, beside = [], [], [], [], [], []
     for row in rows.tolist():
         tokens, values = own.of(row)
         some, limit = sampled(tokens, cap)
-        some |= inside(tokens, *seen[row])
+        kept = held(row)
+        some |= kept.which
+        reaches.append(kept.reach)
+        beside.append(shown_with[row][: kept.n_groups - 1])
         low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
         shares = np.rint(values[some] / np.abs(values).max() * FULL_SCALE)
         shares = np.where(shares == 0, np.sign(values[some]), shares).astype(np.int16)  # what fires is not 0
-        held.append((np.diff(tokens[some], prepend=0), shares))
+        entries.append((np.diff(tokens[some], prepend=0), shares))
         limits.append(limit)
         histograms.append(np.histogram(values, bins=N_BINS, range=(low, high))[0])
         ranges.append((low, high))
     partners = side.partners.indices[side.live[rows]]
     chunk = {
-        "indptr": np.cumsum([0, *(len(shares) for _, shares in held)], dtype=np.int32),
-        "steps": np.concatenate([steps for steps, _ in held]).astype(np.int32),
-        "shares": np.concatenate([shares for _, shares in held]),
+        "indptr": np.cumsum([0, *(len(shares) for _, shares in entries)], dtype=np.int32),
+        "steps": np.concatenate([steps for steps, _ in entries]).astype(np.int32),
+        "shares": np.concatenate([shares for _, shares in entries]),
+        "reach": np.array(reaches, dtype=np.uint8),
+        "beside_indptr": np.cumsum([0, *map(len, beside)], dtype=np.int32),
+        "beside": np.array([each for some in beside for each in some], dtype=np.int32),
         "limit": np.array([max(limit, 0) for limit in limits], dtype=np.uint32),
         "examples": _padded([examples[row] for row in rows.tolist()], N_TOP + N_LOWER),
         "histogram": np.array(histograms, dtype=np.int32),

@@ -105,7 +105,8 @@ def compare(
         transfer: whether features can be used in the other model: `maps` between the streams, `interventions`, `all`,
             or a `Transfer` with settings.
         seed: of everything that is drawn; the same seed gives the same comparison.
-        cache: the store of activations on disk; None to compute everything and keep nothing.
+        cache: the store of activations on disk; None to compute everything and leave nothing there: the comparison then
+            keeps the activations in memory, for its explorer.
         device: `auto`, `cpu` or `cuda`: of the model passes, and of large pairings and nulls.
         progress: whether to show progress bars.
         trainer: a Lightning trainer to run the model passes on, in place of `device`.
@@ -279,7 +280,8 @@ def compare(
     )
     device, precision = "cuda" if computed_on.type == "cuda" else "cpu", str(trainer.precision)
     spans = (alignment, aggregation)
-    inputs = ComparisonInputs(a, b, corpus, *spans, filters.top_tokens, concepts, cache, device, precision)
+    read = (text, collected) if cache is None else None  # a cache has them: no need for the memory
+    inputs = ComparisonInputs(a, b, corpus, *spans, filters.top_tokens, concepts, cache, device, precision, read)
     return replace(comparison, inputs=inputs)
 
 

@@ -57,6 +57,15 @@ class OpenSide:
     is_trained: bool = True
 
     @property
+    def reason_to_explain_little(self) -> str | None:
+        """What was asked for that keeps the SAE from explaining what it reads; None for nothing."""
+        if self.settings.before_topk:
+            return f"`{self.label}.before_topk`=true keeps activations that its decoder was trained without"
+        if self.settings.randomize and self.sae.cfg.metadata.get("randomize") != self.settings.randomize:
+            return f"`{self.label}.randomize`={self.settings.randomize} makes its model another one"
+        return None
+
+    @property
     def layer(self) -> int:
         """Block that is read, counted from 0."""
         return self.settings.layer

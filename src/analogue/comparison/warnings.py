@@ -125,7 +125,8 @@ def _score_warnings(
         if not side.is_trained:
             continue
         of_what = f"layer {side.layer} of {side.model.name}"
-        misfits = misfit_warnings(record.explained_variance, of_what, not corpus.exclude_bos)
+        first_count, reason = not corpus.exclude_bos, side.reason_to_explain_little
+        misfits = misfit_warnings(record.explained_variance, of_what, first_count, reason=reason)
         warnings += [f"SAE {side.label} {warning}" for warning in misfits]
     return warnings
 

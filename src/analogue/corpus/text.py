@@ -16,6 +16,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from analogue.embedded import locate
+from analogue.entries import make_room
 from analogue.errors import (
     AnalogueWarning,
     ArgumentError,
@@ -277,8 +278,8 @@ class StreamedTexts:
         file = self._file()
         file.parent.mkdir(parents=True, exist_ok=True)
         if not n_before:
-            _make_room(file.parent)
-        with FileLock(f"{file}.lock"), file.open("ab+") as kept:
+            make_room(file.parent.glob("*.jsonl"), MOST_BYTES_KEPT, _lock)
+        with _lock(file), file.open("ab+") as kept:
             kept.seek(0)
             complete_lines, newline, _ = kept.read().rpartition(b"\n")
             if complete_lines.count(b"\n") + len(newline) == n_before:
@@ -298,11 +299,5 @@ class StreamedTexts:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _make_room(folder: Path) -> None:
-    """Remove the kept data sets that were used least recently, until there is room for another."""
-    found = sorted((each.stat().st_mtime, each.stat().st_size, each) for each in folder.glob("*.jsonl"))
-    total = sum(size for _, size, _ in found)
-    for _, size, file in found:
-        if total > MOST_BYTES_KEPT:
-            file.unlink(missing_ok=True)
-            total -= size
+def _lock(file: Path) -> FileLock:
+    return FileLock(f"{file}.lock")

@@ -2,7 +2,16 @@
 
 from analogue.features.activations import FeatureActivations
 from analogue.features.collector import ActivationCollector
-from analogue.features.examples import EVERY, example_positions, inside, sample_size, sampled, windows
+from analogue.features.examples import (
+    EVERY,
+    HeldActivations,
+    example_positions,
+    held_activations,
+    inside,
+    sample_size,
+    sampled,
+    windows,
+)
 from analogue.features.outliers import TokenNorms, outliers
 from analogue.features.spans import aggregate_spans
 from analogue.features.store import ActivationStore, StoredActivations, content_key
@@ -14,12 +23,14 @@ __all__ = [
     "ActivationCollector",
     "ActivationStore",
     "FeatureActivations",
+    "HeldActivations",
     "StoredActivations",
     "TokenNorms",
     "TopTokens",
     "aggregate_spans",
     "content_key",
     "example_positions",
+    "held_activations",
     "inside",
     "outliers",
     "sample_size",

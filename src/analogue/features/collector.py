@@ -42,6 +42,8 @@ class ActivationCollector(Metric):
         self.n_features.append(torch.bincount(token, minlength=len(position)))
         self.indices.append(feature.int())
         self.values.append(acts[token, feature].float())
+        for parts in (self.position, self.n_features, self.indices, self.values):
+            _string_together(parts)
 
     def activations(self) -> FeatureActivations:
         """Everything collected, on every rank."""
@@ -59,3 +61,14 @@ class ActivationCollector(Metric):
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         entries = np.repeat(starts[order] - indptr[:-1], counts) + np.arange(indptr[-1])
         return indptr, indices[entries], values[entries]
+
+
+def _string_together(parts: list[Tensor]) -> None:
+    """Let each part be more than twice as long as the next, so that few are left.
+
+    Many small ones would lie between the large blocks of memory that every batch takes and gives back, and keep the
+    system from having them.
+    """
+    while len(parts) > 1 and len(parts[-2]) <= 2 * len(parts[-1]):
+        last = parts.pop()
+        parts[-1] = torch.cat([parts[-1], last])

@@ -1,6 +1,7 @@
 """Where to see a feature fire: examples from all of its activations, and as much of the rest as a page can hold."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt32
@@ -75,6 +76,60 @@ def inside(
     np.add.at(change, np.searchsorted(tokens, starts), 1)
     np.add.at(change, np.searchsorted(tokens, stops), -1)
     return np.cumsum(change[:-1]) > 0
+
+
+class HeldActivations(NamedTuple):
+    """Which activations of a feature are kept for the examples that show it.
+
+    Attributes:
+        which: (n,) of its tokens.
+        reach: units either side of a position that are kept.
+        n_groups: groups of positions, the first ones, about which they are kept.
+    """
+
+    which: Bool[np.ndarray, " n"]
+    reach: int
+    n_groups: int
+
+
+def held_activations(
+    tokens: Int64[np.ndarray, " n"],
+    groups: Sequence[Int64[np.ndarray, " m"]],
+    lengths: Int64[np.ndarray, " n_sequences"],
+    room: int,
+    reaches: Sequence[int],
+) -> HeldActivations:
+    """Choose the activations about examples that a page has room for.
+
+    All groups with the widest reach, if there is room for these; else as many groups, from the first on, as there is
+    room for. The first two, a feature's own examples and its partner's, are always kept, if need be with a narrower
+    reach.
+
+    Args:
+        tokens: the tokens on which the feature fires, ascending.
+        groups: positions of examples, the most important ones first.
+        lengths: units of each sequence.
+        room: activations, at most; more only where the narrowest reach has more.
+        reaches: from the widest to the narrowest.
+    """
+
+    def about(n_groups: int, reach: int) -> Bool[np.ndarray, " n"]:
+        return inside(tokens, *windows(np.concatenate(groups[:n_groups]), lengths, reach))
+
+    which = about(len(groups), reaches[0])
+    if which.sum() <= room:
+        return HeldActivations(which, reaches[0], len(groups))
+    n_groups = min(2, len(groups))
+    for reach in reaches:
+        which = about(n_groups, reach)
+        if which.sum() <= room:
+            break
+    while reach == reaches[0] and n_groups < len(groups):
+        more = about(n_groups + 1, reach)
+        if more.sum() > room:
+            break
+        which, n_groups = more, n_groups + 1
+    return HeldActivations(which, reach, n_groups)
 
 
 def shuffled_order(tokens: Int64[np.ndarray, " n"]) -> UInt32[np.ndarray, " n"]:

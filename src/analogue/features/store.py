@@ -2,26 +2,21 @@
 
 import hashlib
 import json
-import os
-import stat
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from filelock import FileLock
 
-from analogue.atomic import atomic_write
+from analogue.entries import DamagedEntryError, make_room, read_entry, write_entry
 from analogue.errors import AnalogueWarning
 from analogue.features.activations import FeatureActivations
 
-FORMAT_VERSION = "3"  # an entry carries its own key
+FORMAT_VERSION = "4"  # raise when an entry's file is written in another way
 ARRAYS = ("indptr", "indices", "values")
 
 
@@ -61,14 +56,12 @@ class ActivationStore:
         """The entry of that key; None if there is none or it is damaged."""
         path = self._path(key)
         try:
-            stored = _read_entry(path, key)
+            found = read_entry(path, key)
+            return found and _stored(*found)
         except DamagedEntryError as error:
             message = f"the cached activations {path.name} are damaged ({error}) and will be computed again"
             warnings.warn(message, AnalogueWarning, stacklevel=2)
             return None
-        with suppress(OSError):  # it may have been removed since, or belong to another user
-            os.utime(path)
-        return stored
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an entry of that key; `get` may yet find it damaged."""
@@ -80,10 +73,12 @@ class ActivationStore:
         Raises:
             OSError: the disk does not take it.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._path(key)) as temporary:
-            _write_entry(temporary, key, stored)
-        self._make_room(keep=key)
+        acts = stored.activations
+        tensors = {name: torch.from_numpy(getattr(acts, name)) for name in ARRAYS}
+        header = {"d_sae": str(acts.d_sae), "facts": json.dumps(stored.facts, sort_keys=True)}
+        write_entry(self._path(key), key, tensors, header)
+        lock = lambda path: self._lock(path.stem)  # noqa: E731
+        make_room(self.directory.glob("*.safetensors"), self.max_bytes, lock, keep=self._path(key))
 
     @contextmanager
     def reserve(self, keys: Sequence[str]) -> Iterator[None]:
@@ -103,91 +98,15 @@ class ActivationStore:
     def _lock(self, key: str) -> FileLock:
         return FileLock(self.directory / f"{key}.lock")
 
-    def _make_room(self, keep: str) -> None:
-        oldest_first = sorted((*_last_use_and_size(path), path) for path in self.directory.glob("*.safetensors"))
-        total = sum(size for _, size, _ in oldest_first)
-        for _, size, path in oldest_first:
-            if total > self.max_bytes and path.stem != keep and self._remove_unless_reserved(path):
-                total -= size
 
-    def _remove_unless_reserved(self, path: Path) -> bool:
-        try:
-            with self._lock(path.stem).acquire(blocking=False):
-                path.unlink(missing_ok=True)
-        except Timeout:
-            return False
-        return True
-
-
-def _last_use_and_size(path: Path) -> tuple[float, int]:
-    """When a file was last used, and its bytes; the present and 0 if another process has removed it."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return time.time(), 0
-    return found.st_mtime, found.st_size
-
-
-class DamagedEntryError(Exception):
-    """A file does not hold what was written to it."""
-
-
-def _write_entry(path: Path, key: str, stored: StoredActivations) -> None:
-    """Write a file and sync it to the disk: safetensors with its key and a checksum of all that it holds."""
-    acts = stored.activations
-    tensors = {name: torch.from_numpy(getattr(acts, name)) for name in ARRAYS}
-    header = {"key": key, "d_sae": str(acts.d_sae), "facts": json.dumps(stored.facts, sort_keys=True)}
-    try:
-        save_file(tensors, path, metadata=header | {"sha256": _checksum(tensors, header)})
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _read_entry(path: Path, key: str) -> StoredActivations | None:
-    """Read the file of that key, memory-mapped; returns None if there is none.
-
-    Reading opens the file more than once. If another process replaces it in between, it is read again.
+def _stored(tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> StoredActivations:
+    """What an entry holds.
 
     Raises:
-        DamagedEntryError: its checksum does not match, it is another key's, or it is of another kind.
-    """
-    while (identity := _identity(path)) is not None:
-        try:
-            return _read(path, key)
-        except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
-            if _identity(path) == identity:
-                raise DamagedEntryError(str(error)) from error
-    return None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Inode and time of change, which together differ for every file that was ever at `path`; None if there is none.
-
-    What is no regular file counts as none: a pipe would be waited for.
+        DamagedEntryError: it is no entry of activations.
     """
     try:
-        found = path.stat()
-    except OSError:
-        return None
-    return None if not stat.S_ISREG(found.st_mode) else (found.st_ino, found.st_ctime_ns)
-
-
-def _read(path: Path, key: str) -> StoredActivations:
-    with safe_open(path, framework="pt") as file:
-        header: Mapping[str, str] = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in ARRAYS}
-    if _checksum(tensors, header) != header["sha256"]:
-        raise ValueError("its checksum does not match")
-    if header["key"] != key:
-        raise ValueError(f"it is the entry of {header['key']}")
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-    return StoredActivations(FeatureActivations(**arrays, d_sae=int(header["d_sae"])), json.loads(header["facts"]))
-
-
-def _checksum(tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps([header[name] for name in ("key", "d_sae", "facts")]).encode())
-    for name in ARRAYS:
-        digest.update(tensors[name].numpy().data)
-    return digest.hexdigest()
+        arrays = {name: tensors[name].numpy() for name in ARRAYS}
+        return StoredActivations(FeatureActivations(**arrays, d_sae=int(header["d_sae"])), json.loads(header["facts"]))
+    except (KeyError, ValueError) as error:
+        raise DamagedEntryError(str(error)) from error

@@ -83,18 +83,44 @@ def _weights_digest(file: Path) -> str:
     return _file_digest(str(file), file.stat().st_size, file.stat().st_mtime_ns)
 
 
+def damaged_download(repository: str, revision: str | None, gguf_file: str | None = None) -> Path | None:
+    """A file of weights in the hub's cache that does not hold what the hub says it does; None if there is none.
+
+    A model of the hub is known by its commit, and so by the contents that its weights should have: each lies under the
+    name of its SHA-256. Files of another kind of cache, and small ones, are not looked at.
+    """
+    folder = cached_file(repository, revision, gguf_file or "config.json").parent
+    kinds = (gguf_file,) if gguf_file else WEIGHTS
+    for file in next(filter(None, (sorted(folder.glob(kind)) for kind in kinds)), []):
+        linked = file.resolve()
+        is_named_so = file.is_symlink() and OF_THE_HUB.fullmatch(linked.name)
+        stat = linked.stat()
+        if is_named_so and _file_digest(str(linked), stat.st_size, stat.st_mtime_ns) != linked.name:
+            return linked
+    return None
+
+
 def cached_commit(repository: str, revision: str | None, name: str = "config.json") -> str:
     """The commit of a model that has been downloaded: the name of the folder that one of its files lies in.
 
     Raises:
         OSError: that file is not in the hub's cache.
     """
+    return cached_file(repository, revision, name).parent.name
+
+
+def cached_file(repository: str, revision: str | None, name: str) -> Path:
+    """A file of a model that has been downloaded.
+
+    Raises:
+        OSError: it is not in the hub's cache.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     file = try_to_load_from_cache(repository, name, revision=revision or "main")
     if not isinstance(file, str):
         raise OSError(f"its {name} is not in the hub's cache")
-    return Path(file).parent.name
+    return Path(file)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 from analogue.embedded import locate
 from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, check_option, check_path, first_line
 from analogue.hub import hub_errors
-from analogue.models.identity import cached_commit, directory_fingerprint, model_fingerprint
+from analogue.models.identity import cached_commit, damaged_download, directory_fingerprint, model_fingerprint
 from analogue.models.randomise import redraw_parameters
 from analogue.models.residual_stream import ResidualStream
 from analogue.options import Hook, Redrawn
@@ -130,6 +130,9 @@ class LanguageModel:
                 **_only_in(self.gguf_file),
                 **OWN_CODE,
             )
+        if not Path(source).is_dir() and (damaged := damaged_download(source, self.revision, self.gguf_file)):
+            problem = f"has a damaged file in the hub's cache; delete {damaged}, and it is downloaded again"
+            raise Unavailable("model", self.name, problem)
         missing = [name for name in sorted(found["missing_keys"]) if not name.startswith("pooler")]  # after the blocks
         if missing:
             raise Unavailable("model", self.name, f"holds no weights for {missing[0]}; its files are incomplete")

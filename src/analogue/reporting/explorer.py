@@ -16,6 +16,7 @@ from analogue.reporting.tables import side_texts
 from analogue.results import ComparisonResult, label
 from analogue.results.grids import pair, protocol
 
+SCRIPTS = ("spaces", "about", "list", "feature", "pair", "point_map", "maps", "page")
 N_NEIGHBOURS = 15
 _ALIGNED = 8  # bytes, so that a browser can read float64 where they are
 
@@ -43,7 +44,9 @@ def save_explorer(page: ExplorerPage, record: ComparisonResult, path: Path) -> N
         for side, chunks in page.details.items()
         for number, chunk in enumerate(chunks)
     ]
-    write_page("explorer", ["explorer"], path, index=packed_arrays(page.index, facts), details="\n".join(details))
+    scripts = [f"explorer/{each}" for each in SCRIPTS]
+    index = packed_arrays(page.index, facts)
+    write_page("explorer", ["explorer"], path, scripts, index=index, details="\n".join(details))
 
 
 def packed_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any] | None = None) -> str:

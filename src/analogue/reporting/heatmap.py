@@ -14,9 +14,10 @@ import numpy as np
 
 from analogue.atomic import atomic_write
 from analogue.cores import usable_cores
-from analogue.reporting.panels import SIGNIFICANT, Panel, panel_groups
+from analogue.reporting.panels import SIGNIFICANT, Panel, p_value_line, panel_groups
 from analogue.results.grids import LayerGrid, protocol
 
+LONGEST = 80  # characters of a setting in the name of a file
 FEW = 3  # grids that are drawn sooner than processes start
 FORMATS = ("png", "pdf")
 LEFT, SIDES = 0.7, 1.45  # inches left of a panel's cells, and on both sides of them together
@@ -31,7 +32,7 @@ def drawing(grids: Sequence[LayerGrid], output: Path) -> Iterator[list[Path]]:
     Many grids are drawn by several processes, one per core; few are drawn after the body.
     """
     paths: list[Path] = []
-    jobs = [(grid, output, f"_{number}" if len(grids) > 1 else "") for number, grid in enumerate(grids)]
+    jobs = [(grid, output, suffix) for grid, suffix in zip(grids, file_suffixes(grids), strict=True)]
     if len(grids) <= FEW:
         yield paths
         drawn = [draw_grid(*job) for job in jobs]
@@ -45,19 +46,28 @@ def drawing(grids: Sequence[LayerGrid], output: Path) -> Iterator[list[Path]]:
 
 def draw_grid(grid: LayerGrid, output: Path, suffix: str) -> list[Path]:
     """Draw `heatmap_<group><suffix>` for each group of panels; returns the PNG files."""
-    figures = [(file_name(f"heatmap_{name}{suffix}"), panels) for name, panels in panel_groups(grid).items()]
-    for stem, panels in figures:
-        save_heatmaps(grid, panels, output / stem)
-    return [output / f"{stem}.png" for stem, _ in figures]
+    stems = {name: output / file_name(f"heatmap_{name}{suffix}") for name in panel_groups(grid)}
+    for name, panels in panel_groups(grid).items():
+        line = p_value_line(grid, name) if name in grid.metrics else None
+        save_heatmaps(grid, panels, stems[name], line)
+    return [stem.with_name(f"{stem.name}.png") for stem in stems.values()]
 
 
 def file_name(name: str) -> str:
     """A name without what leads to another folder: a metric may be called as its author likes."""
-    return re.sub(r"[^\w.+-]", "_", name)[:120]
+    return re.sub(r"[^\w.+=-]", "_", name)[:120]
 
 
-def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
-    """Draw panels of one grid into `<stem>.png` and `<stem>.pdf`.
+def file_suffixes(grids: Sequence[LayerGrid]) -> list[str]:
+    """What tells the files of several grids apart: how each differs (`_filters=none`), or its number."""
+    named = [f"_{file_name(grid.setting)}" if grid.setting else "" for grid in grids]
+    if len(set(named)) == len(grids) and max(map(len, named), default=0) <= LONGEST:
+        return named
+    return [f"_{number}" for number in range(len(grids))]
+
+
+def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path, line: str | None = None) -> None:
+    """Draw panels of one grid, and a line about them, into `<stem>.png` and `<stem>.pdf`.
 
     Each cell shows its number; scores with p >= 0.05 are marked with an asterisk, cells without a number are grey.
     """
@@ -68,7 +78,7 @@ def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
     n_rows = -(-len(panels) // n_columns)
     # Places are worked out in inches: matplotlib's own layouts draw everything several times to find them.
     width, height = max(3.6, cell_width) + SIDES, max(1.0, cell_height) + ENDS
-    heading = _heading(grid, width * n_columns)
+    heading = _heading(grid, width * n_columns, line)
     figure = Figure(figsize=(width * n_columns, height * n_rows + LINE * len(heading.splitlines())))
     figure.text(0.1 / (width * n_columns), 1, heading, fontsize=8, va="top")
     for number, panel in enumerate(panels):
@@ -81,8 +91,8 @@ def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path) -> None:
             figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
 
 
-def _heading(grid: LayerGrid, inches: float) -> str:
-    lines = (grid.title, protocol(grid.first))
+def _heading(grid: LayerGrid, inches: float, line: str | None) -> str:
+    lines = (grid.title, protocol(grid.first), *([line] if line else []))
     return "\n" + "\n".join(textwrap.fill(line, int(inches * 15)) for line in lines)
 
 

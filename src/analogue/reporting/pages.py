@@ -12,37 +12,41 @@ from typing import Any
 from analogue.results.record import write_text
 
 
-def write_data_page(name: str, styles: Sequence[str], data: Mapping[str, Any], path: Path) -> None:
+def write_data_page(
+    name: str, styles: Sequence[str], data: Mapping[str, Any], path: Path, scripts: Sequence[str] | None = None
+) -> None:
     """Write a page whose frame has a place for `data`, which must be JSON; see `write_page`.
 
     Compressed, a thousand jobs stay within the megabytes that a page may have; browsers unpack them themselves.
     """
-    write_page(name, styles, path, data=packed(json.dumps(data, allow_nan=False).encode()))
+    write_page(name, styles, path, scripts, data=packed(json.dumps(data, allow_nan=False).encode()))
 
 
-def write_page(name: str, styles: Sequence[str], path: Path, **content: str) -> None:
-    """Fill in a page's frame: `style`, `script` and `plotly`, and further content by its name.
+def write_page(
+    name: str, styles: Sequence[str], path: Path, scripts: Sequence[str] | None = None, **content: str
+) -> None:
+    """Fill in a page's frame: `style`, `script` and, where the frame has a place for it, `plotly`; and further content.
 
     Args:
-        name: of the frame, `name.html`, and of the script, `name.js`, which runs after `common.js`.
+        name: of the frame, `name.html`.
         styles: names of style sheets.
         path: of the page.
+        scripts: names of scripts, which are joined behind `common.js`; None for `name.js`.
         content: by the names in the frame.
     """
-    from plotly.offline import get_plotlyjs
-
     folder = files("analogue.reporting") / "page"
 
     def joined(*names: str) -> str:
         return "".join((folder / each).read_text(encoding="utf-8") for each in names)
 
-    filled = Template(joined(f"{name}.html")).substitute(
-        style=joined(*(f"{each}.css" for each in styles)),
-        script=joined("common.js", f"{name}.js"),
-        plotly=get_plotlyjs(),
-        **content,
-    )
-    write_text(filled, path)
+    frame = Template(joined(f"{name}.html"))
+    if "plotly" in frame.get_identifiers():
+        from plotly.offline import get_plotlyjs
+
+        content["plotly"] = get_plotlyjs()
+    style = joined(*(f"{each}.css" for each in styles))
+    script = joined("common.js", *(f"{each}.js" for each in scripts or [name]))
+    write_text(frame.substitute(style=style, script=script, **content), path)
 
 
 def packed(content: bytes) -> str:

@@ -1,6 +1,7 @@
 """The panels of a sweep: the numbers of each heatmap, which matplotlib, the page and W&B draw."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from jaxtyping import Bool, Float64
 from analogue.results.grids import LayerGrid
 
 SIGNIFICANT = 0.05
+RECOMMENDED = ("rsa", "cka_debiased", "svcca_cross_validated")
+"""Scores that can be read as a degree of similarity, by docs/validity.md: these come first."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def format_number(value: float | None, digits: int = 3) -> str:
 
 def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
     """Panels by group: one per metric, `pairs`, `transfer`, `concepts_...` per metric of the subspaces, `published`."""
-    own = {metric: metric_panels(grid, metric) for metric in grid.metrics} | {"pairs": pair_panels(grid)}
+    own = {metric: metric_panels(grid, metric) for metric in leading_first(grid.metrics)} | {"pairs": pair_panels(grid)}
     abroad = transfer_panels(grid)
     own |= {"transfer": abroad} if abroad else {}
     if grid.concepts:
@@ -51,22 +54,45 @@ def panel_groups(grid: LayerGrid) -> dict[str, list[Panel]]:
     return own | ({"published": published} if published else {})
 
 
+def leading_first(labels: Sequence[str]) -> list[str]:
+    """Labels of scores, the recommended ones first."""
+    return sorted(labels, key=lambda each: RECOMMENDED.index(each) if each in RECOMMENDED else len(RECOMMENDED))
+
+
 def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
-    """Paired score, null mean and, of a test, p-value, and p-value corrected for the number of cells."""
+    """Score above the mean of its null, score, that mean and, of a test, p-values, raw and corrected for the cells.
+
+    p-values that are the same in all cells are no map, but a line: see `p_value_line`.
+    """
     score, null_mean, p = (grid.scores(metric, name) for name in ("score", "null_mean", "p_value"))
-    adjusted = grid.adjusted_p_values(metric)
+    adjusted, excess = grid.adjusted_p_values(metric), score - null_mean
     limits = _ends(np.stack([score, null_mean]))  # one scale, so that the two can be compared by eye
+    from_null = _ends(np.append(excess, 0.0))
     described = [
+        Panel(f"{metric}, above the mean of its null", excess, 2, from_null, marked=p >= SIGNIFICANT),
         Panel(f"{metric}, paired score", score, 2, limits, marked=p >= SIGNIFICANT),
         Panel(f"{metric}, mean of the null", null_mean, 2, limits),
     ]
-    if np.isfinite(score).any() and not np.isfinite(p).any():  # a baseline that is no test
+    if len(_distinct(p)) <= 1:
         return described
     return [
         *described,
         Panel(f"{metric}, p-value", p, 3, (0.0, 1.0), descending=True),
         Panel(f"{metric}, p-value, Benjamini-Hochberg", adjusted, 3, (0.0, 1.0), descending=True),
     ]
+
+
+def p_value_line(grid: LayerGrid, metric: str) -> str | None:
+    """The p-value of a score, if it is the same in all cells; None if not, or if there is no test."""
+    p = grid.scores(metric, "p_value")
+    if len(_distinct(p)) != 1:
+        return None
+    n = int(np.isfinite(p).sum())
+    where = ("the one cell" if n == 1 else f"all {n} cells") + ("" if n == p.size else " with a score")
+    corrected = "" if n == 1 else ", also after Benjamini-Hochberg"
+    least = {1 / (1 + n_null) for n_null in _distinct(grid.scores(metric, "n_null"))}
+    bound = ", the least that its draws can give" if least == set(_distinct(p)) else ""
+    return f"{metric}: p = {_distinct(p)[0]:.2g} in {where}{corrected}{bound}"
 
 
 def concept_panels(grid: LayerGrid, metric: str) -> list[Panel]:
@@ -151,6 +177,10 @@ def _tested(grid: LayerGrid) -> list[str]:
     """Metrics of the semantic subspaces."""
     concepts = (each for job in grid.jobs.values() for each in job.result.concepts)
     return list(dict.fromkeys(entry["metric"] for each in concepts for entry in each["similarity"]))
+
+
+def _distinct(values: np.ndarray) -> list[float]:
+    return np.unique(values[np.isfinite(values)]).tolist()
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

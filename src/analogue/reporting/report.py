@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from analogue.reporting.controls import TITLE, control_table, is_one_control
 from analogue.reporting.pages import write_data_page
-from analogue.reporting.panels import Panel, panel_groups
+from analogue.reporting.panels import Panel, leading_first, p_value_line, panel_groups
 from analogue.reporting.tables import side_texts
 from analogue.reporting.transfer import transfer_details
 from analogue.results import label
@@ -38,10 +38,15 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
     data = {
         "grids": [_grid(grid, numbers) for grid in grids if not is_one_control(grid)],
         "controls": _controls(grids, numbers),
-        "jobs": [job_details(job) | _explorer(job, path) for grid in grids for job in grid.jobs.values()],
+        "jobs": [
+            job_details(job) | _explorer(job, path) | {"setting": grid.setting}
+            for grid in grids
+            for job in grid.jobs.values()
+        ],
+        "metrics": leading_first(list(dict.fromkeys(name for grid in grids for name in grid.metrics))),
         "failures": [[name, failure.error] for name, failure in failures.items()],
     }
-    write_data_page("report", ["report"], data, path)
+    write_data_page("report", ["report"], data, path, ["jobs_table", "report"])
 
 
 def _explorer(job: Job, page: Path) -> dict[str, str]:
@@ -62,6 +67,7 @@ def _grid(grid: LayerGrid, numbers: Mapping[str, int]) -> dict[str, Any]:
         "axes": grid.axes,
         "jobs": [[numbers[job.name] if job else None for job in row] for row in jobs],
         "groups": {name: [_panel(panel) for panel in panels] for name, panels in panel_groups(grid).items()},
+        "lines": {metric: line for metric in grid.metrics if (line := p_value_line(grid, metric)) is not None},
     }
 
 
@@ -98,6 +104,8 @@ def job_details(job: Job) -> dict[str, Any]:
     return {
         "name": job.name,
         "title": f"{pair(result)}, layers {result.side_a.layer} and {result.side_b.layer}",
+        "layers": [result.side_a.layer, result.side_b.layer],
+        "correlation": result.correlation["mean_kept"],
         "protocol": protocol(result),
         "sides": [side_texts(result.side_a), side_texts(result.side_b)],
         "funnel": [[step["filter"], step["n_pairs"]] for step in result.funnel],
@@ -134,7 +142,7 @@ def _tables(job: Job) -> tuple[pa.Table, dict[str, np.ndarray], list[str]]:
 
 
 def _score(entry: dict[str, Any], draws: np.ndarray | None) -> dict[str, Any]:
-    shown = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null", "reason")
+    shown = ("metric", "score", "null", "null_mean", "null_sd", "z", "p_value", "n_pairs", "n_null", "reason")
     score = {name: entry[name] for name in shown} | {"label": label(entry)}
     finite = draws[np.isfinite(draws)] if draws is not None else np.empty(0)
     if not finite.size:

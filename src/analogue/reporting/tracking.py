@@ -5,10 +5,15 @@ In W&B an SAE is an artifact named after its content, in the run that trains it 
 
 import contextlib
 import os
+import ssl
 import sys
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import getproxies, urlopen
 
 import pyarrow as pa
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -24,6 +29,9 @@ from analogue.results.record import PAIRS_FILE, RESULT_FILE, TRANSFER_FILE
 from analogue.results.results_table import TABLE_FILES, results_table
 
 MODES = ("online", "offline", "shared", "disabled", "dryrun", "run")  # W&B's; the last two are old names
+WITHOUT_SERVER = ("offline", "disabled", "dryrun")
+ANSWERS_WITHIN_S = 10.0
+_answers: dict[str, bool | str] = {}  # by the URL of a W&B server: True, or why it cannot be used
 _SCALARS = ("metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs", "n_null")
 
 
@@ -64,17 +72,51 @@ def wandb_logger(
     )
 
 
+def check_server(logger: Any) -> None:
+    """Raise `Unavailable` if a logger is W&B's and its server does not answer; a server is asked once per process.
+
+    W&B itself would wait for longer, and at the next job again. Through a proxy only W&B knows the way.
+    """
+    if not isinstance(logger, WandbLogger) or logger._offline or os.environ.get("WANDB_MODE") in WITHOUT_SERVER:
+        return
+    import wandb
+
+    url = str(wandb.setup().settings.base_url)
+    if url not in _answers:
+        _answers[url] = urlsplit(url).scheme in getproxies() or _answer(url)
+    if _answers[url] is not True:
+        raise Unavailable("WANDB_BASE_URL", url, f"{_answers[url]}; W&B's server is asked once per process")
+
+
+def _answer(url: str) -> bool | str:
+    """True if there is a server, whatever it says; why there is none otherwise."""
+    try:
+        with urlopen(url, timeout=ANSWERS_WITHIN_S):
+            return True
+    except TimeoutError:
+        return f"does not answer within {ANSWERS_WITHIN_S:g} s"
+    except URLError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            return f"does not answer within {ANSWERS_WITHIN_S:g} s"
+        unreachable = isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError)
+        return f"cannot be reached ({first_line(reason)})" if unreachable else True
+    except (OSError, HTTPException):  # an answer, of a kind
+        return True
+
+
 def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]) -> None:
     """Log, and end the run. A failure costs one line on the terminal and nothing else."""
     try:
         logger = open_logger()
+        check_server(logger)
         log(logger)
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
     except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
         print(f"warning: not logged ({error_message(error)}); the result files are complete", file=sys.stderr)
-        abandon_run()
+        abandon_run(error)
 
 
 def error_message(error: Exception) -> str:
@@ -82,10 +124,17 @@ def error_message(error: Exception) -> str:
     return str(error) if isinstance(error, ArgumentError) else f"{type(error).__name__}: {first_line(error)}"
 
 
-def abandon_run() -> None:
-    """Close a run that failed half-way, or the next job of this process would write into it."""
+def abandon_run(error: Exception | None = None) -> None:
+    """Close a run that failed half-way, or the next job of this process would write into it.
+
+    A server that answers, and then fails, is not asked again.
+    """
     wandb = sys.modules.get("wandb")
-    if wandb is not None and getattr(wandb, "run", None) is not None:
+    if wandb is None:
+        return
+    if isinstance(error, wandb.errors.CommError):
+        _answers.update(dict.fromkeys(_answers, f"failed in an earlier job ({first_line(error)})"))
+    if getattr(wandb, "run", None) is not None:
         with contextlib.suppress(Exception):
             wandb.finish(exit_code=1)
 

@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from analogue.results.jobs import PLACES, Job, decisive_settings, identity
+from analogue.results.jobs import CHOICES, PLACES, Job, decisive_settings, identity
 from analogue.results.record import ComparisonResult, flatten, label
 from analogue.significance import benjamini_hochberg
 
@@ -123,11 +123,46 @@ def protocol(result: ComparisonResult) -> str:
 
 
 def _settings(configs: list[dict[str, Any]]) -> list[str]:
-    """For each configuration, the settings in which it differs from another."""
+    """For each configuration, how it differs from the others: the groups' options, then keys that no option decides."""
     flats = [flatten(decisive_settings(each, PLACES | LAYERS)) for each in configs]
-    varying = [
-        key
-        for key in dict.fromkeys(key for each in flats for key in each)
-        if len({json.dumps(each.get(key), default=str) for each in flats}) > 1
+    varying = _varying(flats)
+    options = [
+        {group: name for group, name in each.get(CHOICES, {}).items() if group not in PLACES} for each in configs
     ]
-    return [" ".join(f"{key}={each.get(key)}" for key in varying) for each in flats]
+    # An option of a group without settings of its own, such as a preset, decides those of others: it comes first.
+    groups = sorted(_varying(options), key=lambda group: any(group in each for each in configs))
+    decided = _decided(varying, groups, flats, options)
+    for group in reversed(groups):
+        others = [each for each in groups if each != group]
+        if _decided(varying, others, flats, options) == decided:
+            groups = others
+    left = [key for key in varying if key not in decided]
+    return [
+        " ".join([*(f"{group}={option.get(group)}" for group in groups), *(f"{key}={flat.get(key)}" for key in left)])
+        for option, flat in zip(options, flats, strict=True)
+    ]
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The option of each group that decides what a job finds; none of records that do not say."""
+    options = config.get(CHOICES)
+    return decisive_settings(options, PLACES) if isinstance(options, Mapping) else {}
+
+
+def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names whose values differ."""
+    names = dict.fromkeys(name for each in settings for name in each)
+    return [name for name in names if len({_text(each.get(name)) for each in settings}) > 1]
+
+
+def _decided(
+    keys: Sequence[str], groups: Sequence[str], flats: Sequence[Mapping[str, Any]], options: Sequence[Mapping[str, Any]]
+) -> set[str]:
+    """The keys whose values are the same wherever the options of these groups are."""
+    chosen = [tuple(each.get(group) for group in groups) for each in options]
+    values = {key: {(option, _text(flat.get(key))) for option, flat in zip(chosen, flats, strict=True)} for key in keys}
+    return {key for key, pairs in values.items() if len(pairs) == len({option for option, _ in pairs})}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=str)

@@ -26,8 +26,11 @@ TRACEBACK_FILE = "traceback.txt"
 
 log = logging.getLogger(__name__)
 
+CHOICES = "choices"
+"""The entry of a record's settings that names the option chosen of each group: `{"filters": "none"}`."""
+
 # Settings that decide where a job writes and what it shares with others, not what it finds.
-PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass", "explore"})
+PLACES = frozenset({"output_dir", "logger", "cache", "sweep", "layers_per_pass", "explore", CHOICES})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from sae_lens.saes.sae import SAEMetadata
 from sae_lens.saes.topk_sae import TopK
 from sae_lens.saes.transcoder import SkipTranscoder, SkipTranscoderConfig, Transcoder, TranscoderConfig
 from torch import Tensor
+
+from analogue.saes.files import Unreadable, check_weights
 
 
 @dataclass
@@ -77,6 +80,10 @@ def build(contents: Contents, dtype: str) -> Any:
     model's own units. No memory is taken besides that of the weights.
     """
     state = dict(contents.state)
+    _check_state(state)
+    for scale in (contents.input_scale, contents.output_scale or 1.0):
+        if not (isfinite(scale) and scale > 0):
+            raise Unreadable(f"scales its input by {scale:g}; the factor must be above 0 and finite")
     out = contents.input_scale if contents.output_scale is None else contents.output_scale
     if contents.input_scale != 1 or out != 1:
         state = {name: _exact(tensor) for name, tensor in state.items()}
@@ -93,6 +100,25 @@ def build(contents: Contents, dtype: str) -> Any:
     sae.cfg.metadata = SAEMetadata(**contents.metadata)
     sae.load_state_dict(_in_precision(state, dtype), assign=True)
     return sae.to("cpu")
+
+
+def _check_state(state: Mapping[str, Tensor]) -> None:
+    """Raise `Unreadable` for weights that are no floating-point tensors, or that do not fit each other."""
+    for name in ("W_dec", "b_dec"):
+        if name not in state:
+            raise Unreadable(f"has no {name} among its weights ({', '.join(sorted(state))})")
+    for name, tensor in state.items():
+        check_weights(name, tensor)
+    if state["W_dec"].ndim != 2 or not state["W_dec"].numel():
+        raise Unreadable(f"has a W_dec of shape {tuple(state['W_dec'].shape)}, where (d_sae, d_model) is needed")
+    d_sae, d_out = state["W_dec"].shape
+    d_in = state["W_enc"].shape[0] if state.get("W_enc", state["W_dec"]).ndim == 2 and "W_enc" in state else d_out
+    shapes = {"W_enc": (d_in, d_sae), "b_dec": (d_out,), "W_skip": (d_out, d_in)}
+    shapes |= dict.fromkeys(("b_enc", "threshold", "b_gate", "b_mag", "r_mag"), (d_sae,))
+    for name, shape in shapes.items():
+        if name in state and tuple(state[name].shape) != shape:
+            found = tuple(state[name].shape)
+            raise Unreadable(f"has weights {name} of shape {found}, where its W_dec needs {shape}")
 
 
 def _in_precision(state: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from analogue.saes.building import Contents
-from analogue.saes.files import Source, Unreadable
+from analogue.saes.files import Kinds, Source, Unreadable, check_kinds
 
 CONFIG = "config.json"
 WEIGHTS = "ae.pt"
@@ -23,14 +23,17 @@ CLASSES = (
     "MatryoshkaBatchTopKSAE",
     "JumpReluAutoEncoder",
 )
+OF_TRAINER: Kinds = {"dict_class": str, "k": int, "layer": int, "lm_name": str, "submodule_name": str}
 HOOKS = {"resid": "hook_resid_post", "mlp": "hook_mlp_out", "att": "hook_attn_out"}
 """By what a submodule is called: `resid_post_layer_8`, `mlp_out_layer3`, `attention_layer_2`."""
 
 
 def read(source: Source) -> Contents:
     """A dictionary of any class for one site; a BatchTopK one is used with its threshold, as its own `encode` does."""
-    about = source.json(CONFIG)
+    about = source.json(CONFIG, {"trainer": dict, "buffer": dict})
     trainer, buffer = about.get("trainer") or {}, about.get("buffer") or {}
+    check_kinds(trainer, OF_TRAINER, CONFIG)
+    check_kinds(buffer, {"io": str}, CONFIG)
     kind = trainer.get("dict_class")
     if kind not in CLASSES:
         raise Unreadable(f"is of class {kind!r}; of dictionary_learning, {', '.join(CLASSES)} can be read")

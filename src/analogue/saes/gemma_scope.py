@@ -10,11 +10,18 @@ import re
 from torch import Tensor
 
 from analogue.saes.building import Contents
-from analogue.saes.files import Source, Unreadable
+from analogue.saes.files import Kinds, Source, Unreadable
 
 FIRST_WEIGHTS = "params.npz"
 SECOND_WEIGHTS = "params.safetensors"
 SECOND_CONFIG = "config.json"
+KINDS: Kinds = {
+    "affine_connection": bool,
+    "architecture": str,
+    "hf_hook_point_in": str,
+    "hf_hook_point_out": str,
+    "model_name": str,
+}
 SETTINGS = {"apply_b_dec_to_input": False}
 
 
@@ -51,7 +58,7 @@ def read_first(source: Source) -> Contents:
 
 def read_second(source: Source) -> Contents:
     """`resid_post/layer_N_width_W_l0_X/` with `params.safetensors` and, in most repositories, `config.json`."""
-    config = source.json(SECOND_CONFIG)
+    config = source.json(SECOND_CONFIG, KINDS)
     if config.get("architecture", "jump_relu") != "jump_relu":
         raise Unreadable(f"is of architecture {config['architecture']!r}; of Gemma Scope 2, jump_relu can be read")
     state = _by_saelens_names(source.tensors(SECOND_WEIGHTS))

@@ -9,18 +9,30 @@ from typing import Any
 import torch
 
 from analogue.saes.building import Contents
-from analogue.saes.files import Source, Unreadable
+from analogue.saes.files import Kinds, Source, Unreadable, check_kinds, check_weights
 
 CONFIG = "hyperparams.json"
 WEIGHTS = "checkpoints/final.safetensors"
 LATER_CONFIG = "config.json"
 LATER_WEIGHTS = "sae_weights.safetensors"
 NORMS = "dataset_average_activation_norm"
+KINDS: Kinds = {
+    "act_fn": str,
+    "apply_decoder_bias_to_pre_encoder": bool,
+    "d_model": int,
+    "hook_point_in": str,
+    "hook_point_out": str,
+    "jump_relu_threshold": float,
+    "norm_activation": str,
+    "sparsity_include_decoder_norm": bool,
+    "use_glu_encoder": bool,
+    NORMS: dict,
+}
 
 
 def read(source: Source) -> Contents:
     """The releases of 2024: one threshold for all features, in `hyperparams.json`."""
-    config = source.json(CONFIG)
+    config = source.json(CONFIG, KINDS)
     weights = source.tensors(WEIGHTS)
     # its training compared it with pre-activations of the stream in the model's own units
     scale, _ = _scales(config, config.get(NORMS) or {}, source)
@@ -30,12 +42,16 @@ def read(source: Source) -> Contents:
 
 def read_later(source: Source) -> Contents:
     """The releases of 2025, such as R1-Distill: a threshold per feature among the weights."""
-    config = source.json(LATER_CONFIG)
+    config = source.json(LATER_CONFIG, KINDS)
     weights = source.tensors(LATER_WEIGHTS)
     names = ("log_jumprelu_threshold", "activation_function.log_jumprelu_threshold")
-    threshold = next((weights[name].float().exp() for name in names if name in weights), None)
-    if threshold is None:
+    found = next((name for name in names if name in weights), None)
+    if found is None:
         raise Unreadable(f"has no log_jumprelu_threshold among its weights ({', '.join(sorted(weights))})")
+    check_weights(found, weights[found])
+    if weights[found].ndim != 1:
+        raise Unreadable(f"has weights {found} of shape {tuple(weights[found].shape)}, where one per feature is needed")
+    threshold = weights[found].float().exp()
     norms = {name.rpartition(f"{NORMS}.")[2]: float(each) for name, each in weights.items() if f"{NORMS}." in name}
     by_site = {side: norms.get(side, norms.get(config.get(f"hook_point_{side}", ""))) for side in ("in", "out")}
     return _contents(config, weights, threshold, config.get(NORMS) or by_site, source)
@@ -84,7 +100,10 @@ def _scales(config: dict[str, Any], norms: dict[str, Any], source: Source) -> tu
         return 1.0, 1.0
     if kind != "dataset-wise":
         raise Unreadable(f"normalises its input {kind!r}; of Llama Scope, dataset-wise and token-wise can be read")
-    d_model = config["d_model"]
+    check_kinds(norms, {"in": float, "out": float}, NORMS)
+    d_model = config.get("d_model")
+    if d_model is None or d_model < 1:
+        raise Unreadable(f"was trained on scaled activations, but its files hold d_model={d_model}")
     if norms.get("in"):
         scale = d_model**0.5 / norms["in"]
         return scale, d_model**0.5 / norms["out"] if norms.get("out") else scale

@@ -50,7 +50,7 @@ def load(
 
     Raises:
         NotFound: no SAE there.
-        Unavailable: it cannot be downloaded, or its files are damaged.
+        Unavailable: it cannot be downloaded, or its files cannot be read.
         InvalidArgument: weights that are not finite, an SAE that cannot be read as its files want it, a transcoder that
             was not asked for, or an object that is no SAE for inference.
 
@@ -103,7 +103,7 @@ def _load_named(name: str, dtype: str) -> Any:
     except Exception as error:  # whatever a damaged file leads to, in the library that reads its format
         reason = " ".join(str(error).split()) if isinstance(error, RuntimeError) else first_line(error)
         reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
-        problem = f"cannot be loaded as an SAE ({reason}); its files are damaged or do not fit each other"
+        problem = f"cannot be loaded as an SAE ({reason}); download or save it again"
         raise Unavailable("path", name, problem) from error
 
 

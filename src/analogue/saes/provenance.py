@@ -52,7 +52,7 @@ def sae_warnings(
     if is_elsewhere:
         warnings.append(f"was trained on {name}, and reads {hook} of block {layer}")
     if sae.cfg.normalize_activations == "expected_average_only_in":
-        warnings.append("expects scaled activations (expected_average_only_in), but its files hold no scaling factor")
+        warnings.append("expects scaled activations (expected_average_only_in), and came without a scaling factor")
     metadata = sae.cfg.metadata
     if model_name is not None and not same_model(metadata.get("model_name") or model_name, model_name):
         warnings.append(f"was trained on {metadata.get('model_name')}, and reads {model_name}")

@@ -103,6 +103,7 @@ def misfit_warnings(
     of_what: str,
     first_tokens_count: bool,
     suspects: str = "wrong layer, hook or scaling",
+    reason: str | None = None,
 ) -> list[str]:
     """Warnings about an SAE that explains little of what it reads, as predicates of that SAE.
 
@@ -111,9 +112,12 @@ def misfit_warnings(
         of_what: what it reads (`layer 3 of gpt2`).
         first_tokens_count: whether the first tokens of texts count.
         suspects: the probable causes.
+        reason: something that was asked for and that is enough to explain it; None for nothing.
     """
     if explained is not None and explained >= LOW_EXPLAINED_VARIANCE:
         return []
     share = "no variance" if explained is None or explained != explained else f"{explained:.3f} of the variance"
+    if reason is not None:
+        return [f"explains {share} of {of_what}: {reason}"]
     first = " Or do the first tokens dwarf the rest (`exclude_bos`=true leaves them out)?" if first_tokens_count else ""
     return [f"explains {share} of {of_what}: {suspects}?{first}"]

@@ -9,7 +9,7 @@ from sae_lens.util import filter_valid_dataclass_fields
 from torch import Tensor
 
 from analogue.saes.building import Contents
-from analogue.saes.files import Source, Unreadable
+from analogue.saes.files import Kinds, Source, Unreadable, check_kinds
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -19,6 +19,19 @@ SCALED = "expected_average_only_in"
 OVER_BATCHES = {"batchtopk", "matryoshka_batchtopk"}
 """Trained by the k highest of a batch, used with a threshold per token."""
 
+KINDS: Kinds = {
+    **dict.fromkeys(("activation_fn", "activation_fn_str", "architecture", "hook_name", "hook_point"), str),
+    **dict.fromkeys(("model_name", "reshape_activations", "sae_lens_version"), str),
+    **dict.fromkeys(("apply_b_dec_to_input", "rescale_acts_by_decoder_norm", "finetuning_scaling_factor"), bool),
+    **dict.fromkeys(("d_in", "d_sae", "d_out", "k", "hook_layer", "hook_point_layer"), int),
+    **dict.fromkeys(("activation_fn_kwargs", "metadata", "model_from_pretrained_kwargs"), dict),
+}
+OF_METADATA: Kinds = {
+    **dict.fromkeys(("hook_name", "hook_name_out", "model_name"), str),
+    **dict.fromkeys(("exclude_bos", "finished", "frozen_decoder"), bool),
+    "model_from_pretrained_kwargs": dict,
+    "seqpos_slice": list,
+}
 NORMALISATIONS = ("none", SCALED, "constant_norm_rescale", "layer_norm", "covariance_whitening")
 
 
@@ -27,7 +40,9 @@ def read(source: Source) -> Contents:
     state = source.tensors(WEIGHTS)
     if "W_dec" not in state:
         raise Unreadable(f"has no W_dec among its weights ({', '.join(state)})")
-    config = source.json(CONFIG) | source.overrides
+    config = source.json(CONFIG, KINDS) | source.overrides
+    check_kinds(config.get("activation_fn_kwargs") or {}, {"k": int, "signed": bool}, CONFIG)
+    check_kinds(config.get("metadata") or {}, OF_METADATA, CONFIG)
     _check_activation(config)
     if config.get("architecture") in OVER_BATCHES:
         _as_inference(config, state)
@@ -35,8 +50,9 @@ def read(source: Source) -> Contents:
     if "log_threshold" in state:
         state["threshold"] = state.pop("log_threshold").exp()
     config["d_sae"], config["d_in"] = state["W_dec"].shape  # some old configurations lack them
-    normalisation = config.get("normalize_activations") or "none"
-    normalisation = SCALED if normalisation is True else normalisation
+    normalisation = config.get("normalize_activations")
+    if normalisation is None or isinstance(normalisation, bool):
+        normalisation = SCALED if normalisation else "none"
     if normalisation not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)
         raise Unreadable(f"normalises its input by {normalisation!r}; those that are read: {known}")
@@ -52,7 +68,8 @@ def read(source: Source) -> Contents:
         raise Unreadable("reads whole sequences (temporal); give an SAE that reads token by token")
     config = handle_config_defaulting(config)
     architecture = config["architecture"]  # a standard one of old with a TopK is a topk one
-    settings = filter_valid_dataclass_fields(config, SAE_CLASS_REGISTRY[architecture][1])
+    given = {name: value for name, value in config.items() if value is not None}
+    settings = filter_valid_dataclass_fields(given, SAE_CLASS_REGISTRY[architecture][1])
     for name in ("d_in", "d_sae", "d_out", "dtype", "device", "metadata"):
         settings.pop(name, None)
     scale, settings["normalize_activations"] = _scale(source, normalisation)
@@ -79,7 +96,7 @@ def _check_activation(config: dict[str, Any]) -> None:
         )
     if declared == "topk" or architecture == "topk":
         k = kwargs.get("k", config.get("k"))
-        if not isinstance(k, int) or k < 1:
+        if k is None or k < 1:
             raise Unreadable(f"has a TopK, but its {CONFIG} holds k={k}, where the number of active features is needed")
         config |= {"activation_fn_kwargs": {"k": k}, "k": k}
 
@@ -107,7 +124,7 @@ def _apply_finetuned_scale(config: dict[str, Any], state: dict[str, Tensor]) -> 
 
 def _scale(source: Source, normalisation: str) -> tuple[float, str]:
     """The factor of the input, and the normalisation that is left to be done."""
-    scaler = source.json(SCALER)
+    scaler = source.json(SCALER, {"scaling_factor": float})
     if normalisation not in ("none", SCALED):
         return 1.0, normalisation
     if normalisation == "none":  # folded in before it was saved, or never wanted

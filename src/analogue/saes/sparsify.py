@@ -9,11 +9,12 @@ from pathlib import PurePath
 import torch
 
 from analogue.saes.building import Contents
-from analogue.saes.files import Source, Unreadable, read_json
+from analogue.saes.files import Source, Unreadable, check_kinds, read_json
 from analogue.saes.sites import names_a_place
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae.safetensors"
+KINDS = {"signed": bool, "activation": str, "k": int, "transcode": bool, "skip_connection": bool}
 OF_THE_RUN = "config.json"  # one folder up, or two where an SAE has a folder per seed
 
 
@@ -24,13 +25,13 @@ def read(source: Source) -> Contents:
     (d_sae, d_in) in the file, the skip connection is (d_out, d_in). `normalize_decoder` and `multi_topk` concern
     training only. SAELens's converter transposes W_dec, and does not subtract b_dec where `normalize_decoder` is set.
     """
-    config = source.json(CONFIG)
+    config = source.json(CONFIG, KINDS)
     if config.get("signed"):
         raise Unreadable("keeps signed activations (signed); features here are non-negative")
     if config.get("activation", "topk") != "topk":
         raise Unreadable(f"has the activation {config['activation']!r}; of sparsify's formats, TopK can be read")
     k = config.get("k")
-    if not isinstance(k, int) or k < 1:
+    if k is None or k < 1:
         raise Unreadable(f"holds k={k} in its {CONFIG}, where the number of active features is needed")
     weights = source.tensors(WEIGHTS)
     w_dec = weights["W_dec"]
@@ -62,5 +63,6 @@ def _metadata(source: Source) -> dict[str, object]:
     run: dict[str, object] = {}
     for parent in (source.folder.parent, source.folder.parent.parent):
         run = run or read_json(parent / OF_THE_RUN)
+    check_kinds(run, {"model": str}, OF_THE_RUN)
     named = {"model_name": run.get("model"), "exclude_special_tokens": run.get("exclude_tokens")}
     return {"hook_name": hook} | {name: value for name, value in named.items() if value}

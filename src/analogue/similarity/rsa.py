@@ -12,7 +12,10 @@ from analogue.errors import check_option
 from analogue.similarity import backend
 from analogue.similarity.backend import Array, Permutation, Scorer, as_array, is_tensor, namespace
 from analogue.similarity.inputs import as_pairs, centred, identity, undefined
+from analogue.similarity.triangles import streamed_correlation
 
+MOST_KEPT = 8192
+"""Pairs whose distances are kept as they are: 2 GB, for a moment."""
 INNER = ("euclidean", "correlation", "cosine")
 OUTER = ("spearman", "pearson", "kendall")
 # Distances that differ by less than this, relative to their scale, differ by rounding alone.
@@ -58,12 +61,16 @@ def prepare_rsa(x: Any, y: Any, inner: str = "euclidean", outer: str = "spearman
 
     A permutation of the rows only moves the entries of an RDM: distances, ranks and norms are computed here, once, and
     a draw is one sum over the upper triangle (Kendall's tau: one sort of it). Memory: for `spearman` 6 n_pairs^2 bytes
-    are kept and some 32 n_pairs^2 used meanwhile; on a device 20 n_pairs^2 are kept, and each draw takes 8 n_pairs^2
-    more.
+    are kept and some 32 n_pairs^2 used meanwhile; beyond `MOST_KEPT` pairs 3 n_pairs^2 or less, see
+    `analogue.similarity.triangles`. On a device 20 n_pairs^2 are kept, and each draw takes 8 n_pairs^2 more.
     """
     check_option("outer", outer, OUTER)
     compared = partial(_compared, inner=inner, outer=outer)
     x, y = as_pairs(x, y)
+    if not is_tensor(x) and len(x) > MOST_KEPT and outer != "kendall":
+        check_option("inner", inner, INNER)
+        a, b = (_directions(side, inner)[0] for side in (x, y))
+        return streamed_correlation(a, b, inner, by_rank=outer == "spearman")
     with ThreadPoolExecutor(2) as pool:  # distances and sorting release Python's lock
         a, b = (map if is_tensor(x) or len(x) < _WORTH_THREADS else pool.map)(compared, (x, y))
     if a is None or b is None:

@@ -25,6 +25,10 @@ EXPLODED = 1e3  # times the first loss
 MOSTLY_DEAD = 0.5  # share of features; a run that has more after a tenth of its steps says so
 
 
+class NotFiniteError(Exception):
+    """What a model puts out that no SAE can be trained on, as a predicate of the model."""
+
+
 class SAETraining(L.LightningModule):
     """Trains SAEs; each SAE's losses, gradients and clipping touch that SAE alone.
 
@@ -85,6 +89,7 @@ class SAETraining(L.LightningModule):
         self.evaluated_at: int | None = None
         self._first_losses: dict[str, Tensor] = {}
         self._losses: dict[str, Tensor] = {}
+        self._are_finite: dict[int, Tensor] = {}  # by layer: all that has been read
         self._row: dict[str, Any] = {}
         self._warned_of_dead = False
 
@@ -107,6 +112,11 @@ class SAETraining(L.LightningModule):
         should_log = self._should_log()
         losses = []
         measured: dict[str, Any] = {}
+        for layer, acts in batch.items():
+            are_finite = (
+                acts.isfinite().all()
+            )  # which is read with the losses: until then, a GPU need not be waited for
+            self._are_finite[layer] = self._are_finite[layer] & are_finite if layer in self._are_finite else are_finite
         for name, each in self.saes.items():
             resid = each.without_outliers(batch[each.layer])
             output = each(resid, self.global_step)
@@ -179,7 +189,9 @@ class SAETraining(L.LightningModule):
     def _sample(self) -> ActivationBatch:
         if self.sample is None:
             raise InvalidArgument("sample", None, "is needed to estimate the scale and centre of the SAEs' input")
-        return self.sample()
+        sample = self.sample()
+        _check_finite({layer: acts.isfinite().all() for layer, acts in sample.items()})
+        return sample
 
     def _warn_of_dead(self, measured: Mapping[str, Any]) -> None:
         """Say early, and once, that most features of an SAE are dead."""
@@ -205,6 +217,7 @@ class SAETraining(L.LightningModule):
 
     def _check_losses(self) -> None:
         """Stop where going on would only waste time."""
+        _check_finite(self._are_finite)
         for name, last in self._losses.items():
             loss, first = float(last), float(self._first_losses[name])
             if not loss <= EXPLODED * first:
@@ -252,6 +265,12 @@ class SAETraining(L.LightningModule):
         """Since this run began; between two logged steps, the buffer may or may not have been refilled."""
         step, then = self._began
         return (self.global_step + 1 - step) * n_tokens * self.trainer.world_size / (time.perf_counter() - then)
+
+
+def _check_finite(are_finite: Mapping[int, Tensor]) -> None:
+    """Raise `NotFiniteError` for a layer of which something was read that is not finite."""
+    for layer in (layer for layer, each in are_finite.items() if not each):
+        raise NotFiniteError(f"puts out values that are not finite after block {layer}")
 
 
 def shown_values(measured: Mapping[str, Any], n_saes: int, tokens_per_second: float) -> dict[str, float]:

@@ -19,7 +19,7 @@ from analogue.trainer import check_precision, trainer_on
 from analogue.training.checkpoints import AtomicCheckpoints, NewestCheckpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
-from analogue.training.module import SAETraining
+from analogue.training.module import NotFiniteError, SAETraining
 from analogue.training.sae import SAEUnderTraining, inference_sae, new_sae, save_sae
 from analogue.training.settings import (
     Buffer,
@@ -293,10 +293,16 @@ def fit(
     """Train to the end, or until a callback stops the run.
 
     Raises:
-        InvalidArgument: the loss has exploded, or the ranks cannot share batches and text out.
+        InvalidArgument: the loss has exploded, the model's activations are not finite, or the ranks cannot share
+            batches and text out.
     """
     with renamed_arguments(learning_rate="optimiser.learning_rate", optimiser="optimiser.function"):
-        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        except NotFiniteError as error:
+            fix = "choose another `dtype` (bfloat16, float32), or check the model's weights"
+            problem = f"{error} in {data.plan.dtype}; {fix}"
+            raise InvalidArgument("model", data.language_model.name, problem) from error
 
 
 def finish(trainer: L.Trainer, module: SAETraining, data: ActivationDataModule) -> list[TrainedSAE]:

@@ -6,14 +6,13 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from jaxtyping import Bool, Float, Int64
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from analogue.atomic import atomic_write
+from analogue.entries import make_room
 from analogue.errors import AnalogueWarning, Unavailable
 from analogue.models import ResidualStream
 
@@ -118,7 +118,8 @@ def store_activations(
                     contents = {file.name: _checksum(file) for file in sorted(temporary.iterdir())}
                     manifest = {"name": directory.name, "files": contents}
                     (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-                _make_room(directory)
+                folders = (manifest.parent for manifest in directory.parent.glob(f"*/{MANIFEST}"))
+                make_room(folders, MOST_GB * 1e9, _lock, keep=directory)
             os.utime(directory / MANIFEST)
             shards = [safe_open(directory / name, framework="pt") for name in _shard_names(len(source.ids))]
     except (OSError, SafetensorError) as error:
@@ -146,19 +147,6 @@ def _damage(directory: Path, n_sequences: int) -> str | None:
         if _checksum(directory / shard) != files.get(shard):
             return f"the checksum of {shard} does not match"
     return None
-
-
-def _make_room(newest: Path) -> None:
-    """Remove the folders that were used least recently, unless another process writes or opens them."""
-    manifests = newest.parent.glob(f"*/{MANIFEST}")
-    oldest_first = sorted((file.stat().st_mtime, file.parent) for file in manifests)
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for _, folder in oldest_first}
-    total = sum(sizes.values())
-    for _, folder in oldest_first:
-        if total > MOST_GB * 1e9 and folder != newest:
-            with suppress(Timeout), _lock(folder).acquire(blocking=False):
-                shutil.rmtree(folder)
-                total -= sizes[folder]
 
 
 def _checksum(file: Path) -> str:

@@ -1,13 +1,16 @@
 """What was found of two spaces, kept beside their activations: a run that was stopped goes on, a longer list adds."""
 
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import torch
 
-from analogue.atomic import atomic_write
+from analogue.entries import DamagedEntryError, read_entry, write_entry
+from analogue.errors import AnalogueWarning
 from analogue.features import content_key
 from analogue.settings import Clustering
 from analogue.universality.links import Partners
@@ -19,7 +22,8 @@ _ARRAYS = ("feature", "correlation", "p_value", "q_value", "critical")
 class PairStore:
     """Tested partners of two spaces, one file `<key>.safetensors` for each two, in the store's directory.
 
-    The store counts these files, and removes them, as it does activations.
+    Their files are those of `analogue.features.ActivationStore`: each carries its key and a checksum, is written
+    atomically, and is counted and removed among the activations.
 
     Args:
         directory: None to keep nothing.
@@ -34,34 +38,38 @@ class PairStore:
         return content_key(partners=VERSION, activations=activations, seed=seed, **settings)
 
     def get(self, key: str) -> tuple[Partners, Partners] | None:
-        """What is kept under that name; None for nothing, or a damaged file."""
+        """What is kept under that name; None for nothing, or for a damaged file, of which a warning says so."""
         if self.directory is None:
             return None
         path = self._path(key)
         try:
-            arrays = load_file(path)
-            path.touch()
-            one, other = (Partners(**{name: arrays[f"{side}.{name}"] for name in _ARRAYS}) for side in "ab")
-        except (OSError, SafetensorError, KeyError):
+            found = read_entry(path, key)
+            return found and _partners(found[0])
+        except DamagedEntryError as error:
+            message = f"the kept partners {path.name} are damaged ({error}) and will be computed again"
+            warnings.warn(message, AnalogueWarning, stacklevel=2)
             return None
-        return one, other
 
     def put(self, key: str, tested: tuple[Partners, Partners]) -> None:
         """Keep it; a full disk costs the next run time, and this one nothing."""
         if self.directory is None:
             return
-        arrays = {
-            f"{side}.{name}": np.ascontiguousarray(getattr(partners, name))
+        tensors = {
+            f"{side}.{name}": torch.from_numpy(np.ascontiguousarray(getattr(partners, name)))
             for side, partners in zip("ab", tested, strict=True)
             for name in _ARRAYS
         }
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self._path(key)) as temporary:
-                save_file(arrays, temporary)
-        except (OSError, SafetensorError):
-            return
+        with suppress(OSError):
+            write_entry(self._path(key), key, tensors, {})
 
     def _path(self, key: str) -> Path:
         assert self.directory is not None
         return self.directory / f"{key}.safetensors"
+
+
+def _partners(tensors: Mapping[str, torch.Tensor]) -> tuple[Partners, Partners]:
+    try:
+        one, other = (Partners(**{name: tensors[f"{side}.{name}"].numpy() for name in _ARRAYS}) for side in "ab")
+    except KeyError as error:
+        raise DamagedEntryError(f"it holds no {error}") from error
+    return one, other

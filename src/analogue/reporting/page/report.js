@@ -1,20 +1,10 @@
 (async () => {
-  const INK = "#1c2330", OTHER = "#b8b4d8";
-
-  function table(headings, rows, numeric = []) {
-    const cell = (tag, value, column) =>
-      element(tag, { className: numeric.includes(column) ? "number" : "" }, ...(Array.isArray(value) ? value : [value ?? "–"]));
-    return element("table", {},
-      element("thead", {}, element("tr", {}, ...headings.map((text, i) => cell("th", text, i)))),
-      element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((value, i) => cell("td", value, i))))));
-  }
-
+  const OTHER = "#b8b4d8";
   const visible = text => text.replaceAll("\n", "↵");
 
   const rounded = (value, digits) => (Number(value.toFixed(digits)) + 0).toFixed(digits);  // no -0.00
 
   const data = await inflated("data").json();
-  const hashOf = job => `#job-${encodeURIComponent(job.name)}`;
   const sweep = document.getElementById("sweep"), panelOfJob = document.getElementById("job");
 
   // Pixels; panels stand two in a row where there is room, beside axis and colour bar.
@@ -44,16 +34,18 @@
   }
 
   function showGrid(grid) {
-    const panels = element("div", { className: "panels" }), tabs = element("div", { className: "tabs" });
+    const panels = element("div", { className: "panels" }), line = element("p", { className: "line" });
+    const tabs = element("div", { className: "tabs", aria: { role: "group", "aria-label": "What the maps show" } });
     const choose = name => {
-      for (const button of tabs.children) button.setAttribute("aria-selected", button.textContent === name);
+      for (const button of tabs.children) button.setAttribute("aria-pressed", button.textContent === name);
+      line.textContent = grid.lines[name] ?? "";
       for (const old of panels.children) Plotly.purge(old);
       panels.replaceChildren(...grid.groups[name].map(panel => heatmap(grid, panel)));
       for (const each of panels.children) Plotly.Plots.resize(each);  // drawn before they had a width
     };
     for (const name of Object.keys(grid.groups))
       tabs.append(element("button", { type: "button", onclick: () => choose(name) }, name));
-    sweep.append(element("h2", {}, grid.title), element("p", { className: "protocol" }, grid.protocol), tabs, panels);
+    sweep.append(element("h2", {}, grid.title), element("p", { className: "protocol" }, grid.protocol), tabs, line, panels);
     choose(Object.keys(grid.groups)[0]);
   }
 
@@ -64,7 +56,7 @@
     const low = Math.min(entry.score, around[0]), high = Math.max(entry.score, around[1]), space = 0.04 * (high - low) || 0.01;
     const leftmost = entry.score < (low + high) / 2;  // the line's name has room on its other side
     const layout = { ...LAYOUT, height: 230, margin: { l: 50, r: 10, t: 34, b: 40 }, showlegend: false, bargap: 0,
-      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, ${entry.p_value === null ? "no test" : `p = ${entry.p_value.toPrecision(3)}`}`, x: 0.02, font: { size: 13 } },
+      title: { text: `${entry.label}: ${entry.score.toFixed(4)}, ${entry.null_mean === null ? "" : `${rounded(entry.score - entry.null_mean, 4)} above the null, `}${entry.p_value === null ? "no test" : `p = ${entry.p_value.toPrecision(2)}`}`, x: 0.02, font: { size: 13 } },
       xaxis: { title: { text: `${entry.metric} score` }, range: [low - space, high + space] },
       yaxis: { title: { text: `draws of ${entry.n_null}` }, rangemode: "tozero", showticklabels: counts.length > 0 },
       shapes: [{ type: "line", x0: entry.score, x1: entry.score, y0: 0, y1: 1, yref: "paper", line: { color: "#b5261e", width: 3 } }],
@@ -161,10 +153,12 @@
     panelOfJob.hidden = !job;
     if (!job) return;
     const names = ["model", "layer", "SAE", "features", "live features", "L0", "explained variance"];
-    const scored = job.similarity.filter(entry => entry.score !== null);
+    const scored = job.similarity.filter(entry => entry.score !== null)
+      .sort((one, other) => data.metrics.indexOf(one.label) - data.metrics.indexOf(other.label));
     const reasons = job.similarity.filter(entry => entry.score === null).map(entry => `${entry.metric}: no score, ${entry.reason}`);
     panelOfJob.replaceChildren(
-      element("h2", {}, job.title), element("p", { className: "protocol" }, `job ${job.name} · ${job.protocol}`),
+      element("h2", { tabIndex: -1 }, `Job ${job.name}: ${job.title}`),
+      element("p", { className: "protocol" }, `${job.setting ? `${job.setting} · ` : ""}${job.protocol}`),
       element("p", {}, ...(job.explorer ? [element("a", { href: job.explorer, className: "explorer" }, "look at its features"), " · "] : []),
         element("a", { href: "#" }, "back to the sweep")),
       ...[...reasons, ...job.warnings].map(text => element("p", { className: "warning" }, `! ${text}`)),
@@ -181,7 +175,9 @@
       element("h3", {}, "Pairs with the highest activation correlation"), pairsTable(job.best),
       element("h3", {}, "Pairs with the lowest, of those kept"), pairsTable(job.worst),
       firingPlot(job.firing));
+    panelOfJob.append(element("p", {}, element("a", { href: "#" }, "back to the sweep")));
     panelOfJob.scrollIntoView({ behavior: "instant", block: "start" });
+    panelOfJob.querySelector("h2").focus({ preventScroll: true });
     window.dispatchEvent(new Event("resize"));  // plots were drawn before they had a width
   }
 
@@ -192,12 +188,15 @@
   }
   if (data.failures.length) sweep.append(element("h2", {}, `${data.failures.length} failed job${data.failures.length > 1 ? "s" : ""}`),
     element("ul", { className: "failures" }, ...data.failures.map(([name, error]) => element("li", {}, `${name}: ${error}`))));
+  const toTable = element("button", { type: "button", className: "plain", onclick: () => document.getElementById("jobs").scrollIntoView() }, "All jobs in one table");
   sweep.append(element("p", { className: "note" },
-    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number.`));
+    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number. `,
+    ...(data.grids.length ? [toTable] : [])));
   data.grids.forEach(showGrid);
+  if (data.jobs.length) sweep.append(jobsTable(data));
   const followHash = () => {
     showJob(data.jobs.findIndex(job => hashOf(job) === location.hash));
-    if (panelOfJob.hidden) sweep.scrollIntoView({ block: "start" });
+    if (panelOfJob.hidden) window.scrollTo(0, 0);
   };
   window.addEventListener("hashchange", followHash);
   followHash();
