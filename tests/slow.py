@@ -64,8 +64,6 @@ SLOW = frozenset(
         "tests/reporting/test_universality.py::test_the_page_is_searched_without_a_network",
         "tests/reporting/test_universality.py::test_the_page_says_what_the_record_says",
         "tests/reporting/test_universality.py::test_tokens_that_look_like_markup_stay_text",
-        "tests/results/test_fuzz.py::test_a_damaged_table_of_draws_is_named_with_its_column",
-        "tests/results/test_fuzz.py::test_a_damaged_table_of_pairs_is_named_with_its_column",
         "tests/results/test_fuzz.py::test_no_report_fails_on_mutated_records",
         "tests/saes/test_memory.py::test_the_peak_of_memory_is_that_of_the_file",
         "tests/significance/test_calibration.py::test_p_values_are_uniform_where_nothing_is_shared",
