@@ -21,8 +21,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def without(monkeypatch, package):
-    """Let Python find no such package."""
-    monkeypatch.setitem(sys.modules, package, None)
+    """Let Python find no such package, nor what is in it; some may be imported already."""
+    for name in [package, *(each for each in sys.modules if each.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 def test_gguf(monkeypatch):
