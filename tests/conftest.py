@@ -42,15 +42,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests of `tests/slow.py`, and begin with their files."""
+    """Mark the tests of `tests/slow.py`."""
     for item in items:
         path, _, name = item.nodeid.partition("[")[0].partition("::")
         places = {f"{path}::{name}", path, *(parent.as_posix() for parent in PurePosixPath(path).parents)}
         if places & SLOW:
             item.add_marker(pytest.mark.slow)
-    # Files with slow tests first, so that no worker is left with one of them while the other has nothing to do.
-    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow_files)
 
 
 @pytest.fixture
