@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import traceback
+import weakref
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -163,6 +164,8 @@ def _import_all():
 def _become(argv, cwd, env, said):
     """Run a program in this process, as the interpreter would, and end."""
     code = 1
+    for finalizer in [*weakref.finalize._registry]:  # of folders that belong to the process that forks
+        finalizer.detach()
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background ignores
