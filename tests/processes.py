@@ -163,9 +163,12 @@ def _import_all():
 
 def _become(argv, cwd, env, said):
     """Run a program in this process, as the interpreter would, and end."""
+    from wandb.sdk.data_types._private import MEDIA_TMP
+
     code = 1
     for finalizer in [*weakref.finalize._registry]:  # of folders that belong to the process that forks
         finalizer.detach()
+    MEDIA_TMP.__init__("wandb-media")  # removed at exit: each fork has its own
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background ignores
