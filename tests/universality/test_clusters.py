@@ -84,7 +84,7 @@ def test_the_order_of_features_changes_nothing(small):
 def test_the_order_of_sequences_changes_nothing_but_the_draws(small):
     spaces, _, before = small
     tokens = np.concatenate([np.arange(LENGTH) + LENGTH * s for s in np.random.default_rng(5).permutation(50)])
-    shuffled = [FeatureActivations.from_scipy(acts.to_scipy()[tokens]) for acts in spaces]
+    shuffled = [acts.at_tokens(tokens) for acts in spaces]
     after = clusters_in(cluster_features(shuffled, sequence_length=LENGTH))
     assert len(after ^ before) <= 2
 

@@ -12,7 +12,7 @@ from analogue.cli.composition import chosen_options, instantiated, plain, typed
 from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import run
-from analogue.cli.schema import CompareConfig
+from analogue.cli.schema import CompareConfig, UniversalityConfig
 from analogue.errors import UserError
 from analogue.options import MetricName
 from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side, Transfer
@@ -89,16 +89,11 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "a": _side("a", config),
         "b": _side("b", config),
-        "alignment": config.alignment.name,
-        "aggregation": config.alignment.aggregation,
+        **text_arguments(config),
         "metrics_on": config.metrics_on,
         "decoder_rows": config.decoder_rows,
         "consistency_threshold": config.consistency_threshold,
-        "seed": config.seed,
-        "progress": config.trainer.get("enable_progress_bar", True),
     }
-    with section("data"):
-        arguments["corpus"] = Corpus(**vars(config.data))
     with section("filters"):
         filters = dict(vars(config.filters))
         del filters["kept_claim"]  # what one_to_one refers to
@@ -152,6 +147,19 @@ def _cache(config: CompareConfig) -> Cache | None:
     layers_b = layers_of_pass(config.layer_b, sweep.layers_b, at_once)
     cache = Cache(config.cache.dir, config.cache.max_gb, layers_a, layers_b)
     return cache if config.cache.enabled else None
+
+
+def text_arguments(config: CompareConfig | UniversalityConfig) -> dict[str, Any]:
+    """What spaces read, how it is aligned, and what else a comparison of two has in common with a study of many."""
+    with section("data"):
+        corpus = Corpus(**vars(config.data))
+    return {
+        "corpus": corpus,
+        "alignment": config.alignment.name,
+        "aggregation": config.alignment.aggregation,
+        "seed": config.seed,
+        "progress": config.trainer.get("enable_progress_bar", True),
+    }
 
 
 def check_names(metrics: Sequence[Any]) -> None:

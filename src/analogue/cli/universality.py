@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from omegaconf import DictConfig
 
-from analogue.cli.compare import check_names
+from analogue.cli.compare import check_names, text_arguments
 from analogue.cli.composition import plain, typed
 from analogue.cli.conf import TRAIN_SAE, UNIVERSALITY
 from analogue.cli.keys import UNIVERSALITY_KEYS, naming_keys, section
 from analogue.cli.run import run
 from analogue.cli.schema import UniversalityConfig
 from analogue.errors import UserError
-from analogue.settings import Cache, Clustering, Corpus, Null, Side
+from analogue.settings import Cache, Clustering, Null, Side
 
 if TYPE_CHECKING:
     from analogue.universality.result import Universality
@@ -69,14 +69,9 @@ def light_arguments(config: UniversalityConfig) -> dict[str, Any]:
         "names": names,
         "spaces": spaces,
         "in_order": config.in_order,
-        "alignment": config.alignment.name,
-        "aggregation": config.alignment.aggregation,
         "metrics": config.metrics,
-        "seed": config.seed,
-        "progress": config.trainer.get("enable_progress_bar", True),
+        **text_arguments(config),
     }
-    with section("data"):
-        arguments["corpus"] = Corpus(**vars(config.data))
     with section("clusters"):
         arguments["clustering"] = Clustering(**vars(config.clusters))
     with section("null"):

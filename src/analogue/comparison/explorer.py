@@ -15,7 +15,7 @@ from analogue.comparison.corpus import TokenisedCorpus, tokenise_corpus
 from analogue.comparison.explorer_page import ExploredSide, explorer_page
 from analogue.comparison.pairing import describe_features
 from analogue.comparison.sides import OpenSide, open_side
-from analogue.comparison.unchanged import changed_sides
+from analogue.comparison.unchanged import changed_sides, is_same_text
 from analogue.concepts import FeatureSpace, TokenText, keyword_matches
 from analogue.corpus import TextUnits, token_strings
 from analogue.errors import ArgumentError, InvalidArgument, Unavailable
@@ -115,7 +115,7 @@ def _check_same(record: ComparisonResult, sides: tuple[OpenSide, OpenSide], text
         if what == "model":
             raise InvalidArgument(f"{side.label}.model", side.model.name, "is not the model that was compared any more")
         raise InvalidArgument(f"{side.label}.sae", side.sae_name, "is not the SAE that was compared any more")
-    if text.sequences["a"].fingerprint() != record.corpus.tokens_sha256:
+    if not is_same_text(record, text):
         problem = "holds other text than when the features were compared; make the comparison again"
         raise InvalidArgument("corpus", record.corpus.path, problem)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,11 +59,12 @@ class ExploredSide:
     lens: PromotedTokens | None = None
     lens_strings: Mapping[int, str] | None = None
 
-    @property
+    @cached_property
     def live(self) -> Int64[np.ndarray, " n_live"]:
         """The features that fire; the page knows each by its row here."""
         return np.flatnonzero(self.space.acts.n_active())
 
+    @cached_property
     def rows(self) -> Int64[np.ndarray, " d_sae"]:
         """The row of every feature, -1 for a dead one."""
         rows = np.full(self.space.acts.d_sae, -1, dtype=np.int64)
@@ -155,8 +157,8 @@ def _pair_columns(pairs: pa.Table, a: ExploredSide, b: ExploredSide) -> tuple[li
     dropped_by = pairs["dropped_by"].to_pylist()
     filters = ["", *sorted(set(dropped_by) - {""})]
     columns = {
-        "pair_a": a.rows()[feature_a].astype(np.int32),
-        "pair_b": b.rows()[feature_b].astype(np.int32),
+        "pair_a": a.rows[feature_a].astype(np.int32),
+        "pair_b": b.rows[feature_b].astype(np.int32),
         "correlation": pairs["correlation"].to_numpy(),
         "dropped": np.array([filters.index(name) for name in dropped_by], dtype=np.uint8),
     }
@@ -181,7 +183,7 @@ def _side_index(side: ExploredSide, own: _Columns, other: ExploredSide, strings:
         "top": strings.table([top.strings[each] for each in live.tolist()], top.positions.shape[1]),
         "top_at": top.positions[live, 0].astype(np.int32),
         "concept": np.stack([feature, concept], axis=1).astype(np.int32),
-        "best": np.where(best >= 0, other.rows()[best], -1).astype(np.int32),
+        "best": np.where(best >= 0, other.rows[best], -1).astype(np.int32),
         "best_correlation": side.partners.correlations[live, 0],
     }
 
@@ -194,7 +196,7 @@ def _shown_with(
     for pair in np.argsort(index["dropped"] > 0, kind="stable").tolist():
         met[index[f"pair_{label}"][pair]][int(index[f"pair_{other}"][pair])] = None
     chosen = sides[other].partners.indices[sides[other].live]
-    rows = np.where(chosen >= 0, sides[label].rows()[chosen], -1)
+    rows = np.where(chosen >= 0, sides[label].rows[chosen], -1)
     for rank in range(rows.shape[1]):
         for row, own in enumerate(rows[:, rank].tolist()):
             if own >= 0:
@@ -262,7 +264,7 @@ def _chunk(
         "examples": _padded([examples[row] for row in rows.tolist()], N_TOP + N_LOWER),
         "histogram": np.array(histograms, dtype=np.int32),
         "range": np.array(ranges, dtype=np.float32),
-        "partners": np.where(partners >= 0, other.rows()[partners], -1).astype(np.int32),
+        "partners": np.where(partners >= 0, other.rows[partners], -1).astype(np.int32),
         "partner_correlations": side.partners.correlations[side.live[rows]].astype(np.float32),
         "nearest": nearest[0][rows].astype(np.int32),
         "cosines": nearest[1][rows].astype(np.float32),

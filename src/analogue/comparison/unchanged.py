@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analogue.comparison.corpus import tokenise_corpus
+from analogue.comparison.corpus import TokenisedCorpus, tokenise_corpus
 from analogue.comparison.sides import OpenSide, open_side
 from analogue.results import ComparisonResult
 from analogue.settings import Corpus, Side
@@ -31,10 +31,15 @@ def changed_since(
     changed = [f"{side.label}.{what}" for side, what in changed_sides(record, sides)]
     if changed or corpus.exclude_outliers is not None:
         return changed
-    tokens = tokenise_corpus(corpus, *sides, alignment, aggregation).fingerprints()
+    text = tokenise_corpus(corpus, *sides, alignment, aggregation)
+    return [] if is_same_text(record, text) else ["corpus"]
+
+
+def is_same_text(record: ComparisonResult, text: TokenisedCorpus) -> bool:
+    """Whether both sides read the tokens that the record was made from, and the same ones count."""
     spans = record.corpus.spans
     was_read = {"a": record.corpus.tokens_sha256, "b": spans.tokens_sha256_b if spans else record.corpus.tokens_sha256}
-    return [] if tokens == was_read else ["corpus"]
+    return text.fingerprints() == was_read
 
 
 def changed_sides(record: ComparisonResult, sides: tuple[OpenSide, OpenSide]) -> list[tuple[OpenSide, str]]:

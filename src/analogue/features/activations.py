@@ -84,6 +84,10 @@ class FeatureActivations:
         rows.has_canonical_format = True
         return rows
 
+    def at_tokens(self, tokens: Any) -> "FeatureActivations":
+        """The same features on these tokens, in this order; a token may come more than once."""
+        return FeatureActivations.from_scipy(self.to_scipy()[tokens])
+
     def n_active(self) -> Int64[np.ndarray, " d_sae"]:
         """Firing count: the number of tokens each feature fires on."""
         return np.bincount(self.indices, minlength=self.d_sae).astype(np.int64, copy=False)

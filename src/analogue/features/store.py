@@ -3,21 +3,22 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock
 
-from analogue.entries import DamagedEntryError, make_room, read_entry, write_entry
+from analogue.entries import DamagedEntryError, Tensors, make_room, read_entry, write_entry
 from analogue.errors import AnalogueWarning
 from analogue.features.activations import FeatureActivations
 
 FORMAT_VERSION = "4"  # raise when an entry's file is written in another way
 ARRAYS = ("indptr", "indices", "values")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,7 @@ class ActivationStore:
 
     def get(self, key: str) -> StoredActivations | None:
         """The entry of that key; None if there is none or it is damaged."""
-        path = self._path(key)
-        try:
-            found = read_entry(path, key)
-            return found and _stored(*found)
-        except DamagedEntryError as error:
-            message = f"the cached activations {path.name} are damaged ({error}) and will be computed again"
-            warnings.warn(message, AnalogueWarning, stacklevel=2)
-            return None
+        return usable_entry(self._path(key), key, "the cached activations", _stored)
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an entry of that key; `get` may yet find it damaged."""
@@ -99,14 +93,25 @@ class ActivationStore:
         return FileLock(self.directory / f"{key}.lock")
 
 
-def _stored(tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> StoredActivations:
-    """What an entry holds.
+def usable_entry(path: Path, key: str, what: str, read_as: Callable[[Tensors, dict[str, str]], T]) -> T | None:
+    """What an entry holds; None if there is none, or it is damaged, of which a warning says so.
 
-    Raises:
-        DamagedEntryError: it is no entry of activations.
+    Args:
+        path: of the entry.
+        key: that it must carry.
+        what: it holds, in the plural.
+        read_as: makes that of its tensors and header; raises KeyError or ValueError if it is of another kind.
     """
     try:
-        arrays = {name: tensors[name].numpy() for name in ARRAYS}
-        return StoredActivations(FeatureActivations(**arrays, d_sae=int(header["d_sae"])), json.loads(header["facts"]))
-    except (KeyError, ValueError) as error:
-        raise DamagedEntryError(str(error)) from error
+        found = read_entry(path, key)
+        return None if found is None else read_as(*found)
+    except (DamagedEntryError, KeyError, ValueError) as error:
+        reason = f"it holds no {error}" if isinstance(error, KeyError) else error
+        message = f"{what} {path.name} are damaged ({reason}) and will be computed again"
+        warnings.warn(message, AnalogueWarning, stacklevel=3)
+        return None
+
+
+def _stored(tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> StoredActivations:
+    arrays = {name: tensors[name].numpy() for name in ARRAYS}
+    return StoredActivations(FeatureActivations(**arrays, d_sae=int(header["d_sae"])), json.loads(header["facts"]))

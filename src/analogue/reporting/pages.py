@@ -28,7 +28,7 @@ def write_page(
     """Fill in a page's frame: `style`, `script` and, where the frame has a place for it, `plotly`; and further content.
 
     Args:
-        name: of the frame, `name.html`.
+        name: of the frame, `name.html`, which goes on behind `head.html`.
         styles: names of style sheets.
         path: of the page.
         scripts: names of scripts, which are joined behind `common.js`; None for `name.js`.
@@ -39,7 +39,7 @@ def write_page(
     def joined(*names: str) -> str:
         return "".join((folder / each).read_text(encoding="utf-8") for each in names)
 
-    frame = Template(joined(f"{name}.html"))
+    frame = Template(joined("head.html", f"{name}.html"))
     if "plotly" in frame.get_identifiers():
         from plotly.offline import get_plotlyjs
 

@@ -1,6 +1,6 @@
 """Which features have a partner beyond chance: their highest correlation against that with B's sequences permuted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -198,7 +198,7 @@ def highest_by_partners(acts_a: "FeatureActivations", acts_b: "FeatureActivation
     """Of all partners, as `best_partners` or a function of its arguments finds them."""
 
     def highest(order: Order) -> Highest:
-        forward, reverse = find(acts_a, _in_order(acts_b, order), k=1, direction="both")
+        forward, reverse = find(acts_a, acts_b.at_tokens(order), k=1, direction="both")
         return forward.correlations[:, 0], reverse.correlations[:, 0]
 
     return highest
@@ -210,7 +210,7 @@ def highest_by_rule(
     """Of the pairs that a rule makes: a feature that it leaves without a pair has none."""
 
     def highest(order: Order) -> Highest:
-        pairs = rule(acts_a, _in_order(acts_b, order), direction)
+        pairs = rule(acts_a, acts_b.at_tokens(order), direction)
         highest_a = _highest_of(pairs.correlation, pairs.feature_a, acts_a.d_sae)
         return highest_a, _highest_of(pairs.correlation, pairs.feature_b, acts_b.d_sae)
 
@@ -244,9 +244,8 @@ def p_values_of_highest(
         return p_value
     standardised = _StandardisedDraws.of(draws)
     z = standardised.z(own - ROUNDING)
-    for group in _groups(n_active):
+    for group, pool in standardised.pools(n_active):
         unreached = group[n_reaching[group] == 0]
-        pool = np.sort(standardised.draws[:, group], axis=None)
         p_value[unreached] = (1 + len(pool) - np.searchsorted(pool, z[unreached])) / (1 + len(pool))
     return p_value
 
@@ -266,10 +265,9 @@ def critical_correlations(
     if n_active is None or n_allowed > 0 or len(null) < _ENOUGH_TO_STANDARDISE:
         return null[n_allowed] if 0 <= n_allowed < len(null) else np.full(null.shape[1], np.inf)
     standardised, critical = _StandardisedDraws.of(draws), null[0].copy()
-    for group in _groups(n_active):
-        pool = np.sort(standardised.draws[:, group], axis=None)[::-1]
+    for group, pool in standardised.pools(n_active):
         n_allowed = int(np.floor(p * (1 + len(pool)) + ROUNDING)) - 1
-        z = pool[n_allowed] if 0 <= n_allowed < len(pool) else np.inf
+        z = pool[-1 - n_allowed] if 0 <= n_allowed < len(pool) else np.inf
         critical[group] = np.maximum(critical[group], standardised.mean[group] + standardised.sd[group] * z)
     return critical
 
@@ -294,6 +292,13 @@ class _StandardisedDraws(NamedTuple):
         variance_of_others = ((n - 1) * sd**2 - off**2 * n / (n - 1)) / (n - 2)
         sd_of_others = np.sqrt(np.maximum(variance_of_others, ROUNDING**2))
         return cls(off * n / (n - 1) / sd_of_others, mean, sd)
+
+    def pools(
+        self, n_active: Int64[np.ndarray, " n"]
+    ) -> Iterator[tuple[Int64[np.ndarray, " n_group"], Float64[np.ndarray, " n_pool"]]]:
+        """Features of like firing counts, and all of their draws, ascending."""
+        for group in _groups(n_active):
+            yield group, np.sort(self.draws[:, group], axis=None)
 
     def z(self, observed: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
         return (np.maximum(observed, 0.0) - self.mean) / self.sd
@@ -342,10 +347,6 @@ def _side(
         p_value[live] = p_values_of_highest(observed[live], draws[:, live], acts.n_active()[live] if pooled else None)
     positional = positional_share(acts, lengths)
     return SideEvidence(p_value, benjamini_hochberg(p_value), int((positional > 0.5).sum()))
-
-
-def _in_order(acts: "FeatureActivations", order: Order) -> "FeatureActivations":
-    return type(acts).from_scipy(acts.to_scipy()[order])
 
 
 def _highest_of(correlation: np.ndarray, features: np.ndarray, d_sae: int) -> Any:

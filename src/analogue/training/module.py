@@ -113,9 +113,8 @@ class SAETraining(L.LightningModule):
         losses = []
         measured: dict[str, Any] = {}
         for layer, acts in batch.items():
-            are_finite = (
-                acts.isfinite().all()
-            )  # which is read with the losses: until then, a GPU need not be waited for
+            # Read with the losses: until then, a GPU need not be waited for.
+            are_finite = acts.isfinite().all()
             self._are_finite[layer] = self._are_finite[layer] & are_finite if layer in self._are_finite else are_finite
         for name, each in self.saes.items():
             resid = each.without_outliers(batch[each.layer])

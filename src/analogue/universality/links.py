@@ -17,10 +17,10 @@ from analogue.significance import (
     permuted_tokens,
 )
 from analogue.significance.draws import map_over_threads
+from analogue.significance.p_values import ROUNDING
 
 Q = 0.02
 """False discovery rate of the features of one space that have a partner in another."""
-ROUNDING = 1e-12  # what correlations differ by that differ by rounding alone
 
 
 @dataclass(frozen=True, eq=False)

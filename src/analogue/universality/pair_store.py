@@ -1,6 +1,5 @@
 """What was found of two spaces, kept beside their activations: a run that was stopped goes on, a longer list adds."""
 
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -9,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analogue.entries import DamagedEntryError, read_entry, write_entry
-from analogue.errors import AnalogueWarning
+from analogue.entries import write_entry
 from analogue.features import content_key
+from analogue.features.store import usable_entry
 from analogue.settings import Clustering
 from analogue.universality.links import Partners
 
@@ -41,14 +40,7 @@ class PairStore:
         """What is kept under that name; None for nothing, or for a damaged file, of which a warning says so."""
         if self.directory is None:
             return None
-        path = self._path(key)
-        try:
-            found = read_entry(path, key)
-            return found and _partners(found[0])
-        except DamagedEntryError as error:
-            message = f"the kept partners {path.name} are damaged ({error}) and will be computed again"
-            warnings.warn(message, AnalogueWarning, stacklevel=2)
-            return None
+        return usable_entry(self._path(key), key, "the kept partners", _partners)
 
     def put(self, key: str, tested: tuple[Partners, Partners]) -> None:
         """Keep it; a full disk costs the next run time, and this one nothing."""
@@ -67,9 +59,6 @@ class PairStore:
         return self.directory / f"{key}.safetensors"
 
 
-def _partners(tensors: Mapping[str, torch.Tensor]) -> tuple[Partners, Partners]:
-    try:
-        one, other = (Partners(**{name: tensors[f"{side}.{name}"].numpy() for name in _ARRAYS}) for side in "ab")
-    except KeyError as error:
-        raise DamagedEntryError(f"it holds no {error}") from error
+def _partners(tensors: Mapping[str, torch.Tensor], _header: Mapping[str, str]) -> tuple[Partners, Partners]:
+    one, other = (Partners(**{name: tensors[f"{side}.{name}"].numpy() for name in _ARRAYS}) for side in "ab")
     return one, other

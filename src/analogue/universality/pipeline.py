@@ -1,7 +1,7 @@
 """Many spaces, one step after the other: activations, partners of every two, clusters, and what these tell."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -177,11 +177,6 @@ def _short(model: Any) -> str:
 
 @contextmanager
 def _advance(shows: bool, title: str, total: int) -> Iterator[Any]:
-    with Progress(transient=True) if shows and total else nullcontext() as bar:
-        task = bar.add_task(title, total=total) if bar else None
-
-        def advance(done: int) -> None:
-            if bar is not None and task is not None:
-                bar.update(task, completed=done)
-
-        yield advance
+    with Progress(disable=not (shows and total), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -74,7 +74,7 @@ def spectra_by_chance(
         for acts, turn in zip(spaces, generator.choice(n_sequences, n_spaces, replace=False), strict=True):
             source[circle] = np.roll(circle, turn)
             tokens = tokens_of_sequences(lengths, source, generator)
-            drawn.append(FeatureActivations.from_scipy(acts.to_scipy()[tokens]))
+            drawn.append(acts.at_tokens(tokens))
         found[i] = spectrum(clusters_on(drawn, tests), drawn)
         if progress is not None:
             progress(i + 1)

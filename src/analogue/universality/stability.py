@@ -59,7 +59,7 @@ def stability(
     wanted = [tuple(members) for members in clusters.members.tolist()]
     for i in range(n_resamples):
         tokens = resampled_tokens(lengths, np.random.default_rng([seed, i]))
-        again = clusters_on([_at(acts, tokens) for acts in spaces], tests)
+        again = clusters_on([acts.at_tokens(tokens) for acts in spaces], tests)
         found = set(map(tuple, again.members.tolist()))
         share += [members in found for members in wanted]
         sizes[i] = _mean_sizes(clusters, again, spaces)
@@ -81,10 +81,6 @@ def resampled_tokens(
     starts = np.cumsum(lengths) - lengths
     drawn = generator.integers(len(lengths), size=len(lengths))
     return np.concatenate([np.arange(starts[i], starts[i] + lengths[i]) for i in drawn])
-
-
-def _at(acts: FeatureActivations, tokens: Int64[np.ndarray, " n"]) -> FeatureActivations:
-    return FeatureActivations.from_scipy(acts.to_scipy()[tokens])
 
 
 def _mean_sizes(clusters: Clusters, again: Clusters, spaces: Sequence[FeatureActivations]) -> np.ndarray:
