@@ -34,7 +34,8 @@ from benchmarks.clock import now
 
 SETTINGS = {"standard": {"l1_coefficient": 5.0}, "topk": {"k": 32}}
 WARM_UP = 5  # steps before the clock starts
-SPARSE = {"use_sparse_activations": True}
+SPARSE = {"use_sparse_activations": True, "rescale_acts_by_decoder_norm": False}
+"""With the norms of the decoder's rows in the product, SAELens's sparse step has no gradient in this torch."""
 VARIANTS = {
     "standard": {"plain": ({}, False), "compiled": ({}, True)},
     "topk": {

@@ -108,7 +108,7 @@ def activations(stream: ResidualStream, of: TokenSequences, layers: list[int]) -
     ids, mask = torch.from_numpy(of.ids), torch.from_numpy(of.mask)
     passes = zip(ids.split(SEQUENCES_PER_PASS), mask.split(SEQUENCES_PER_PASS), strict=True)
     parts = [stream(*some, layers) for some in passes]
-    return {layer: torch.cat([part[layer].flatten(0, 1) for part in parts])[mask.flatten()] for layer in layers}
+    return {layer: torch.cat([part[layer].flatten(0, 1).float() for part in parts])[mask.flatten()] for layer in layers}
 
 
 def fresh(shape: Shape, scaled: bool = True) -> SAEUnderTraining:
@@ -274,15 +274,16 @@ def main() -> None:
     parser.add_argument("--k", type=int)
     parser.add_argument("--expansion-factor", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", default="float32", help="of the model while the activations are read")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     named = {"gguf_file": arguments.gguf_file} if arguments.gguf_file else {}
     model = open_model(arguments.model, **named)
-    stream = model.load(with_head=True)
+    reading, stream = model.load(arguments.dtype), model.load(with_head=True)
     began = now()
     texts = (arguments.text, arguments.n_tokens), (arguments.held_out, arguments.n_held_out)
     of_training, of_held_out = (sequences(model, path, n_tokens) for path, n_tokens in texts)
-    train, held_out = (activations(stream, each, arguments.layers) for each in (of_training, of_held_out))
+    train, held_out = (activations(reading, each, arguments.layers) for each in (of_training, of_held_out))
     n_read = of_training.n_tokens + of_held_out.n_tokens
     print(f"{arguments.model}: {n_read:,} tokens read at {n_read / (now() - began):,.0f} per second")
     shape = Shape(
