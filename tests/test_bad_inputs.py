@@ -13,10 +13,11 @@ import pytest
 
 from analogue.cli.compare import run_comparison
 from analogue.cli.composition import composition_error, empty_sweep, listed_values
-from analogue.cli.conf import COMPARE, TRAIN_SAE
+from analogue.cli.conf import COMPARE, TRAIN_SAE, UNIVERSALITY
 from analogue.cli.report import main as report
 from analogue.cli.run import quoted_values
 from analogue.cli.train_sae import train_saes
+from analogue.cli.universality import run_universality
 from analogue.embedded import locate
 from analogue.errors import UserError
 
@@ -26,6 +27,8 @@ COMPARE_SMALL = ["data.n_sequences=4", "data.seq_len=32", "null.n=9", "metrics=[
 COMPARE_SMALL += ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
 TRAIN_SMALL = ["n_tokens=512", "batch_tokens=256", "seeds=[0]", "expansion_factor=[2]", "evaluation.n_tokens=256"]
 TRAIN_SMALL += ["logger=none", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "data.seq_len=32"]
+UNIVERSALITY_SMALL = [*COMPARE_SMALL, "data.n_sequences=12", "experiment=layers", "vary.layer=[3,4]"]
+UNIVERSALITY_SMALL += ["clusters.n_draws=9", "clusters.n_resamples=0", "clusters.n_null=0"]
 NOT_WHOLE = ("1.5", "x", "[1]", "{}", "nan", "inf", "true", "null")
 NO_SEED = ("-1", "1.5", "x", "[1]", str(2**64), str(BIG), "null")
 NO_COUNT = ("0", "-1", "1.5", "x", "nan", "[1]", str(BIG))
@@ -47,6 +50,7 @@ BAD_COMPARE = [
     *of("data.exclude_outliers", ("0", "0.5", "-1", "nan", "inf", "x", "[1]")),
     *of("data.path", (*NO_PATH, "x.csv", "x.jsonl", "embedded:nothing.txt", "", "SAES", "BAD.jsonl", "EMPTY.jsonl")),
     *of("data.column", ("nothing", LONG)),
+    *of("data.shuffle_seed", ("-1", str(2**64), "x", "1.5")),
     *of("filters.top_tokens", NO_COUNT),
     *of("filters.minimum_firing_count", ("-1", "1.5", "x", "nan", "[1]", str(BIG))),
     *of("filters.minimum_correlation", ("-1.1", "1.1", "nan", "inf", "x", "[1]")),
@@ -135,6 +139,8 @@ BAD_TRAINING = [
     *of("data.seq_len", ("0", "1", "-1", "1.5", "x")),
     *of("data.exclude_outliers", ("0", "1", "-1", "nan", "inf", "x")),
     *of("data.activations", ("x", "null")),
+    *of("data.shuffle_seed", ("-1", str(2**64))),
+    *of("model.randomize_seed", ("-1", str(2**64))),
     *of("sae", ("nothing",)),
     *of("sae.architecture", ("x", "temporal", "1", "null")),
     *of("sae.settings.k", ("0", "-1", "1.5", "x", "100000", "true")),
@@ -154,6 +160,38 @@ BAD_TRAINING = [
     *of("+trainer.num_nodes", ("2",)),
     *of("+callbacks.mine._target_", ("nothing.x", "math.sqrt", "builtins.dict")),
     *of("output_dir", (LONG, "FIFO", "FILE/x")),
+]
+BAD_UNIVERSALITY = [
+    *of("seed", ("-1", str(2**64))),
+    *of("data.n_sequences", ("0", "x")),
+    *of("data.path", ("nowhere", "BAD.jsonl", "EMPTY.jsonl", "FIFO", "LOOP/x")),
+    *of("data.exclude_outliers", ("0.5",)),
+    *of("vary.layer", ("[]", "[3]", "[3,3]", "[3,99]", "[3,-1]", "[3,x]", "null", "3", f"[3,{BIG}]")),
+    *of("vary", ("null", "x", "[1]")),
+    *of("space.model", ("nowhere", "embedded:nothing", "null", "SAES")),
+    *of("space.sae", ("nowhere", "null", "EMPTY", "embedded:stories-6-saes/layer_{layer}")),
+    *of("+space.hook", ("x",)),
+    *of("+space.nothing", ("1",)),
+    *of("space", ("null", "x")),
+    *of("spaces", ("null", "x", "[1]", "[{}]", "[{layer:3,sae:[1]}]", "[{layer:3,nothing:1}]")),
+    *of("in_order", ("x",)),
+    *of("train", ("x",)),
+    *of("clusters.q", ("-0.1", "1.1", "nan")),
+    *of("clusters.n_draws", ("0", str(BIG))),
+    *of("clusters.n_resamples", ("-1", str(BIG))),
+    *of("clusters.n_null", ("-1", str(BIG))),
+    *of("null.n", ("0", str(BIG))),
+    *of("metrics", ("[]", "[svca]", "[rsa,rsa]")),
+    *of("alignment", ("x",)),
+    *of("trainer.accelerator", ("tpu",)),
+    *of("trainer.strategy", ("ddp_spawn",)),
+    *of("trainer.devices", ("9999",)),
+    *of("+trainer.limit_test_batches", ("1",)),
+    *of("cache.max_gb", ("nan",)),
+    *of("experiment", ("nothing", "null")),
+    *of("output_dir", (LONG, "FIFO", "FILE/x")),
+    "+nothing=1",
+    "~seed",
 ]
 # What looks odd and is none the less meant, or harmless: runs, or ends in a sentence.
 EITHER = {
@@ -247,6 +285,11 @@ def test_compare_refuses_in_one_sentence(argument, places, tmp_path, quick):
 @pytest.mark.parametrize("argument", BAD_TRAINING, ids=lambda value: value[:60])
 def test_train_sae_refuses_in_one_sentence(argument, places, tmp_path, quick):
     check_refused(train_saes, TRAIN_SAE, argument, TRAIN_SMALL, places, tmp_path)
+
+
+@pytest.mark.parametrize("argument", BAD_UNIVERSALITY, ids=lambda value: value[:60])
+def test_universality_refuses_in_one_sentence(argument, places, tmp_path, quick):
+    check_refused(run_universality, UNIVERSALITY, argument, UNIVERSALITY_SMALL, places, tmp_path)
 
 
 @pytest.mark.parametrize(

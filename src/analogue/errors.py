@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf, isfinite
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 from types import NoneType
 from typing import Any, Self, get_args
 
@@ -120,6 +122,18 @@ def check_path(argument: str, path: object) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Unavailable(argument, path, f"is no path that can be opened ({reason})") from error
+
+
+def check_folder(argument: str, path: str | PathLike[str]) -> None:
+    """Raise `Unavailable` unless files can be written into that folder, which need not be there yet."""
+    check_path(argument, path)
+    folder = Path(path).absolute()
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    reason = None if there.is_dir() else f"{there} is no folder"
+    if reason is None and not os.access(there, os.W_OK | os.X_OK):
+        reason = f"Permission denied: {there}"
+    if reason is not None:
+        raise Unavailable(argument, path, f"cannot be written to ({reason}); choose another directory")
 
 
 def whole_number(argument: str, value: object) -> int:

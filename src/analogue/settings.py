@@ -127,6 +127,8 @@ class Text:
             raise InvalidArgument("path", shown(self.path), "must be the path of a file, a name, or a list of texts")
         elif not isinstance(self.path, str):
             object.__setattr__(self, "path", tuple(self.path))  # a generator could be read only once
+        if self.shuffle_seed is not None:
+            check_seed("shuffle_seed", self.shuffle_seed)
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analogue.significance import SimilarityResult, against_null, p_value, score_against_null
-from analogue.similarity import METRICS, metric
+from analogue.similarity import METRICS, Metric, metric
 from tests.significance.draws import shuffled
 from tests.similarity.planted import planted_pair, random_pair
 
@@ -77,6 +77,13 @@ def test_no_variance_has_no_score():
     for result in score_against_null(x, np.full((len(x), 4), 0.1), ["svcca", "rsa"], 10, seed=0):
         assert (result.score, result.z, result.n_null) == (None, None, 0)
         assert result.reason == f"a side of the {len(x)} pairs does not vary"
+
+
+def test_pairs_that_vary_and_have_no_score_are_not_said_to_be_constant():
+    x, y = random_pair(1)
+    mine = Metric.from_function("mine", lambda a, b: float("nan"))
+    (result,) = score_against_null(x, y, [mine], 10, seed=0)
+    assert (result.score, result.reason) == (None, f"mine has no value for these {len(x)} pairs")
 
 
 def test_a_null_that_does_not_vary_is_a_warning():

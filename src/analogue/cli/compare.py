@@ -13,7 +13,7 @@ from analogue.cli.conf import COMPARE
 from analogue.cli.keys import COMPARE_KEYS, naming_keys, section, with_keys
 from analogue.cli.run import run
 from analogue.cli.schema import CompareConfig, UniversalityConfig
-from analogue.errors import UserError
+from analogue.errors import UserError, check_between, check_folder, check_seed
 from analogue.options import MetricName
 from analogue.settings import Cache, Concepts, Corpus, Filters, Null, Side, Transfer
 
@@ -64,6 +64,7 @@ def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
     from analogue.results.record import EXPLORER_FILE
 
     with naming_keys(COMPARE_KEYS):
+        check_folder("output_dir", config.output_dir)
         if config.explore:
             from analogue.reporting.explorer import check_umap
 
@@ -110,6 +111,9 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
     with section("cache"):
         arguments["cache"] = _cache(config)
     check_names(config.metrics)
+    if config.consistency_threshold is not None:
+        with naming_keys(COMPARE_KEYS):
+            check_between("consistency_threshold", config.consistency_threshold, -1, 1)
     return arguments
 
 
@@ -153,6 +157,8 @@ def text_arguments(config: CompareConfig | UniversalityConfig) -> dict[str, Any]
     """What spaces read, how it is aligned, and what else a comparison of two has in common with a study of many."""
     with section("data"):
         corpus = Corpus(**vars(config.data))
+    with naming_keys({}):
+        check_seed("seed", config.seed)
     return {
         "corpus": corpus,
         "alignment": config.alignment.name,

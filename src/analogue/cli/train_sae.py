@@ -16,7 +16,7 @@ from analogue.cli.keys import naming_keys, section, with_keys
 from analogue.cli.run import in_multirun, run
 from analogue.cli.schema import TrainSAEConfig
 from analogue.cli.upload import prepare_upload, upload_saes
-from analogue.errors import ArgumentError, UserError, check_path
+from analogue.errors import ArgumentError, UserError, check_folder, check_path
 from analogue.settings import Text
 from analogue.training.settings import (
     Buffer,
@@ -122,7 +122,7 @@ def train_saes(cfg: DictConfig) -> "list[TrainedSAE]":
     config = typed(cfg, TrainSAEConfig)
     output = output_directory(config)
     with naming_keys(KEYS):
-        check_path("output_dir", output)
+        check_folder("output_dir", output)
         plan = plan_of(config)
         with section("checkpoints"):
             checkpoints = Checkpoints(output / "checkpoints", **vars(config.checkpoints))

@@ -16,7 +16,7 @@ from analogue.cli.conf import TRAIN_SAE, UNIVERSALITY
 from analogue.cli.keys import UNIVERSALITY_KEYS, naming_keys, section
 from analogue.cli.run import run
 from analogue.cli.schema import UniversalityConfig
-from analogue.errors import UserError
+from analogue.errors import UserError, check_each_once, check_folder
 from analogue.settings import Cache, Clustering, Null, Side
 
 if TYPE_CHECKING:
@@ -42,13 +42,15 @@ def run_universality(cfg: DictConfig) -> "Universality | None":
     """
     config = typed(cfg, UniversalityConfig)
     arguments = light_arguments(config)
-    _train_missing(arguments["spaces"], config.train, config.trainer)
 
     from analogue.trainer import open_trainer
     from analogue.universality.pipeline import universality
 
     with naming_keys(UNIVERSALITY_KEYS):
-        trainer = open_trainer(config.trainer, logger=False)
+        check_folder("output_dir", config.output_dir)
+        trainer = open_trainer(config.trainer, logger=False)  # first: training takes minutes, a wrong key none
+    _train_missing(arguments["spaces"], config.train, config.trainer)
+    with naming_keys(UNIVERSALITY_KEYS):
         found = universality(**arguments, trainer=trainer, config=plain(cfg))
         if found is not None:
             found.save(config.output_dir)
@@ -95,6 +97,8 @@ def listed_spaces(
         for name, values in vary.items():
             if not values:
                 raise UserError(f"vary.{name}", "[]", "names nothing; give a list of at least one")
+            with section("vary"):
+                check_each_once(name, values)
         for values in product(*vary.values()):
             varied = dict(zip(vary, values, strict=True))
             name = ", ".join(f"{key} {value}" for key, value in varied.items() if len(vary[key]) > 1)

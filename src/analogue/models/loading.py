@@ -23,7 +23,16 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from analogue.embedded import locate
-from analogue.errors import ArgumentError, InvalidArgument, NotFound, Unavailable, check_option, check_path, first_line
+from analogue.errors import (
+    ArgumentError,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    check_option,
+    check_path,
+    check_seed,
+    first_line,
+)
 from analogue.hub import hub_errors
 from analogue.models.identity import cached_commit, damaged_download, directory_fingerprint, model_fingerprint
 from analogue.models.randomise import redraw_parameters
@@ -170,6 +179,7 @@ def open_model(
     """
     check_option("hook", hook, Hook)
     check_option("randomize", randomize or Redrawn.all, Redrawn)
+    check_seed("randomize_seed", randomize_seed)
     if isinstance(model, PreTrainedModel):
         source: str | PreTrainedModel = model
         name, config = model.config._name_or_path or type(model).__name__, model.config

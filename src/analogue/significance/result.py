@@ -128,7 +128,11 @@ def _null_warnings(draws: np.ndarray, defined: np.ndarray, sd: float) -> list[st
 def _reason(metric: Metric, x: Any, y: Any) -> str:
     if len(x) < metric.minimum_pairs:
         return f"{len(x)} pairs are left, {metric.minimum_pairs} are needed"
-    return metric.why_undefined(x, y) or f"a side of the {len(x)} pairs does not vary"
+    if reason := metric.why_undefined(x, y):
+        return reason
+    if any(bool((side == side[:1]).all()) for side in (x, y)):
+        return f"a side of the {len(x)} pairs does not vary"
+    return f"{metric.name} has no value for these {len(x)} pairs"
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from torch.random import fork_rng
 from analogue.comparison.cache import store_directory
 from analogue.comparison.pipeline import Stopwatch
 from analogue.comparison.scoring import chosen_metrics
-from analogue.errors import InvalidArgument, check_flag, check_kind, check_minima, check_option, shown
+from analogue.errors import InvalidArgument, check_flag, check_kind, check_option, check_seed, shown
 from analogue.options import Aggregation, Alignment, MetricName
 from analogue.settings import STORIES, Cache, Clustering, Corpus, Null, Side
 from analogue.similarity import Metric
@@ -93,7 +93,7 @@ def universality(
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
     check_flag("in_order", in_order)
-    check_minima({"seed": (seed, 0)})
+    check_seed("seed", seed)
     names = _checked_names(spaces, names)
     chosen = chosen_metrics(metrics, seed)
     watch = Stopwatch()
