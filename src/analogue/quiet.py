@@ -5,7 +5,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric", "sae_lens")
+_LOGGERS = (
+    *("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric", "sae_lens"),
+    *("httpx", "httpx2"),  # a line per request to the hub
+)
 _MESSAGES = (
     "`IterableDataset` has `__len__`",
     "does not have many workers",
@@ -22,7 +25,7 @@ _MESSAGES = (
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence Lightning, SAELens and torch; what was set before is set again afterwards."""
+    """Silence Lightning, SAELens, torch and the hub's client; what was set before is set again afterwards."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     with warnings.catch_warnings():
         for message in _MESSAGES:

@@ -1,4 +1,4 @@
-"""Appendix A in miniature, as a user runs it: `python train_sae.py && python compare.py experiment=seed_study`."""
+"""Appendix A in miniature, as a user runs it: `train_sae.py` and `compare.py experiment=seed_study`."""
 
 import os
 import re
@@ -11,7 +11,14 @@ from analogue.results import read_results
 from tests.processes import COMPARE, TRAIN_SAE, run
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=none")
-TRAINING = ("n_tokens=8192", "batch_tokens=512", "buffer.tokens=4096", "data.seq_len=64", "evaluation.n_tokens=512")
+TRAINING = (
+    "experiment=seed_study",
+    "n_tokens=8192",
+    "batch_tokens=512",
+    "buffer.tokens=4096",
+    "data.seq_len=64",
+    "evaluation.n_tokens=512",
+)
 STUDY = (
     "experiment=seed_study",
     "data.n_sequences=20",

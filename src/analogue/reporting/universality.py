@@ -128,6 +128,8 @@ def _kinds_table(result: UniversalityResult) -> Table:
 def _changes_table(result: UniversalityResult) -> Table:
     names = ("stays", "splits", "merges", "disappears", "appears")
     table = compact_table("From each space to the next", ["from", "to", *names], texts=["from", "to"])
+    for column in table.columns[:2]:
+        column.no_wrap = False  # long names take a second line, so that numbers and headings stay whole
     for one, other, change in zip(result.names, result.names[1:], result.changes, strict=False):
         counts = (len(change[name]) if isinstance(change[name], list) else change[name] for name in names)
         table.add_row(one, other, *map(str, counts))
