@@ -47,7 +47,7 @@ def test_umap_is_asked_for_before_anything_is_computed(tmp_path):
     command = [sys.executable, "-c", program, "explore=true", "hydra.run.dir=out"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
-    assert "error: explore=True: draws its panels with the package umap-learn" in ended.stderr
+    assert "error: explore=true: needs the package umap-learn" in ended.stderr
     assert "pip install 'analogue[explore]'" in ended.stderr
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 _LOGGERS = (
     *("lightning.pytorch.utilities.rank_zero", "lightning.pytorch", "lightning.fabric", "sae_lens"),
-    *("httpx", "httpx2"),  # a line per request to the hub
+    *("httpx", "httpx2", "matplotlib.font_manager"),  # a line per request to the hub; fonts are listed once
 )
 _MESSAGES = (
     "`IterableDataset` has `__len__`",

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from analogue.cli.run import quoted_values, remove_empty_run
+from analogue.cli.run import Outcome, quoted_values, remove_empty_run
 from tests import processes
 from tests.processes import COMPARE, run_ranks
 
@@ -68,6 +68,16 @@ def test_a_run_with_a_log_keeps_it(tmp_path):
     (hydra_s_files(tmp_path / "out") / "compare.log").write_text("something happened")
     remove_empty_run(tmp_path / "out", "compare")
     assert (tmp_path / "out/compare.log").read_text()
+
+
+def test_what_stops_a_sweep_says_how_to_take_over_what_it_has_finished(tmp_path):
+    outcome = Outcome()
+    assert outcome.how_to_go_on() == ""
+    outcome.resumable = str(tmp_path)
+    assert outcome.how_to_go_on() == ""
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "result.json").touch()
+    assert f"sweep.resume={tmp_path} takes over" in outcome.how_to_go_on()
 
 
 def test_ctrl_c_ends_in_one_word(tmp_path):

@@ -63,11 +63,11 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
             composed(job)()
     except (KeyboardInterrupt, SystemExit) as error:
         if _by_sigterm(error):
-            _say("terminated by SIGTERM; what was not finished is not written")
+            _say(f"terminated by SIGTERM; what was not finished is not written{outcome.how_to_go_on()}")
             sys.exit(TERMINATED)
         if not _by_ctrl_c(error):
             raise
-        _say("interrupted")
+        _say(f"interrupted{outcome.how_to_go_on()}")
         sys.exit(INTERRUPTED)
     except Exception as error:
         if outcome.n_started:
@@ -86,6 +86,7 @@ class Outcome:
     def __init__(self) -> None:
         self.n_started = 0
         self.n_failed = 0
+        self.resumable: str | None = None
 
     def reported(self, task: Callable[[DictConfig], Any], subcommand: Sequence[str] = ()) -> TaskFunction:
         """Wrap a job: a `UserError` becomes a sentence on the terminal and a failure on the count.
@@ -97,6 +98,8 @@ class Outcome:
         @functools.wraps(task)
         def run(cfg: DictConfig) -> Any:
             self.n_started += 1
+            if in_multirun() and "sweep" in cfg:
+                self.resumable = str(HydraConfig.get().sweep.dir)
             logging.getLogger("huggingface_hub").propagate = False  # it prints for itself; Hydra would print it again
             with quiet_libraries(), shared_voice(), _command_of_this_job(subcommand):
                 try:
@@ -106,6 +109,13 @@ class Outcome:
             return None
 
         return run
+
+    def how_to_go_on(self) -> str:
+        """The end of a sentence that says how to take over the finished jobs of a sweep; empty if there are none."""
+        from analogue.results.record import RESULT_FILE
+
+        done = self.resumable is not None and any(Path(self.resumable).glob(f"*/{RESULT_FILE}"))
+        return f"; the same command with sweep.resume={self.resumable} takes over what is finished" if done else ""
 
     def _report(self, error: Exception, cfg: DictConfig) -> None:
         is_lost = is_lost_rank(error)

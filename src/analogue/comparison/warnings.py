@@ -12,6 +12,7 @@ from analogue.significance import PairEvidence, SimilarityResult
 
 _EQUAL_NORMS = 1.01  # norms up to this ratio are equal to every metric's printed digits
 _FEW_SEQUENCES = 10
+_FEW_TOKENS = 200
 
 
 def comparison_warnings(
@@ -117,6 +118,10 @@ def _score_warnings(
 ) -> list[str]:
     of_scores = (f"{entry.metric}{_on(entry)}: {warning}" for entry in similarity for warning in entry.warnings)
     warnings = list(dict.fromkeys(of_scores))
+    n_units = tokenised.n_units
+    if n_units < _FEW_TOKENS:
+        few = f"only {n_units} {'tokens' if tokenised.aligned is None else 'spans'} were compared"
+        warnings.append(f"{few}, on which few features fire: raise `n_sequences` or `seq_len`")
     n_sequences = tokenised.sequences["a"].n_sequences
     if n_sequences < corpus.n_sequences:
         wanted = f"`n_sequences`={corpus.n_sequences}"

@@ -82,7 +82,7 @@ class Prefix:
         ids = self.ids[:, :-1]
         with evaluation_mode(self.model):
             out = self.model(input_ids=ids, use_cache=True, **_last_logits_only(self.model))
-        memory = getattr(out, "past_key_values", None)
+        memory = getattr(out, _cache_argument(self.model), None)
         return memory if hasattr(memory, "batch_repeat_interleave") else None
 
     def _last(self, n: int) -> Float[Tensor, "n vocab"]:
@@ -91,8 +91,14 @@ class Prefix:
         mask = self.ids.new_ones(n, self.ids.shape[1])
         with evaluation_mode(self.model):
             ids = self.ids[:, -1:].expand(n, 1)
-            out = self.model(input_ids=ids, attention_mask=mask, past_key_values=memory, use_cache=True)
+            cached = {_cache_argument(self.model): memory}
+            out = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **cached)
         return out.logits[:, -1]
+
+
+def _cache_argument(model: nn.Module) -> str:
+    """What transformers calls a model's memory of earlier tokens: `cache` since 5.24."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _placed(stream: ResidualStream, layer: int, hook: str, ids: Tensor) -> tuple[Int64[Tensor, "1 n_tokens"], Tap]:

@@ -70,8 +70,8 @@ def packed_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any] | N
 def check_umap() -> None:
     """Raise `Unavailable` where the package that draws the panels is missing."""
     if find_spec("umap") is None:
-        problem = "draws its panels with the package umap-learn; install it (pip install 'analogue[explore]')"
-        raise Unavailable("explore", True, problem)
+        problem = "needs the package umap-learn (pip install 'analogue[explore]')"
+        raise Unavailable("explore", "true", problem)
 
 
 def decoder_map(rows: Float[np.ndarray, "n d_model"], seed: int = 0) -> Float32[np.ndarray, "n 2"]:

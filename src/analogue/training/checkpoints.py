@@ -53,6 +53,9 @@ def read_note(path: Path, name: str) -> dict[str, Any] | None:
     return values
 
 
+_OPTIMISER_TOO = False  # Lightning's weights_only, of which it says a word wherever it is left out
+
+
 class NewestCheckpoints(Checkpoint):
     """Writes a checkpoint every so many steps or minutes and after the last step, and keeps the newest.
 
@@ -75,7 +78,7 @@ class NewestCheckpoints(Checkpoint):
             return
         name = f"step={trainer.global_step}.ckpt"
         self.written = [*(each for each in self.written if each != name), name]
-        trainer.save_checkpoint(self.directory / name)
+        trainer.save_checkpoint(self.directory / name, _OPTIMISER_TOO)
         self._last = time.monotonic()
         self.written, old = self.written[-self.keep :], self.written[: -self.keep]
         if trainer.is_global_zero:
@@ -140,7 +143,7 @@ class StopOnSignal(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self.received = self.received or signal.SIGTERM
-            trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
+            trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt", _OPTIMISER_TOO)
             trainer.should_stop = True
             trainer.limit_val_batches = 0  # Lightning would measure on all held-out text before it stops
 
@@ -148,7 +151,7 @@ class StopOnSignal(L.Callback):
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self.received = self.received or signal.SIGTERM
             if trainer.state.fn == "fit":
-                trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt")
+                trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt", _OPTIMISER_TOO)
             raise Stopped
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
