@@ -75,9 +75,12 @@ def run_comparison(cfg: DictConfig) -> "ComparisonResult | None":
         comparison.save(Path(cfg.output_dir))
         explorer = Path(cfg.output_dir) / EXPLORER_FILE
         explorer.unlink(missing_ok=True)  # of an earlier run in this folder
+        _print(comparison, cfg.output_dir)
         if config.explore:
             comparison.explore(explorer, arguments["progress"])
-    _show(cfg, comparison)
+            print(f"the explorer: {explorer}")
+    if cfg.logger:
+        _log(cfg, comparison)
     return comparison.record
 
 
@@ -225,21 +228,25 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
     return replace(comparison, record=replace(record, similarity=similarity, warnings=warnings))
 
 
-def _show(cfg: DictConfig, comparison: "Comparison") -> None:
-    """Print the tables, and send the result to the configured logger."""
-    from analogue.cli.logger import configured_logger
+def _print(comparison: "Comparison", output_dir: str) -> None:
+    """The tables, and where the record is."""
     from analogue.reporting.console import plain_console
     from analogue.reporting.tables import comparison_tables
-    from analogue.reporting.tracking import log_comparison, log_or_warn
 
     console = plain_console()
     console.print(comparison_tables(comparison.record))
-    console.print(f"written to {cfg.output_dir}", soft_wrap=True)
-    if cfg.logger:
-        log = partial(
-            log_comparison,
-            result=comparison.record,
-            pairs=comparison.pairs_table,
-            directory=Path(cfg.output_dir),
-        )
-        log_or_warn(partial(configured_logger, cfg.logger), log)
+    console.print(f"written to {output_dir}", soft_wrap=True)
+
+
+def _log(cfg: DictConfig, comparison: "Comparison") -> None:
+    """Send the result to the configured logger."""
+    from analogue.cli.logger import configured_logger
+    from analogue.reporting.tracking import log_comparison, log_or_warn
+
+    log = partial(
+        log_comparison,
+        result=comparison.record,
+        pairs=comparison.pairs_table,
+        directory=Path(cfg.output_dir),
+    )
+    log_or_warn(partial(configured_logger, cfg.logger), log)
