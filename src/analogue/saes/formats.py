@@ -81,11 +81,18 @@ def described(path: Path) -> str:
 
 
 def _saes_below(path: Path) -> Iterator[str]:
-    """The SAEs in a folder and in those within it, in the order of their numbers."""
+    """The folders with an SAE in a folder and in those within it, in the order of their numbers."""
     for pattern in ("*", "*/*"):
         for each in sorted(path.glob(pattern), key=_numbered):
-            if find_format(Source(each, each.as_posix())) is not None:
+            if _is_folder_of_sae(each):
                 yield each.relative_to(path).as_posix()
+
+
+def _is_folder_of_sae(path: Path) -> bool:
+    try:
+        return path.is_dir() and find_format(Source(path, path.as_posix())) is not None
+    except OSError:  # a folder that may not be looked into
+        return False
 
 
 def _numbered(path: Path) -> list[tuple[int, str]]:
