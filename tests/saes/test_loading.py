@@ -87,6 +87,20 @@ def test_a_directory_without_an_sae_says_what_is_there_and_what_is_read(tmp_path
         load(path=str(tmp_path / "notes.txt"))
 
 
+def test_a_directory_of_directories_with_saes_names_them(tmp_path):
+    for n in (10, 9):
+        write_sparsify(tmp_path / f"few/seed_{n}/d_sae_768", weights())
+    for n in range(6):
+        write_sparsify(tmp_path / f"many/layers.{n}", weights())
+    for name, told in (
+        ("few", "few: holds SAEs in its folders: seed_9/d_sae_768, seed_10/d_sae_768; give one of them"),
+        ("many", "many: holds SAEs in its folders: layers.0, layers.1, layers.2, layers.3, ...; give one of them"),
+    ):
+        with pytest.raises(NotFound) as error:
+            load(path=str(tmp_path / name))
+        assert str(error.value).endswith(told)
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     state = weights()
     state["W_dec"][3, 2] = float("nan")

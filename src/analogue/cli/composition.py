@@ -1,19 +1,22 @@
 """Configurations that Hydra composes: as the objects of their schema, or why they cannot be, in one sentence."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
+from analogue.cli.arguments import without_equals
 from analogue.cli.conf import Program
+from analogue.cli.kinds import is_list, is_scalar, takes
 from analogue.errors import UserError, first_line
 
 T = TypeVar("T")
@@ -25,6 +28,8 @@ _LAUNCHERS = {
     "submitit": "pip install 'analogue[launchers]'",
     "ray": "pip install ray, and pip install --no-deps hydra-ray-launcher",
 }
+_MERGING = re.compile(r"Error merging override (?P<override>.*)")
+_SWEEP = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>.*)'(?: requires --multirun)?$")
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 
 
@@ -77,17 +82,33 @@ def instantiated(settings: Any, key: str, given: object = None) -> Any:
     """
     from hydra.utils import instantiate
 
+    lookups = logging.getLogger("hydra.utils")
+    was_disabled, lookups.disabled = lookups.disabled, True  # get_method logs what it raises
     try:
         return instantiate(settings)
     except Exception as error:  # whatever a user's own class or function comes up with
-        raise UserError(key, given or settings, f"cannot be made ({first_line(own_error(error))})") from error
+        own = own_error(error)
+        hint = "; a module of the current folder is found with PYTHONPATH=." if _is_no_module(own) else ""
+        raise UserError(key, given or settings, f"cannot be made ({first_line(own)}){hint}") from error
+    finally:
+        lookups.disabled = was_disabled
 
 
 def own_error(error: BaseException) -> BaseException:
-    """What a class or function has raised, behind the exception that Hydra makes of it."""
-    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+    """What a class or function, or its import, has raised, behind the exceptions that Hydra makes of it."""
+    while error.__cause__ is not None and (isinstance(error, InstantiationException) or _is_lookup(error)):
         error = error.__cause__
     return error
+
+
+def _is_lookup(error: BaseException) -> bool:
+    """Whether an error is Hydra's, of a dotted name that leads nowhere."""
+    return isinstance(error, ImportError) and str(error).startswith("Error loading '")
+
+
+def _is_no_module(error: BaseException) -> bool:
+    """Whether a module is missing that a user may have in a folder; `analogue.nothing` is none."""
+    return isinstance(error, ModuleNotFoundError) and error.name is not None and "." not in error.name
 
 
 def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
@@ -100,14 +121,14 @@ def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
 
 def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     """Let `metrics=svcca` mean `metrics=[svcca]`, for every key whose value is a list; in a sweep, for each value."""
-    types = {key: _type_of(schema, key) for key in keys_of(schema)}
+    types = _types(schema)
     of_lists = {key for key, kind in types.items() if kind == dict[str, list[str]]}  # concepts.keywords.Weather
 
-    def is_list(key: str) -> bool:
+    def takes_list(key: str) -> bool:
         return get_origin(types.get(key)) is list or key.rpartition(".")[0] in of_lists
 
     return [
-        _listed_value(argument) if is_list(argument.partition("=")[0].lstrip("+")) else argument
+        _listed_value(argument) if takes_list(argument.partition("=")[0].lstrip("+")) else argument
         for argument in arguments
     ]
 
@@ -133,22 +154,82 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
         return f"{group}: names no option of a config group; choose one of those that --help lists"
     if isinstance(error, AssertionError) and any(each.startswith("sweep=") for each in overrides):
         return "sweep=paper goes over the paper's layers for a preset; choose it by experiment, which --help lists"
-    if isinstance(error, MissingConfigException) and (launcher := _missing_launcher(overrides)):
-        return launcher
+    if isinstance(error, MissingConfigException) and (missing := _missing_option(error, overrides)):
+        return missing
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if isinstance(error, OverrideParseException):
-        key, _, value = error.override.partition("=")
+        key, equals, value = error.override.partition("=")
+        if not equals and not key.startswith("~"):
+            return without_equals(key, overrides, known_keys(program))
         fix = f"; a value that is no list stands in quotes: '{key}=\"{value}\"'" if value else ""
         return f"{error.override} cannot be read ({first_line(error)}){fix}"
+    line = first_line(error)
+    if (merging := _MERGING.match(line)) and isinstance(error.__cause__, OmegaConfBaseException):
+        return _unfit_value(merging["override"], error.__cause__, _types(program.schema))
+    if sweep := _SWEEP.match(line):
+        return _needs_multirun(sweep["override"], _types(program.schema))
     lines = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
     no_such_key = _NO_SUCH_KEY.match(lines[0])
     if no_such_key:
-        known = {*keys_of(program.schema), *_all_keys(program.compose())}
-        return f"{no_such_key['key']} is not a key{_did_you_mean(no_such_key['key'], known)}"
+        return f"{no_such_key['key']} is not a key{_did_you_mean(no_such_key['key'], known_keys(program))}"
     lines = [line.strip() for line in "\n".join(lines).splitlines()]
     lines = [line for line in lines if line and not _NOT_FOR_USERS.match(line)]
     return _listed_options("; ".join(dict.fromkeys(lines)))
+
+
+def known_keys(program: Program) -> set[str]:
+    """The keys that a program's command line may set, with those that its schema leaves open."""
+    return {*keys_of(program.schema), *_all_keys(program.compose())}
+
+
+def flags_of(schema: type) -> set[str]:
+    """The keys that are true or false."""
+    return {key for key, kind in _types(schema).items() if kind is bool}
+
+
+def _unfit_value(override: str, cause: OmegaConfBaseException, types: dict[str, Any]) -> str:
+    """Why a key does not take a value."""
+    key = override.partition("=")[0].lstrip("+")
+    named = "" if key in types else f"{cause.full_key} "  # layer_a.x=3 is about layer_a
+    kind = types.get(key if key in types else str(cause.full_key))
+    words = takes(kind)
+    if not isinstance(cause, ValidationError) or words is None:
+        return f"{override}: {first_line(cause)}"
+    value = override.partition("=")[2].strip()
+    values = re.fullmatch(r"""\[([^\[\]{}()"']+)\]""", value)
+    each = f"; -m {key}={re.sub(r' *, *', ',', values[1])} runs a job for each" if values and is_scalar(kind) else ""
+    return f"{override}: {named}takes {words}{each}"
+
+
+def _needs_multirun(override: str, types: dict[str, Any]) -> str:
+    """What to do about several values without -m."""
+    key, _, values = override.partition("=")
+    if key.startswith(("hydra.", "hydra/")):
+        return f"{override}: takes one value; Hydra's own settings are the same for all jobs"
+    kind = types.get(key.lstrip("+"))
+    choice = not re.match(r"\w+\(", values)
+    if is_list(kind) and choice:
+        if re.fullmatch(r"\[[^\[\],]*\](,\[[^\[\],]*\])*", values):  # as `listed_values` has them
+            values = values.replace("[", "").replace("]", "")
+            return f"{key}={values}: add -m to run a job for each, or write {key}=[{values}] for one job with all"
+    elif str in (kind, *get_args(kind)) and choice:
+        quoted = f"""'{key}="{values}"'"""
+        return f"{override}: add -m to run a job for each; one value with a comma stands in quotes: {quoted}"
+    return f"{override}: add -m to run a job for each"
+
+
+def _missing_option(error: MissingConfigException, overrides: Sequence[str]) -> str | None:
+    """What to choose of a group instead of an option that it does not have; None if no argument names the option."""
+    if launcher := _missing_launcher(overrides):
+        return launcher
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    chosen = {each.partition("=")[0].lstrip("+").partition("@")[0] for each in overrides}
+    if group not in chosen or not error.options:
+        return None
+    close = get_close_matches(option, error.options, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{group}={option}: is no option of this group; {hint}choose from {', '.join(error.options)}"
 
 
 def _missing_launcher(overrides: Sequence[str]) -> str | None:
@@ -191,6 +272,11 @@ def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:
     for name in str(error.full_key).split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def _types(schema: type) -> dict[str, Any]:
+    """The type of each key of a schema."""
+    return {key: _type_of(schema, key) for key in keys_of(schema)}
 
 
 def _type_of(schema: Any, key: str) -> Any:

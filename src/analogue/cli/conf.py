@@ -66,6 +66,10 @@ class Program:
         finally:
             _share(enclosing)
 
+    def groups(self) -> set[str]:
+        """The groups that stand at the top of its command line: `experiment`."""
+        return {each.name for each in self.directory.iterdir() if each.is_dir()} - {*self.hidden} | {*self.shared}
+
     def of_its_own(self, text: str) -> str:
         """What Hydra says of groups, in --help and to shell completion, without those that are hidden."""
         hidden = "|".join(map(re.escape, self.hidden))

@@ -4,6 +4,8 @@ import os
 import sys
 from typing import NoReturn
 
+from analogue import __version__
+
 USAGE = """\
 usage: analogue COMMAND ...
 
@@ -15,7 +17,7 @@ Do different language models learn the same features?
   analogue explore DIRECTORY            a page to look at the features of a finished comparison
   analogue report DIRECTORY ...         tables, figures and a page from the records of any number of sweeps
 
-analogue COMMAND --help explains a command. Shell completion: eval "$(analogue -sc install=bash)"
+analogue COMMAND --help explains a command; analogue --version. Shell completion: eval "$(analogue -sc install=bash)"
 """
 COMMANDS = ("compare", "universality", "train-sae", "explore", "report")
 
@@ -33,6 +35,9 @@ def main() -> NoReturn:
         arguments = sys.argv[1:]
     if command in ("-h", "--help"):
         print(USAGE, end="")
+        sys.exit(0)
+    if command in ("-V", "--version"):
+        print(f"analogue {__version__}")
         sys.exit(0)
     if command not in COMMANDS:
         print(f"error: analogue {command}: choose from {', '.join(COMMANDS)}", file=sys.stderr)

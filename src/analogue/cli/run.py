@@ -20,7 +20,16 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from analogue.cli.composition import can_be_read, composition_error, empty_sweep, listed_values, plain
+from analogue.cli.arguments import misread_option, options_first
+from analogue.cli.composition import (
+    can_be_read,
+    composition_error,
+    empty_sweep,
+    flags_of,
+    keys_of,
+    listed_values,
+    plain,
+)
 from analogue.cli.conf import Program
 from analogue.cli.terminal import print_patiently
 from analogue.cli.voice import is_lost_rank, may_speak, shared_voice
@@ -49,9 +58,9 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
     """
     print_patiently()
     command = sys.argv
-    sys.argv = [command[0], *listed_values(quoted_values(command[1:]), program.schema)]
-    if empty := empty_sweep(sys.argv[1:]):
-        print(f"error: {empty}: spans no value, so there is no job to run", file=sys.stderr)
+    sys.argv = [command[0], *listed_values(quoted_values(options_first(command[1:])), program.schema)]
+    if refusal := _refusal(sys.argv[1:], program):
+        print(f"error: {refusal}", file=sys.stderr)
         sys.exit(1)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
     outcome = Outcome()
@@ -78,6 +87,15 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
         print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
     sys.exit(1 if outcome.n_failed else 0)
+
+
+def _refusal(arguments: Sequence[str], program: Program) -> str | None:
+    """Why a command line is not worth composing, in one sentence."""
+    if misread := misread_option(arguments, {*keys_of(program.schema), *program.groups()}, flags_of(program.schema)):
+        return misread
+    if empty := empty_sweep(arguments):
+        return f"{empty}: spans no value, so there is no job to run"
+    return None
 
 
 class Outcome:

@@ -1,7 +1,8 @@
 """The table of formats: how each is recognised, and what reads it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ FORMATS = (
     Format("OpenAI", (), checkpoints.read_openai, checkpoints.OPENAI),
 )
 FILES = sorted({name for each in FORMATS for name in each.files} | {saelens.SCALER, saelens.WHITENING})
+MOST_NAMED = 4  # of the SAEs below a folder
 OF_A_FILE = re.compile(r"\.(?:pt|pth|npz|safetensors)$")
 
 
@@ -66,6 +68,9 @@ def patterns(folder: str) -> list[str]:
 
 def described(path: Path) -> str:
     """What lies there, and what would have been read, as a predicate of the path."""
+    if below := list(islice(_saes_below(path), MOST_NAMED + 1)):
+        more = ", ..." if len(below) > MOST_NAMED else ""
+        return f"holds SAEs in its folders: {', '.join(below[:MOST_NAMED])}{more}; give one of them"
     if path.is_file():
         found = "is a file of no format that is read"
     else:
@@ -73,3 +78,24 @@ def described(path: Path) -> str:
         found = f"holds {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}" if names else "is empty"
     folders = "; ".join(f"{' with '.join(each.files)} ({each.name})" for each in FORMATS if each.files)
     return f"{found}, and no SAE: a folder with {folders}, or a file layerN.sae.pt (Qwen-Scope) or N.pt (OpenAI)"
+
+
+def _saes_below(path: Path) -> Iterator[str]:
+    """The folders with an SAE in a folder and in those within it, in the order of their numbers."""
+    for pattern in ("*", "*/*"):
+        for each in sorted(path.glob(pattern), key=_numbered):
+            if _is_folder_of_sae(each):
+                yield each.relative_to(path).as_posix()
+
+
+def _is_folder_of_sae(path: Path) -> bool:
+    try:
+        return path.is_dir() and find_format(Source(path, path.as_posix())) is not None
+    except OSError:  # a folder that may not be looked into
+        return False
+
+
+def _numbered(path: Path) -> list[tuple[int, str]]:
+    """So that layer_9 stands before layer_10."""
+    parts = re.split(r"(\d+)", path.as_posix())
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
