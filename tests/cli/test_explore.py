@@ -60,5 +60,5 @@ def test_errors_are_sentences(tmp_path, capsys, monkeypatch, compare):
     with pytest.raises(UserError, match="no_such_key"):
         inputs_of({"data": {"no_such_key": 1}})
     monkeypatch.setattr("analogue.reporting.explorer.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"explore=True: .*pip install 'analogue\[explore\]'"):
+    with pytest.raises(UserError, match=r"explore=true: .*pip install 'analogue\[explore\]'"):
         compare("explore=true")

@@ -77,6 +77,8 @@ def test_tokens_that_dwarf_the_rest_are_told_of_and_left_out():
         f"3 of {told.corpus.n_tokens} tokens have more than 10 times the median norm in resid_post"
     )
     assert "`exclude_outliers`=10 leaves such tokens out" in warning
+    (misfit,) = [each for each in told.warnings if "SAE a explains" in each]
+    assert misfit.endswith(": the tokens of huge norms, or a wrong layer, hook or scaling?")
     left = analogue.compare(a, B, corpus=replace(corpus, exclude_outliers=10), **SMALL).record
     assert not [each for each in left.warnings if "median norm" in each]
     assert left.corpus.excluded == {"outliers": {"a": 3, "b": 0}}

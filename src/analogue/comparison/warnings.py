@@ -33,7 +33,8 @@ def comparison_warnings(
         *_outlier_warnings(corpus, sides, collected),
         *_norm_warnings(decoder_rows, records),
         *_evidence_warnings(evidence),
-        *_score_warnings(corpus, tokenised, sides, records, similarity),
+        *_score_warnings(corpus, tokenised, similarity),
+        *_misfit_warnings(corpus, sides, collected, records),
     ]
 
 
@@ -70,14 +71,18 @@ def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collecte
     """Tokens with norms far above the rest that count here."""
     warnings = []
     for side in sides:
-        stored = collected.activations[side.label]
-        n = stored.facts.get("n_outliers", 0)
-        if n and corpus.exclude_outliers is None:
+        if n := _n_outliers(corpus, side, collected):
             where = f"{side.model.hook} of layer {side.layer} of {side.model.name}"
-            problem = f"{n} of {stored.activations.n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
+            n_tokens = collected.activations[side.label].activations.n_tokens
+            problem = f"{n} of {n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
             fix = f"`exclude_outliers`={CONSPICUOUS} leaves such tokens out"
             warnings.append(f"{problem} in {where}, and may decide every statistic; {fix}")
     return list(dict.fromkeys(warnings))
+
+
+def _n_outliers(corpus: Corpus, side: OpenSide, collected: Collected) -> int:
+    """Tokens with norms far above the rest that count."""
+    return collected.activations[side.label].facts.get("n_outliers", 0) if corpus.exclude_outliers is None else 0
 
 
 def _norm_warnings(decoder_rows: str, records: list[SideRecord]) -> list[str]:
@@ -112,8 +117,6 @@ def _evidence_warnings(evidence: PairEvidence | None) -> list[str]:
 def _score_warnings(
     corpus: Corpus,
     tokenised: TokenisedCorpus,
-    sides: tuple[OpenSide, OpenSide],
-    records: list[SideRecord],
     similarity: list[SimilarityResult],
 ) -> list[str]:
     of_scores = (f"{entry.metric}{_on(entry)}: {warning}" for entry in similarity for warning in entry.warnings)
@@ -126,12 +129,23 @@ def _score_warnings(
     if n_sequences < corpus.n_sequences:
         wanted = f"`n_sequences`={corpus.n_sequences}"
         warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences; all were used")
+    return warnings
+
+
+def _misfit_warnings(
+    corpus: Corpus, sides: tuple[OpenSide, OpenSide], collected: Collected, records: list[SideRecord]
+) -> list[str]:
+    """SAEs that explain little of what they read."""
+    warnings = []
     for side, record in zip(sides, records, strict=True):
         if not side.is_trained:
             continue
         of_what = f"layer {side.layer} of {side.model.name}"
-        first_count, reason = not corpus.exclude_bos, side.reason_to_explain_little
-        misfits = misfit_warnings(record.explained_variance, of_what, first_count, reason=reason)
+        reason, suspects = side.reason_to_explain_little, "wrong layer, hook or scaling"
+        huge = _n_outliers(corpus, side, collected) > 0
+        suspects = f"the tokens of huge norms, or a {suspects}" if huge else suspects
+        first_count = not (corpus.exclude_bos or huge)
+        misfits = misfit_warnings(record.explained_variance, of_what, first_count, suspects, reason)
         warnings += [f"SAE {side.label} {warning}" for warning in misfits]
     return warnings
 
