@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analogue.saes import load as load_sae
     from analogue.settings import Cache, Clustering, Concepts, Corpus, Filters, Matching, Null, Side, Transfer
     from analogue.training.pipeline import TrainedSAE, train
+    from analogue.training.settings import Buffer, Checkpoints, Evaluation, Optimiser
     from analogue.universality.pipeline import universality
     from analogue.universality.result import Universality
 
@@ -27,16 +28,20 @@ __version__ = "0.2.0"
 
 __all__ = [
     "ArgumentError",
+    "Buffer",
     "Cache",
+    "Checkpoints",
     "Clustering",
     "Comparison",
     "Concepts",
     "Corpus",
+    "Evaluation",
     "Filters",
     "InvalidArgument",
     "Matching",
     "NotFound",
     "Null",
+    "Optimiser",
     "Side",
     "TrainedSAE",
     "Transfer",
@@ -50,6 +55,7 @@ __all__ = [
 ]
 
 _SETTINGS = ("Cache", "Clustering", "Concepts", "Corpus", "Filters", "Matching", "Null", "Side", "Transfer")
+_OF_TRAINING = ("Buffer", "Checkpoints", "Evaluation", "Optimiser")
 _ERRORS = ("ArgumentError", "InvalidArgument", "NotFound", "Unavailable")
 _PLACES = {
     "compare": ("analogue.comparison.pipeline", "compare"),
@@ -59,6 +65,7 @@ _PLACES = {
     "train": ("analogue.training.pipeline", "train"),
     "Universality": ("analogue.universality.result", "Universality"),
     **{name: ("analogue.settings", name) for name in _SETTINGS},
+    **{name: ("analogue.training.settings", name) for name in _OF_TRAINING},
     **{name: ("analogue.errors", name) for name in _ERRORS},
 }
 

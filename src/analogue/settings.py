@@ -50,9 +50,9 @@ class Side:
         layer: block of the model, counted from 0.
         sae: a directory or a file in one of the formats of `docs/saes.md`, `RELEASE:ID` of a SAELens release,
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
-            `sae_lens.SAE`. Or a dictionary that nobody trained: `neurons`, the neurons of the MLP themselves;
-            `identity`, the coordinates of what is read; `random:seed=0`, random directions, of which the highest count
-            (`random:seed=0,d_sae=4096,k=32`).
+            `sae_lens.SAE`, or one that `analogue.train` returns. Or a dictionary that nobody trained: `neurons`, the
+            neurons of the MLP themselves; `identity`, the coordinates of what is read; `random:seed=0`, random
+            directions, of which the highest count (`random:seed=0,d_sae=4096,k=32`).
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
@@ -92,6 +92,7 @@ class Side:
         for name in ("layer", "randomize_seed"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         check_seed("randomize_seed", self.randomize_seed)
+        object.__setattr__(self, "sae", getattr(self.sae, "sae", self.sae))  # of what `analogue.train` returns
         check_flag("before_topk", self.before_topk)
         for name in ("dtype", "sae_dtype"):
             check_option(name, getattr(self, name), Precision, "is not a precision; use {}")

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from analogue.embedded import locate
 from analogue.errors import ArgumentError, InvalidArgument
+from analogue.settings import Side
 from analogue.training import Buffer, Checkpoints, Evaluation, Optimiser, train
 from analogue.training.module import SAETraining
 from analogue.training.sae import inference_sae
@@ -80,7 +81,17 @@ def test_what_is_saved_is_what_came_back(tmp_path):
         "cfg.json",
         "layer_3",
         "sae_weights.safetensors",
+        "training.log",
     ]
+
+
+def test_where_no_bar_is_seen_a_line_per_logged_step_is_printed_and_kept(tmp_path, capfd):
+    (trained,) = train(NAME, [3], output_dir=tmp_path, **SMALL | {"progress": True, "n_tokens": 5120})
+    said = capfd.readouterr().out.splitlines()
+    assert said[0].startswith("1 SAE (topk): 20 steps of 256 tokens")
+    (step,) = [line for line in said if line.startswith("step 20 of 20, 5,120 tokens: EV ")]
+    assert step in (tmp_path / "training.log").read_text()
+    assert Side(NAME, 3, trained).sae is trained.sae
 
 
 def test_a_run_goes_on_from_a_checkpoint(tmp_path):

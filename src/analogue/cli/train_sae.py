@@ -92,7 +92,6 @@ DECIDED_ELSEWHERE = {  # settings of Lightning's trainer that would contradict a
 DEFAULT_OUTPUT = "saes"
 LAST = "last"
 UNFINISHED = "unfinished"
-LOG = "training.log"
 RECORDED = "train_sae_settings"
 # What may differ between a run that was stopped and the one that goes on: no weight depends on it.
 FREE = (
@@ -250,13 +249,13 @@ def _trained(
         trainer_settings,
         unfinished_saes,
     )
-    from analogue.training.progress import ProgressLines, chosen, shows_lines, too_few_tokens
+    from analogue.training.progress import LOG_FILE, ProgressLines, chosen, shows_lines, too_few_tokens
     from analogue.training.sae import save_sae
 
     stop = StopOnSignal(Path(checkpoints.directory))
     note = Note(RECORDED, settings_of_weights(config))
     shows_progress = config.trainer.get("enable_progress_bar", True) and shows_lines()
-    lines = ProgressLines(output / LOG, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
+    lines = ProgressLines(output / LOG_FILE, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
     callbacks = [note, stop, lines, NewestCheckpoints(checkpoints), *_own_callbacks(cfg, output)]
     shown = {"enable_progress_bar": False} if shows_progress else {}  # lines stand in for a bar that nobody sees
     trainer = open_trainer(config.trainer | shown, callbacks, **trainer_settings(plan))

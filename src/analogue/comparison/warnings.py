@@ -76,8 +76,13 @@ def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collecte
             n_tokens = collected.activations[side.label].activations.n_tokens
             problem = f"{n} of {n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
             fix = f"`exclude_outliers`={CONSPICUOUS} leaves such tokens out"
-            warnings.append(f"{problem} in {where}, and may decide every statistic; {fix}")
+            without = f", and SAE {side.label} was trained without such" if _trained_without_outliers(side) else ""
+            warnings.append(f"{problem} in {where}{without}, and they may decide every statistic; {fix}")
     return list(dict.fromkeys(warnings))
+
+
+def _trained_without_outliers(side: OpenSide) -> bool:
+    return side.sae.cfg.metadata.get("exclude_outliers") is not None
 
 
 def _n_outliers(corpus: Corpus, side: OpenSide, collected: Collected) -> int:
@@ -128,7 +133,8 @@ def _score_warnings(
     n_sequences = tokenised.sequences["a"].n_sequences
     if n_sequences < corpus.n_sequences:
         wanted = f"`n_sequences`={corpus.n_sequences}"
-        warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences; all were used")
+        cut = "" if corpus.packing else ", a document each (`packing`=true strings documents together)"
+        warnings.append(f"{wanted}, but {corpus.name} holds only {n_sequences} sequences{cut}; all were used")
     return warnings
 
 

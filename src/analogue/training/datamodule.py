@@ -85,7 +85,7 @@ class ActivationDataModule(L.LightningDataModule):
         if training.n_tokens < plan.n_tokens:
             problem = f"`corpus` holds {training.n_tokens:,} tokens that count, `n_tokens`={plan.n_tokens:,}"
             times = plan.n_tokens / training.n_tokens
-            warnings.warn(f"{problem}: the text is read {times:.3g} times", AnalogueWarning, stacklevel=2)
+            warnings.warn(f"{problem}: the text is read {times:,.1f} times", AnalogueWarning, stacklevel=2)
 
     def setup(self, stage: str) -> None:
         trainer: Any = self.trainer

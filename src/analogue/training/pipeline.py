@@ -20,6 +20,7 @@ from analogue.training.checkpoints import AtomicCheckpoints, NewestCheckpoints
 from analogue.training.datamodule import ActivationDataModule, tokenised
 from analogue.training.held_out import HeldOutQuality
 from analogue.training.module import NotFiniteError, SAETraining
+from analogue.training.progress import chosen, progress_lines, shows_lines, too_few_tokens
 from analogue.training.sae import SAEUnderTraining, inference_sae, new_sae, save_sae
 from analogue.training.settings import (
     Buffer,
@@ -74,6 +75,8 @@ def train(
     layers: Sequence[int],
     *,
     tokenizer: Any = None,
+    revision: str | None = None,
+    gguf_file: str | None = None,
     hook: str = Hook.resid_post,
     seeds: Sequence[int] = (0,),
     expansion_factor: Sequence[int] = (8,),
@@ -115,6 +118,8 @@ def train(
             head.
         layers: blocks of the model, counted from 0.
         tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
+        revision: branch, tag or commit of a named model on the hub.
+        gguf_file: name of a GGUF file in that directory or repository.
         hook: what is read of a block: `resid_post`, its output, `resid_pre`, its input, or one of the sites `mlp_in`,
             `mlp_out` and `attn_out`.
         seeds: of the initial weights.
@@ -146,7 +151,8 @@ def train(
         checkpoints: checkpoints to resume from; None for none.
         ckpt_path: a checkpoint of the same settings to go on from.
         device: `auto`, `cpu` or `cuda`.
-        progress: whether to show progress bars.
+        progress: whether to say what was chosen, and to show a progress bar; where the output is no terminal and no
+            notebook, a line per logged step. With an `output_dir`, `training.log` there has the lines too.
         callbacks: of Lightning; see `SAETraining` for the values that they can monitor.
         trainer: a Lightning trainer of one epoch, in place of `device`, `progress`, `checkpoints` and `callbacks`; it
             decides when held-out text is measured.
@@ -185,13 +191,19 @@ def train(
         cache_dir=cache_dir,
     )
     if trainer is None:
-        callbacks = [*callbacks, *([NewestCheckpoints(checkpoints)] if checkpoints else [])]
-        trainer = trainer_on(device, progress, callbacks, log_every_n_steps=20, **trainer_settings(plan))
+        lines = progress_lines(plan.batch_tokens, output_dir, progress)
+        callbacks = [*callbacks, *lines, *([NewestCheckpoints(checkpoints)] if checkpoints else [])]
+        shows_bar = progress and not shows_lines()
+        trainer = trainer_on(device, shows_bar, callbacks, log_every_n_steps=20, **trainer_settings(plan))
     elif callbacks or checkpoints:
         raise InvalidArgument("callbacks", [*callbacks], "belong to the `trainer` that is given, as checkpoints do")
     check_trainer(trainer, plan)
     with quiet_libraries():
-        language_model = open_model(model, tokenizer, hook=hook)
+        language_model = open_model(model, tokenizer, revision, hook, gguf_file=gguf_file)
+        if progress and trainer.is_global_zero:
+            print(chosen(plan, language_model.d_model), flush=True)
+        if few := too_few_tokens(plan, language_model.d_model):
+            warnings.warn(few, AnalogueWarning, stacklevel=2)
         module, data = prepare(plan, language_model, _as_text(corpus), _as_text(held_out))
         fit(trainer, module, data, ckpt_path)
         trained = finish(trainer, module, data)

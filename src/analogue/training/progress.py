@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import lightning as L
 from analogue.settings import default_k
 from analogue.training.settings import TrainingPlan
 
+LOG_FILE = "training.log"
 TOKENS_PER_FEATURE = 50  # with fewer, most features see too few examples to become anything
 
 
@@ -43,12 +45,12 @@ class ProgressLines(L.Callback):
     """Writes a line per logged step to a file, and to the output where that is no terminal.
 
     Args:
-        path: of the file; lines are added to what it holds.
+        path: of the file; lines are added to what it holds. None to write to the output alone.
         batch_tokens: tokens per step.
         show: writes a line to the output; None to write to the file alone.
     """
 
-    def __init__(self, path: Path, batch_tokens: int, show: Callable[[str], Any] | None = None) -> None:
+    def __init__(self, path: Path | None, batch_tokens: int, show: Callable[[str], Any] | None = None) -> None:
         self.path, self.batch_tokens, self.show = path, batch_tokens, show
         self._began = 0, 0.0
 
@@ -74,15 +76,25 @@ class ProgressLines(L.Callback):
         return f"step {step} of {n_steps}, {step * self.batch_tokens:,} tokens: {shown}; {_duration(left)} left"
 
     def _write(self, line: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         if self.show is not None:
             self.show(line)
 
 
+def progress_lines(batch_tokens: int, output_dir: str | Path | None, progress: bool) -> list[ProgressLines]:
+    """The callback that writes lines, for whoever reads them: the output, and `training.log` in `output_dir`."""
+    show = partial(print, flush=True) if progress and shows_lines() else None
+    if output_dir is None:
+        return [] if show is None else [ProgressLines(None, batch_tokens, show)]
+    Path(output_dir).mkdir(parents=True, exist_ok=True)
+    return [ProgressLines(Path(output_dir) / LOG_FILE, batch_tokens, show)]
+
+
 def shows_lines() -> bool:
-    """Whether a progress bar would not be seen: the output goes to a file or a pipe."""
-    return not sys.stdout.isatty()
+    """Whether a progress bar would not be seen: the output goes to a file or a pipe, and not to a notebook."""
+    return not sys.stdout.isatty() and "ipykernel" not in sys.modules
 
 
 def _duration(seconds: float) -> str:
