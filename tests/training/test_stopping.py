@@ -18,7 +18,8 @@ def test_ranks_stop_together(tmp_path, received, by_any):
         return by_any
 
     strategy = SimpleNamespace(reduce_boolean_decision=any_rank)
-    trainer = SimpleNamespace(strategy=strategy, global_step=7, save_checkpoint=saved.append, should_stop=False)
+    trainer = SimpleNamespace(strategy=strategy, global_step=7, should_stop=False)
+    trainer.save_checkpoint = lambda path, weights_only: saved.append(path)
     stop = StopOnSignal(tmp_path)
     stop.received = received
     stop.on_train_batch_end(trainer)
