@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -125,7 +125,7 @@ def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     of_lists = {key for key, kind in types.items() if kind == dict[str, list[str]]}  # concepts.keywords.Weather
 
     def takes_list(key: str) -> bool:
-        return get_origin(types.get(key)) is list or key.rpartition(".")[0] in of_lists
+        return is_list(types.get(key)) or key.rpartition(".")[0] in of_lists
 
     return [
         _listed_value(argument) if takes_list(argument.partition("=")[0].lstrip("+")) else argument

@@ -249,15 +249,14 @@ def _trained(
         trainer_settings,
         unfinished_saes,
     )
-    from analogue.training.progress import LOG_FILE, ProgressLines, chosen, shows_lines, too_few_tokens
+    from analogue.training.progress import chosen, progress_lines, shows_lines, too_few_tokens
     from analogue.training.sae import save_sae
 
     stop = StopOnSignal(Path(checkpoints.directory))
     note = Note(RECORDED, settings_of_weights(config))
-    shows_progress = config.trainer.get("enable_progress_bar", True) and shows_lines()
-    lines = ProgressLines(output / LOG_FILE, plan.batch_tokens, partial(print, flush=True) if shows_progress else None)
-    callbacks = [note, stop, lines, NewestCheckpoints(checkpoints), *_own_callbacks(cfg, output)]
-    shown = {"enable_progress_bar": False} if shows_progress else {}  # lines stand in for a bar that nobody sees
+    lines = progress_lines(plan.batch_tokens, output, config.trainer.get("enable_progress_bar", True))
+    callbacks = [note, stop, *lines, NewestCheckpoints(checkpoints), *_own_callbacks(cfg, output)]
+    shown = {"enable_progress_bar": False} if shows_lines() else {}  # lines stand in for a bar that nobody sees
     trainer = open_trainer(config.trainer | shown, callbacks, **trainer_settings(plan))
     check_trainer(trainer, plan)
     language_model = open_language_model(config)

@@ -47,6 +47,7 @@ class Prefix:
         remembers: bool | None = None,
     ) -> None:
         self.model: Any = stream.model
+        self._cached_as = "cache" if _takes(self.model, "cache") else "past_key_values"  # renamed in transformers 5.24
         self.ids, self.tap = _placed(stream, layer, hook, ids)
         self.memory: Any = self._memory() if remembers in (True, None) else None
         self.remembers = self.memory is not None
@@ -82,7 +83,7 @@ class Prefix:
         ids = self.ids[:, :-1]
         with evaluation_mode(self.model):
             out = self.model(input_ids=ids, use_cache=True, **_last_logits_only(self.model))
-        memory = getattr(out, _cache_argument(self.model), None)
+        memory = getattr(out, self._cached_as, None)
         return memory if hasattr(memory, "batch_repeat_interleave") else None
 
     def _last(self, n: int) -> Float[Tensor, "n vocab"]:
@@ -91,14 +92,8 @@ class Prefix:
         mask = self.ids.new_ones(n, self.ids.shape[1])
         with evaluation_mode(self.model):
             ids = self.ids[:, -1:].expand(n, 1)
-            cached = {_cache_argument(self.model): memory}
-            out = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **cached)
+            out = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **{self._cached_as: memory})
         return out.logits[:, -1]
-
-
-def _cache_argument(model: nn.Module) -> str:
-    """What transformers calls a model's memory of earlier tokens: `cache` since 5.24."""
-    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _placed(stream: ResidualStream, layer: int, hook: str, ids: Tensor) -> tuple[Int64[Tensor, "1 n_tokens"], Tap]:
@@ -129,4 +124,8 @@ def _nearly_equal(found: Float[Tensor, " vocab"], expected: Float[Tensor, " voca
 
 
 def _last_logits_only(model: nn.Module) -> dict[str, int]:
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    return {"logits_to_keep": 1} if _takes(model, "logits_to_keep") else {}
+
+
+def _takes(model: nn.Module, argument: str) -> bool:
+    return argument in inspect.signature(model.forward).parameters

@@ -53,9 +53,6 @@ def read_note(path: Path, name: str) -> dict[str, Any] | None:
     return values
 
 
-_OPTIMISER_TOO = False  # Lightning's weights_only, of which it says a word wherever it is left out
-
-
 class NewestCheckpoints(Checkpoint):
     """Writes a checkpoint every so many steps or minutes and after the last step, and keeps the newest.
 
@@ -76,9 +73,9 @@ class NewestCheckpoints(Checkpoint):
         is_late = trainer.strategy.reduce_boolean_decision(time.monotonic() - self._last >= self.seconds, all=False)
         if trainer.global_step % self.every_steps and not (is_late or trainer.is_last_batch):
             return
-        name = f"step={trainer.global_step}.ckpt"
+        name = _name(trainer)
         self.written = [*(each for each in self.written if each != name), name]
-        trainer.save_checkpoint(self.directory / name, _OPTIMISER_TOO)
+        _save(trainer, self.directory)
         self._last = time.monotonic()
         self.written, old = self.written[-self.keep :], self.written[: -self.keep]
         if trainer.is_global_zero:
@@ -109,6 +106,15 @@ def newest_checkpoint(directory: Path) -> Path | None:
 
 def _n_steps(path: Path) -> str:
     return path.stem.removeprefix("step=")
+
+
+def _name(trainer: L.Trainer) -> str:
+    return f"step={trainer.global_step}.ckpt"
+
+
+def _save(trainer: L.Trainer, directory: Path) -> None:
+    weights_only = False  # the default, of which Lightning says a word where it is left out
+    trainer.save_checkpoint(directory / _name(trainer), weights_only)
 
 
 class Stopped(Exception):
@@ -143,7 +149,7 @@ class StopOnSignal(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self.received = self.received or signal.SIGTERM
-            trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt", _OPTIMISER_TOO)
+            _save(trainer, self.directory)
             trainer.should_stop = True
             trainer.limit_val_batches = 0  # Lightning would measure on all held-out text before it stops
 
@@ -151,7 +157,7 @@ class StopOnSignal(L.Callback):
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self.received = self.received or signal.SIGTERM
             if trainer.state.fn == "fit":
-                trainer.save_checkpoint(self.directory / f"step={trainer.global_step}.ckpt", _OPTIMISER_TOO)
+                _save(trainer, self.directory)
             raise Stopped
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

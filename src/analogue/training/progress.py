@@ -77,6 +77,7 @@ class ProgressLines(L.Callback):
 
     def _write(self, line: str) -> None:
         if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         if self.show is not None:
@@ -86,10 +87,8 @@ class ProgressLines(L.Callback):
 def progress_lines(batch_tokens: int, output_dir: str | Path | None, progress: bool) -> list[ProgressLines]:
     """The callback that writes lines, for whoever reads them: the output, and `training.log` in `output_dir`."""
     show = partial(print, flush=True) if progress and shows_lines() else None
-    if output_dir is None:
-        return [] if show is None else [ProgressLines(None, batch_tokens, show)]
-    Path(output_dir).mkdir(parents=True, exist_ok=True)
-    return [ProgressLines(Path(output_dir) / LOG_FILE, batch_tokens, show)]
+    path = None if output_dir is None else Path(output_dir) / LOG_FILE
+    return [] if show is None and path is None else [ProgressLines(path, batch_tokens, show)]
 
 
 def shows_lines() -> bool:
