@@ -185,6 +185,7 @@ def test_only_the_shell_knows_configuration_keys():
     keys = {key for program in (COMPARE, TRAIN_SAE, UNIVERSALITY) for key in keys_of(program.schema) if "." in key}
     arguments = {
         "cache.dir",
+        "evaluation.every_steps",
         "filters.one_to_one",
         "filters.maximum_q_value",
         "matching.rule",

@@ -160,4 +160,4 @@ def test_a_module_is_loaded_from_its_checkpoint(tmp_path, architecture):
 def test_texts_that_cannot_be_read_are_named_by_their_argument():
     for name in ("corpus", "held_out"):
         with pytest.raises(ArgumentError, match=rf"^{name}=nothing.txt: is not a file"):
-            train(NAME, [3], **{name: "nothing.txt"}, **SMALL)
+            train(NAME, [3], **{"corpus": ["a text"], "held_out": ["a text"], name: "nothing.txt"}, **SMALL)

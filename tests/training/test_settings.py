@@ -14,7 +14,6 @@ from analogue.training import Buffer, Checkpoints, Evaluation, Optimiser, Text, 
 from analogue.training.pipeline import HELD_OUT_STORIES, STORIES
 from analogue.training.settings import ARCHITECTURES, default_settings, fused_adam
 
-CHOSEN_OTHERWISE = {"seeds", "expansion_factor"}  # one SAE per layer, where the configuration trains four
 CHOSEN_BY_LENGTH = {"batch_tokens", "dead_after_tokens"}
 OBJECTS = {"settings": "None", "optimiser": "None", "buffer": "None", "evaluation": "None"}
 DEFAULTS = {name: each.default for name, each in inspect.signature(train).parameters.items()}
@@ -23,8 +22,9 @@ DEFAULTS = {name: each.default for name, each in inspect.signature(train).parame
 def test_defaults_are_those_of_the_configuration(compose_config):
     config = OmegaConf.to_object(compose_config("train_sae"))
     plan = plan_of(config)
-    for name in {each.name for each in fields(plan)} - CHOSEN_OTHERWISE - CHOSEN_BY_LENGTH - {"layers", *OBJECTS}:
-        assert DEFAULTS[name] == getattr(plan, name), name
+    for name in {each.name for each in fields(plan)} - CHOSEN_BY_LENGTH - {"layers", *OBJECTS}:
+        asked = getattr(plan, name)
+        assert DEFAULTS[name] == (tuple(asked) if isinstance(asked, list) else asked), name
     for name in CHOSEN_BY_LENGTH:
         assert DEFAULTS[name] is getattr(config, name) is None
     assert plan.settings == default_settings(plan.architecture)
@@ -36,6 +36,7 @@ def test_defaults_are_those_of_the_configuration(compose_config):
         name: value for name, value in vars(Checkpoints("x")).items() if name != "directory"
     }
     assert texts_of(config) == (STORIES, HELD_OUT_STORIES)
+    assert DEFAULTS["held_out"] is None
     assert DEFAULTS["hook"] == config.model.hook.value
     assert Text("x").shuffle_seed == config.data.shuffle_seed
 
@@ -72,6 +73,7 @@ def test_settings_of_an_architecture_are_those_of_the_configuration(compose_conf
         (lambda: train("embedded:stories-6", [3], dtype="half"), "^dtype=half: is not a precision"),
         (lambda: train("embedded:stories-6", [3], settings={"k": 0}), "^settings.k=0: must lie between 1 and"),
         (lambda: train("embedded:stories-6", [3], seq_len=10**6), "^seq_len=1000000: embedded:stories-6"),
+        (lambda: train("embedded:stories-6", [3], corpus=["a text"]), "^held_out=None: must be given with a `corpus`"),
         (lambda: train("embedded:stories-6", [3], device="abacus"), "^device=abacus: "),
     ],
 )

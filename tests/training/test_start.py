@@ -2,15 +2,18 @@
 
 import warnings
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from scipy.optimize import minimize
 
 from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.models import open_model
 from analogue.training.held_out import cross_entropy_recovered
 from analogue.training.module import SAETraining
+from analogue.training.pipeline import check_trainer
 from analogue.training.progress import chosen, too_few_tokens
 from analogue.training.sae import SAEUnderTraining, centre_of
 from analogue.training.settings import (
@@ -177,8 +180,37 @@ def test_too_few_tokens_for_a_width_are_named_with_a_width_that_fits():
 
 def test_what_was_chosen_is_said_in_a_line():
     assert chosen(plan(150_000), d_model=576) == (
-        "1 SAE (topk): 292 steps of 512 tokens, learning rate 0.003, k=32, features count as dead after 20,000 tokens"
+        "1 SAE (topk): 292 steps of 512 tokens, learning rate 0.003, k=32, features count as dead after 20,000 tokens, "
+        "measured on 49,152 tokens of held-out text at the end"
     )
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "given", "expected"),
+    [
+        (150_000, None, 292),
+        (982_000, None, 1917),  # a second measurement would read more than a tenth of it
+        (984_000, None, 961),
+        (10_000_000, None, 977),
+        (984_000, 200, 200),
+        (10_240, 200, 20),
+    ],
+)
+def test_measuring_reads_at_most_a_tenth_of_what_training_reads(n_tokens, given, expected):
+    asked = plan(n_tokens, evaluation=Evaluation(every_steps=given))
+    assert asked.steps_between_evaluations == expected
+
+
+def test_stopping_early_needs_a_measurement_before_the_end():
+    trainer = L.Trainer(
+        max_epochs=1,
+        logger=False,
+        val_check_interval=292,
+        callbacks=[EarlyStopping("held_out/explained_variance", mode="max")],
+    )
+    with pytest.raises(InvalidArgument, match=r"^evaluation.every_steps=292: measures only after all 292 steps"):
+        check_trainer(trainer, plan(150_000))
+    check_trainer(trainer, plan(300_000))
 
 
 @pytest.mark.parametrize("value", [1.0, 0.5, float("nan")])

@@ -50,12 +50,28 @@ def test_every_token_comes_once_a_reading_of_the_corpus_and_in_another_order_eac
     n_batches = 3 * n_tokens // 4
     seen = torch.cat([batch[0] for batch in ActivationStream(plan, counting(lengths), [0], n_batches)]).squeeze(1)
     counts = torch.bincount(seen.long(), minlength=n_tokens)
-    assert counts.max() <= 4  # a fourth reading is begun, to keep the buffer full
-    assert counts.min() >= 1
-    assert (counts == 3).float().mean() > 0.6
+    assert counts.max() <= 4  # the last pass of the third reading may be cut off, and another begun before
+    assert counts.min() >= 2
+    assert (counts == 3).float().mean() > 0.9
     assert not torch.equal(seen[:n_tokens], seen[n_tokens : 2 * n_tokens])
     neighbours = (seen[1:] - seen[:-1]).abs() == 1
     assert neighbours.float().mean() < 0.1
+
+
+@pytest.mark.parametrize("n_batches", [1, 2, 3, 10, 17, 40])
+@pytest.mark.parametrize("buffer_tokens", [0, 32, 200, 10_000])
+def test_no_more_is_read_than_is_served(n_batches, buffer_tokens):
+    lengths = torch.randint(3, 9, (40,), generator=torch.Generator().manual_seed(0))
+    plan = MixingPlan(lengths, batch_tokens=4, buffer_tokens=buffer_tokens, sequences_per_pass=3, seed=1)
+    n_read = []
+
+    def source(sequences):
+        n_read.append(int(lengths[sequences].sum()))
+        return counting(lengths)(sequences)
+
+    batches = list(ActivationStream(plan, source, [0], n_batches))
+    assert [len(batch[0]) for batch in batches] == [4] * n_batches
+    assert 0 <= sum(n_read) - 4 * n_batches < n_read[-1]  # without the last pass, it would not have sufficed
 
 
 def test_a_stream_begun_in_the_middle_goes_on_bit_for_bit(model):

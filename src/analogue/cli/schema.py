@@ -240,7 +240,7 @@ class OptimiserConfig:
 class EvaluationConfig:
     """What is measured on held-out text, and how often."""
 
-    every_steps: int = MISSING
+    every_steps: int | None = MISSING
     n_tokens: int = MISSING
     n_sequences: int = MISSING
 

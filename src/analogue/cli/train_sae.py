@@ -50,6 +50,7 @@ _UNDER_THEIR_OWN_NAMES = (
     "b_dec_init_method",
     "batch_tokens",
     "ckpt_path",
+    "evaluation.every_steps",
     "expansion_factor",
     "n_tokens",
     "optimiser.learning_rate",

@@ -111,7 +111,7 @@ class TokenisedCorpus:
         if self.aligned is not None:
             aligned = from_sequence(self.aligned, first)
             return replace(self, sequences={"a": aligned.a, "b": aligned.b}, aligned=aligned)
-        left = {label: each.from_sequence(first) for label, each in self.sequences.items()}
+        left = {label: each[first:] for label, each in self.sequences.items()}
         return replace(self, sequences=left)
 
     def units(self, side: OpenSide) -> TextUnits:

@@ -120,7 +120,7 @@ def from_sequence(aligned: AlignedSequences, first: int) -> AlignedSequences:
     sides: dict[str, Any] = {}
     for name, sequences, span in (("a", aligned.a, aligned.span_a), ("b", aligned.b, aligned.span_b)):
         later = span[int(sequences.counted[:first].sum()) :]
-        sides |= {name: sequences.from_sequence(first), f"span_{name}": np.where(later < 0, NO_SPAN, later - n_before)}
+        sides |= {name: sequences[first:], f"span_{name}": np.where(later < 0, NO_SPAN, later - n_before)}
     return AlignedSequences(
         **sides, texts=aligned.texts[n_before:], n_spans_of_sequence=aligned.n_spans_of_sequence[first:]
     )

@@ -55,9 +55,15 @@ class TokenSequences:
         """The tokens that count, in reading order."""
         return self.ids[self.counted]
 
-    def from_sequence(self, first: int) -> "TokenSequences":
-        """Without the sequences before one."""
-        return TokenSequences(self.ids[first:], self.mask[first:], self.counted[first:])
+    def __getitem__(self, rows: slice) -> "TokenSequences":
+        """Some of the sequences."""
+        return TokenSequences(self.ids[rows], self.mask[rows], self.counted[rows])
+
+    @staticmethod
+    def joined(parts: "Sequence[TokenSequences]") -> "TokenSequences":
+        """All sequences of several parts, of one length, in their order."""
+        fields = zip(*((part.ids, part.mask, part.counted) for part in parts), strict=True)
+        return TokenSequences(*map(np.concatenate, fields))
 
     def fingerprint(self) -> str:
         """SHA-256 of ids, mask and what counts: equal for two jobs that have read the same tokens."""
@@ -89,11 +95,22 @@ def tokenise(
         count_padding: True to let padding count in statistics, as in the paper's published code; models attend to none.
         add_special_tokens: False for texts that hold them already, as a chat's template writes them.
     """
+    rows = token_rows(texts, tokenizer, seq_len, packing, add_special_tokens)
+    sequences = padded(list(islice(rows, n_sequences)), seq_len, tokenizer)
+    return replace(sequences, counted=np.ones_like(sequences.mask)) if count_padding else sequences
+
+
+def token_rows(
+    texts: Iterable[str],
+    tokenizer: PreTrainedTokenizerBase,
+    seq_len: int,
+    packing: bool,
+    add_special_tokens: bool = True,
+) -> Iterator[list[int]]:
+    """Token ids of each sequence in turn, none of them empty; see `tokenise`."""
     documents = (list(tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]) for text in texts)
     rows = _packed(documents, tokenizer.eos_token_id, seq_len) if packing else (ids[:seq_len] for ids in documents)
-    wanted = list(islice((row for row in rows if row), n_sequences))
-    sequences = padded(wanted, seq_len, tokenizer)
-    return replace(sequences, counted=np.ones_like(sequences.mask)) if count_padding else sequences
+    return (row for row in rows if row)
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:

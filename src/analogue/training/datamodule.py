@@ -2,15 +2,16 @@
 
 import warnings
 from dataclasses import replace
-from math import ceil
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from analogue.corpus import TokenSequences, read_texts, tokenise, without_bos, without_special
+from analogue.corpus import TokenSequences, padded, read_texts, token_rows, without_bos, without_special
 from analogue.errors import AnalogueWarning, InvalidArgument
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
@@ -19,34 +20,38 @@ from analogue.training.settings import TrainingPlan
 from analogue.training.source import ActivationBatch, ModelSource, store_activations
 from analogue.training.stream import ActivationStream, MixingPlan
 
+ROWS_AT_ONCE = 256  # sequences that are read before it is asked whether they are enough
 SCALE_BATCHES = 8  # on which the scale of the SAEs' input is estimated
 
 
 def tokenised(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_tokens: int) -> TokenSequences:
-    """As much of a text as gives `n_tokens` that count, in sequences of `plan.seq_len`.
+    """The first sequences of a text, of `plan.seq_len`, that hold more than `n_tokens` that count; all if none do.
 
     Raises:
         ArgumentError: the text (`path`) cannot be read, no token in it counts, or the tokenizer is another model's.
     """
-    n_sequences = n_tokens // plan.seq_len + 1 if plan.packing else n_tokens
-    while True:
-        sequences = _sequences(text, language_model, plan, n_sequences)
-        if not sequences.n_tokens:
-            excluding = [name for name in ("exclude_bos", "exclude_special") if getattr(plan, name)]
-            problem = f"holds no token that counts with {' and '.join(f'`{name}`' for name in excluding)}"
-            raise InvalidArgument("path", text.name, problem)
-        if sequences.n_tokens >= n_tokens or sequences.n_sequences < n_sequences:
-            return sequences
-        n_sequences = ceil(n_sequences * n_tokens / sequences.n_tokens) + 1  # some of their tokens do not count
-
-
-def _sequences(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_sequences: int) -> TokenSequences:
     documents = read_texts(
         text.path, column=text.column, subset=text.subset, split=text.split, shuffle_seed=text.shuffle_seed
     )
-    tokenizer = language_model.tokenizer
-    sequences = tokenise(documents, tokenizer, n_sequences, plan.seq_len, plan.packing)
+    rows = token_rows(documents, language_model.tokenizer, plan.seq_len, plan.packing)
+    parts, n_read = [_counted([], language_model, plan)], 0
+    while n_read <= n_tokens and (some := list(islice(rows, ROWS_AT_ONCE))):
+        parts.append(_counted(some, language_model, plan))
+        n_read += parts[-1].n_tokens
+    if not n_read:
+        excluding = [name for name in ("exclude_bos", "exclude_special") if getattr(plan, name)]
+        problem = f"holds no token that counts with {' and '.join(f'`{name}`' for name in excluding)}"
+        raise InvalidArgument("path", text.name, problem)
+    sequences = TokenSequences.joined(parts)
+    n_until = np.cumsum(sequences.counted.sum(axis=1))  # tokens that count, up to each sequence
+    sequences = sequences[: int(np.searchsorted(n_until, n_tokens, side="right")) + 1]
     language_model.check_token_ids(int(sequences.ids.max(initial=0)))
+    return sequences
+
+
+def _counted(rows: list[list[int]], language_model: LanguageModel, plan: TrainingPlan) -> TokenSequences:
+    tokenizer = language_model.tokenizer
+    sequences = padded(rows, plan.seq_len, tokenizer)
     sequences = without_bos(sequences, tokenizer) if plan.exclude_bos else sequences
     return without_special(sequences, tokenizer) if plan.exclude_special else sequences
 

@@ -84,7 +84,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     frozen_decoder: bool = False,
     corpus: Text | str | Path | Sequence[str] = STORIES,
-    held_out: Text | str | Path | Sequence[str] = HELD_OUT_STORIES,
+    held_out: Text | str | Path | Sequence[str] | None = None,
     seq_len: int = 300,
     packing: bool = True,
     exclude_bos: bool = False,
@@ -129,7 +129,7 @@ def train(
             `k` of None is `default_k`.
         frozen_decoder: control: decoder rows stay as they are drawn, random and of unit norm; encoder and biases train.
         corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
-        held_out: text to measure on, which no SAE trains on.
+        held_out: text to measure on, which no SAE trains on; None for the held-out part of the default `corpus`.
         seq_len: tokens per sequence, at most.
         packing: True for documents strung together; False for one document per sequence.
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
@@ -190,6 +190,8 @@ def train(
         evaluation=evaluation or Evaluation(),
         cache_dir=cache_dir,
     )
+    if held_out is None and _as_text(corpus) != STORIES:
+        raise InvalidArgument("held_out", None, "must be given with a `corpus`: text like it that no SAE trains on")
     if trainer is None:
         lines = progress_lines(plan.batch_tokens, output_dir, progress)
         callbacks = [*callbacks, *lines, *([NewestCheckpoints(checkpoints)] if checkpoints else [])]
@@ -204,7 +206,9 @@ def train(
             print(chosen(plan, language_model.d_model), flush=True)
         if few := too_few_tokens(plan, language_model.d_model):
             warnings.warn(few, AnalogueWarning, stacklevel=2)
-        module, data = prepare(plan, language_model, _as_text(corpus), _as_text(held_out))
+        module, data = prepare(
+            plan, language_model, _as_text(corpus), _as_text(HELD_OUT_STORIES if held_out is None else held_out)
+        )
         fit(trainer, module, data, ckpt_path)
         trained = finish(trainer, module, data)
     for each in trained:
@@ -220,7 +224,7 @@ def trainer_settings(plan: TrainingPlan) -> dict[str, Any]:
     return {
         "max_epochs": 1,
         "num_sanity_val_steps": 0,
-        "val_check_interval": min(plan.evaluation.every_steps, plan.n_steps),
+        "val_check_interval": plan.steps_between_evaluations,
         "plugins": [AtomicCheckpoints()],
         "logger": False,
     }
@@ -235,6 +239,10 @@ def check_trainer(trainer: L.Trainer, plan: TrainingPlan) -> None:
     every: Any = trainer.log_every_n_steps  # type: ignore[attr-defined]
     if not (isinstance(every, int) and every > 0):
         raise InvalidArgument("trainer.log_every_n_steps", every, "must be a whole number of steps, at least 1")
+    between: Any = trainer.val_check_interval
+    if trainer.early_stopping_callbacks and isinstance(between, int) and between >= plan.n_steps:
+        problem = f"measures only after all {plan.n_steps} steps, when there is nothing left to stop; give fewer"
+        raise InvalidArgument("evaluation.every_steps", between, problem)
     if trainer.world_size > 1 and plan.architecture in OF_WHOLE_BATCHES:
         problem = f"{plan.architecture} chooses features over a whole batch; use 1 device, or `architecture`=topk"
         raise InvalidArgument("trainer.devices", trainer.world_size, problem)

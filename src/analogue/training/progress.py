@@ -25,6 +25,7 @@ def chosen(plan: TrainingPlan, d_model: int) -> str:
         f"learning rate {plan.learning_rate:.2g}",
         *sparsity,
         f"features count as dead after {plan.dead_after_tokens:,} tokens",
+        f"measured on {plan.evaluation.n_tokens:,} tokens of held-out text {_how_often(plan)}",
     ]
     return f"{_counted(len(plan.saes(d_model)))} ({plan.architecture}): {', '.join(parts)}"
 
@@ -94,6 +95,11 @@ def progress_lines(batch_tokens: int, output_dir: str | Path | None, progress: b
 def shows_lines() -> bool:
     """Whether a progress bar would not be seen: the output goes to a file or a pipe, and not to a notebook."""
     return not sys.stdout.isatty() and "ipykernel" not in sys.modules
+
+
+def _how_often(plan: TrainingPlan) -> str:
+    every = plan.steps_between_evaluations
+    return "at the end" if every >= plan.n_steps else f"every {every} steps and at the end"
 
 
 def _duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -122,17 +122,17 @@ class Evaluation:
     """What is measured on held-out text, and how often.
 
     Attributes:
-        every_steps: steps between two measurements.
+        every_steps: steps between two measurements; None for `TrainingPlan.steps_between_evaluations`.
         n_tokens: for explained variance, L0 and dead features.
         n_sequences: for the cross-entropy recovered.
     """
 
-    every_steps: int = 200
+    every_steps: int | None = None
     n_tokens: int = 49152
     n_sequences: int = 16
 
     def __post_init__(self) -> None:
-        check_minima({name: (value, 1) for name, value in vars(self).items()})
+        check_minima({name: (value, 1) for name, value in vars(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,16 @@ class TrainingPlan:
         """What was asked for, or `default_sequences_per_pass`."""
         given = self.buffer.sequences_per_pass
         return default_sequences_per_pass(self.seq_len) if given is None else given
+
+    @property
+    def steps_between_evaluations(self) -> int:
+        """What was asked for; or so many, of equal parts, that measuring reads a tenth of what training reads.
+
+        A short run is measured once, at its end.
+        """
+        given = self.evaluation.every_steps
+        n_evaluations = max(1, self.n_tokens // (10 * self.evaluation.n_tokens))
+        return min(ceil(self.n_steps / n_evaluations) if given is None else given, self.n_steps)
 
     @property
     def learning_rate(self) -> float:

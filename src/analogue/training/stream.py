@@ -31,7 +31,8 @@ class MixingPlan:
     """Everything about the stream except the activations: cheap to go through again, and so to resume from.
 
     The corpus is read over and over, each time in a new order, `sequences_per_pass` sequences per model pass. A refill
-    adds passes until the buffer holds `buffer_tokens`, shuffles it, and serves half.
+    adds passes until the buffer holds `buffer_tokens`, shuffles it, and serves half. The last one adds no more passes
+    than are needed, and serves all.
 
     Attributes:
         lengths: tokens that each sequence gives.
@@ -59,11 +60,13 @@ class MixingPlan:
         served, left_over = 0, 0
         while served < n_batches:
             first, n_tokens = len(self.passes), left_over
-            while n_tokens < self.buffer_tokens:
+            needed = (n_batches - served) * self.batch_tokens
+            while n_tokens < min(self.buffer_tokens, needed):
                 self.passes.append(next(corpus))
                 n_tokens += int(self.lengths[self.passes[-1]].sum())
             order = torch.randperm(n_tokens, generator=generator)
-            n_served = min(max(n_tokens // 2 // self.batch_tokens, 1), n_batches - served)
+            is_last = n_tokens >= needed
+            n_served = n_batches - served if is_last else max(n_tokens // 2 // self.batch_tokens, 1)
             yield Refill(range(first, len(self.passes)), order, n_served)
             served += n_served
             left_over = n_tokens - n_served * self.batch_tokens
