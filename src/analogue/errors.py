@@ -105,12 +105,12 @@ def check_each_once(argument: str, values: Collection[object]) -> None:
         raise InvalidArgument(argument, f"[{', '.join(listed)}]", f"names {twice} twice; name it once")
 
 
-def check_memory(argument: str, value: object, n_bytes: float) -> None:
+def check_memory(argument: str, value: object, n_bytes: float, advice: str = "choose less") -> None:
     """Raise if what is asked for takes more memory than there is; see `analogue.memory.usable_memory`."""
     there = usable_memory()
     if n_bytes > there:
         problem = f"needs about {n_bytes / 1e9:,.0f} GB of memory, and this process may use {there / 1e9:,.0f} GB"
-        raise InvalidArgument(argument, value, f"{problem}; choose less")
+        raise InvalidArgument(argument, value, f"{problem}; {advice}")
 
 
 def check_path(argument: str, path: object) -> None:

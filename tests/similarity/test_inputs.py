@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analogue.errors import InvalidArgument
 from analogue.similarity import METRICS, cka_rbf, metric, mutual_knn, pwcca, rsa, svcca, svcca_cross_validated
 from analogue.similarity.backend import centred_ranks
 from analogue.similarity.cca import n_principal_components, principal_components
@@ -97,3 +98,12 @@ def test_neighbours_that_tie_share_the_places_left():
     corners = np.array([[0.0], [1.0], [-1.0], [1.0], [9.0]])
     np.testing.assert_allclose(neighbour_shares(corners, 2)[0], [0, 2 / 3, 2 / 3, 2 / 3, 0])
     np.testing.assert_allclose(neighbour_shares(corners, 2)[1], [1, 0, 0, 1, 0])
+
+
+def test_more_distances_than_fit_in_memory_are_refused_before_they_are_sorted(monkeypatch):
+    monkeypatch.setattr("analogue.errors.usable_memory", lambda: 10**6)
+    x, y = (np.random.default_rng(seed).normal(size=(200, 5)) for seed in (0, 1))
+    with pytest.raises(InvalidArgument, match=r"^outer=kendall: needs .* choose fewer than 200 pairs, or spearman$"):
+        rsa(x, y, outer="kendall")
+    assert -1 <= rsa(x[:100], y[:100], outer="kendall") <= 1
+    assert -1 <= rsa(x, y) <= 1

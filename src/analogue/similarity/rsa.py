@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
-from analogue.errors import check_option
+from analogue.errors import check_memory, check_option
 from analogue.similarity import backend
 from analogue.similarity.backend import Array, Permutation, Scorer, as_array, is_tensor, namespace
 from analogue.similarity.inputs import as_pairs, centred, identity, undefined
@@ -16,6 +16,7 @@ from analogue.similarity.triangles import streamed_correlation
 
 MOST_KEPT = 8192
 """Pairs whose distances are kept as they are: 2 GB, for a moment."""
+BYTES_OF_KENDALL = 55  # for the square of the number of pairs: SciPy sorts every distance
 INNER = ("euclidean", "correlation", "cosine")
 OUTER = ("spearman", "pearson", "kendall")
 # Distances that differ by less than this, relative to their scale, differ by rounding alone.
@@ -48,7 +49,7 @@ def rsa(
         A score in [-1, 1]; NaN where all distances of a side are equal or one is undefined.
 
     Raises:
-        ValueError: see `as_pairs`; or an unknown `inner` or `outer`.
+        ValueError: see `as_pairs`; an unknown `inner` or `outer`; or too many pairs for `kendall` in this memory.
 
     Source:
         Kriegeskorte et al. 2008, Frontiers in Systems Neuroscience 2:4.
@@ -67,6 +68,8 @@ def prepare_rsa(x: Any, y: Any, inner: str = "euclidean", outer: str = "spearman
     check_option("outer", outer, OUTER)
     compared = partial(_compared, inner=inner, outer=outer)
     x, y = as_pairs(x, y)
+    if outer == "kendall":
+        check_memory("outer", outer, BYTES_OF_KENDALL * len(x) ** 2, f"choose fewer than {len(x):,} pairs, or spearman")
     if not is_tensor(x) and len(x) > MOST_KEPT and outer != "kendall":
         check_option("inner", inner, INNER)
         a, b = (_directions(side, inner)[0] for side in (x, y))
