@@ -143,7 +143,7 @@ def test_a_comparison_without_scores_shows_itself():
     side = analogue.Side(**A)
     found = analogue.compare(side, side, metrics=["rsa"], **SMALL)
     found.record.similarity.clear()
-    assert "layer 3" in found._repr_html_()
+    assert "embedded:stories-6" in found._repr_html_()
     assert "layer 3" in repr(found)
 
 

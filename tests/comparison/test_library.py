@@ -1,8 +1,10 @@
 """`analogue.compare` as a notebook calls it."""
 
+import html
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -146,9 +148,13 @@ def test_a_cache_keeps_the_activations(a, b, tmp_path):
 
 def test_a_comparison_shows_itself(a, b):
     comparison = analogue.compare(a, b, concepts={"Animals": ["dog", "cat", "bird", "bear"]}, **SMALL)
+    comparison.record.warnings.append("<b>one & two</b>")
     page = comparison._repr_html_()
-    assert "minimum_correlation" in page
+    shown = html.unescape(re.sub("<[^>]+>", "", page))
+    assert [line.rstrip() for line in shown.splitlines()] == [line.rstrip() for line in str(comparison).splitlines()]
+    assert "&lt;b&gt;one &amp; two" in page
     assert f"{comparison.scores.score[0]:.4f}" in page
+    assert comparison.transfer.empty
     assert "embedded:stories-12" in repr(comparison)
     assert "Similarity of the paired decoder rows" in str(comparison)
     assert {"shuffle", "random_subset"} == set(comparison.concepts.null)

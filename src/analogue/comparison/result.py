@@ -36,9 +36,11 @@ from analogue.similarity import DictionaryConsistency
 
 if TYPE_CHECKING:
     import pandas
+    from rich.console import Console
 
     from analogue.comparison.explorer import ComparisonInputs
 
+_STYLE = "overflow-x: auto; line-height: 1.2; font-family: Menlo, 'DejaVu Sans Mono', monospace"
 _ROWS = 1024  # decoder rows that are taken to float64 together
 Q = 0.05  # the false discovery rate at which the record counts
 LIBRARIES = ("lightning", "numpy", "sae-lens", "scipy", "torch", "transformers")
@@ -81,6 +83,11 @@ class Comparison:
     def funnel(self) -> "pandas.DataFrame":
         """A row per filter: how many pairs it has left."""
         return _frame(self.record.funnel)
+
+    @property
+    def transfer(self) -> "pandas.DataFrame":
+        """A row per kept pair: what its features do in the other model (docs/transfer.md); empty unless asked for."""
+        return _frame([]) if self.transfer_table is None else self.transfer_table.to_pandas()
 
     @property
     def concepts(self) -> "pandas.DataFrame":
@@ -149,14 +156,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """The tables that the command line prints."""
-        from rich.console import Console
-
-        from analogue.reporting.tables import comparison_tables
-
-        console = Console(width=100, no_color=True, markup=False)
-        with console.capture() as capture:
-            console.print(comparison_tables(self.record))
-        return capture.get()
+        return self._printed(no_color=True).export_text()
 
     def __repr__(self) -> str:
         scored = (entry for entry in self.record.similarity if entry["score"] is not None)
@@ -169,12 +169,19 @@ class Comparison:
         return f"{a.model}, layer {a.layer}, and {b.model}, layer {b.layer}"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the funnel and the scores."""
-        from html import escape
+        """What a notebook shows: the same tables and warnings."""
+        return self._printed().export_html(inline_styles=True, code_format=f'<pre style="{_STYLE}">{{code}}</pre>')
 
-        shown = ["metric", "score", "null", "null_mean", "null_sd", "p_value", "n_pairs"]
-        scores = self.scores.reindex(columns=shown).to_html(index=False, float_format="{:.4f}".format, na_rep="-")
-        return f"<p>{escape(self._title)}</p>{self.funnel.to_html(index=False)}{scores}"
+    def _printed(self, **settings: Any) -> "Console":
+        from io import StringIO
+
+        from rich.console import Console
+
+        from analogue.reporting.tables import comparison_tables
+
+        console = Console(width=100, markup=False, record=True, file=StringIO(), force_jupyter=False, **settings)
+        console.print(comparison_tables(self.record))
+        return console
 
 
 def assemble(
