@@ -115,6 +115,8 @@ def check_memory(argument: str, value: object, n_bytes: float, advice: str = "ch
 
 def check_path(argument: str, path: object) -> None:
     """Raise `Unavailable` for a path that no file can have, or that cannot be looked at; not whether it is there."""
+    if not isinstance(path, str | PathLike):
+        raise InvalidArgument(argument, shown(path), "must be a path")
     try:
         os.stat(str(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -152,6 +154,12 @@ def check_between(argument: str, value: object, lowest: float, highest: float) -
         raise InvalidArgument(argument, value, f"must {limits}")
 
 
+def check_list(argument: str, values: object, such_as: str) -> None:
+    """Raise unless the value is a list or the like; a string is none."""
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise InvalidArgument(argument, shown(values), f"must be a list, such as {such_as}")
+
+
 def check_strings(argument: str, values: object) -> None:
     """Raise unless the value is a collection of strings; a string alone is none."""
     if isinstance(values, str) or not isinstance(values, Collection) or not all(isinstance(v, str) for v in values):
@@ -164,11 +172,12 @@ def check_flag(argument: str, value: object) -> None:
         raise InvalidArgument(argument, shown(value), "must be True or False")
 
 
-def check_kind(argument: str, value: object, kind: Any) -> None:
+def check_kind(argument: str, value: object, kind: Any, example: str = "") -> None:
     """Raise unless the value is an object of that class, or of that union of a class and None."""
     if not isinstance(value, kind):
-        kinds = [each.__name__ for each in get_args(kind) or (kind,) if each is not NoneType]
-        raise InvalidArgument(argument, shown(value), f"must be a {' or '.join(kinds)}")
+        (name,) = (each.__name__ for each in get_args(kind) or (kind,) if each is not NoneType)
+        such = f", such as analogue.{name}({example})" if example else ""
+        raise InvalidArgument(argument, shown(value), f"must be a{'n' if name[0] in 'AEIOU' else ''} {name}{such}")
 
 
 def shown(value: object) -> str:

@@ -18,7 +18,7 @@ from analogue.training import settings as training_settings
 
 PACKAGE = Path(analogue.__file__).parent
 RAISED = {"InvalidArgument", "NotFound", "Unavailable", "hub_errors", "check_option", "check_kind", "check_between"}
-RAISED |= {"check_flag", "check_strings", "whole_number"}
+RAISED |= {"check_flag", "check_folder", "check_list", "check_memory", "check_strings", "whole_number"}
 KEYS_OF_SCHEMAS = {*keys_of(CompareConfig), *keys_of(TrainSAEConfig)}
 FIELDS = {
     field.name
@@ -34,7 +34,7 @@ OF_FUNCTIONS = {  # of functions within the library, or renamed on their way to 
     *("k", "regularisation", "relaxation"),  # matching.settings, by pair_features
     *("sample", "how", "engine", "n_slices", "n_threads"),  # of functions that no configuration calls with them
     *("n_top", "n_lower", "apart"),  # of examples, which no configuration changes
-    *("spaces", "in_order", "names", "sequence_length"),  # of many spaces; the shell checks its own
+    *("spaces", "clustering", "in_order", "names", "sequence_length"),  # of many spaces; the shell checks its own
     "comparison",  # one that was read from files by the library
     *("n_components", "agreement", "weights", "outer", "inner"),  # of metrics, whose names settle them
 }

@@ -3,6 +3,7 @@
 import functools
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,15 @@ def test_arguments_of_the_wrong_kind(given, message):
     sides = {"a": analogue.Side(**A), "b": analogue.Side(**A)}
     with pytest.raises(analogue.InvalidArgument, match=f"^{message}"):
         analogue.compare(**sides | SMALL | given)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "matching", "filters", "null", "transfer", "cache"])
+def test_the_example_of_a_message_is_what_was_wanted(name):
+    sides = {"a": analogue.Side(**A), "b": analogue.Side(**A)}
+    with pytest.raises(analogue.InvalidArgument, match=f"^{name}=3: must be a") as error:
+        analogue.compare(**sides | SMALL | {name: 3})
+    kind, example = re.fullmatch(r".*: must be an? (\w+), such as (.*)", str(error.value)).groups()
+    assert isinstance(eval(example, {"analogue": analogue}), getattr(analogue, kind))
 
 
 def test_a_gpu_that_is_not_there_is_named_as_the_device(monkeypatch):

@@ -134,10 +134,16 @@ def compare(
     with renamed_arguments(parts="transfer"):
         transfer = Transfer(transfer) if isinstance(transfer, str) else transfer
     filters, null = Filters() if filters is None else filters, Null() if null is None else null
-    concepts = concepts if isinstance(concepts, Concepts) else Concepts({} if concepts is None else concepts)
-    _check_kinds(a=(a, Side), b=(b, Side), matching=(matching, Matching), filters=(filters, Filters), null=(null, Null))
-    _check_kinds(transfer=(transfer, Transfer))
-    _check_kinds(cache=(cache, Cache | None), trainer=(trainer, L.Trainer | None))
+    with renamed_arguments(keywords="concepts"):
+        concepts = concepts if isinstance(concepts, Concepts) else Concepts({} if concepts is None else concepts)
+    for name, given in (("a", a), ("b", b)):
+        check_kind(name, given, Side, '"embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}"')
+    check_kind("matching", matching, Matching, '"mutual"')
+    check_kind("filters", filters, Filters, 'non_concept="no_letter"')
+    check_kind("null", null, Null, "n=100")
+    check_kind("transfer", transfer, Transfer, '"maps"')
+    check_kind("cache", cache, Cache | None, '"activations"')
+    check_kind("trainer", trainer, L.Trainer | None)
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
     check_option("decoder_rows", decoder_rows, DecoderRows)
@@ -396,11 +402,6 @@ def _as_corpus(corpus: Corpus | str | Path | Iterable[str], n_sequences: int | N
         corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     given = {"n_sequences": n_sequences, "seq_len": seq_len}
     return replace(corpus, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _check_kinds(**given: tuple[Any, Any]) -> None:
-    for argument, (value, kind) in given.items():
-        check_kind(argument, value, kind)
 
 
 def _name(given: Any) -> str:

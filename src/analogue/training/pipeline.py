@@ -9,7 +9,16 @@ from typing import Any
 import lightning as L
 from sae_lens import SAE
 
-from analogue.errors import AnalogueWarning, InvalidArgument, check_memory, renamed_arguments
+from analogue.errors import (
+    AnalogueWarning,
+    InvalidArgument,
+    check_folder,
+    check_kind,
+    check_list,
+    check_memory,
+    renamed_arguments,
+    whole_number,
+)
 from analogue.models import LanguageModel, open_model
 from analogue.options import DecoderBiasStart, Hook, Precision
 from analogue.quiet import quiet_libraries
@@ -168,6 +177,16 @@ def train(
         >>> trained.name, trained.d_sae, round(trained.quality.l0)
         ('layer_3', 192, 16)
     """
+    whole_number("n_tokens", n_tokens)
+    check_kind("settings", settings, Mapping | None)
+    check_kind("optimiser", optimiser, Optimiser | None, "learning_rate=1e-3")
+    check_kind("buffer", buffer, Buffer | None, "tokens=65536")
+    check_kind("evaluation", evaluation, Evaluation | None, "every_steps=200")
+    check_kind("checkpoints", checkpoints, Checkpoints | None, '"checkpoints"')
+    check_kind("trainer", trainer, L.Trainer | None)
+    check_list("callbacks", callbacks, "[lightning.pytorch.callbacks.Timer()]")
+    if output_dir is not None:
+        check_folder("output_dir", output_dir)
     plan = TrainingPlan(
         layers=layers,
         seeds=seeds,
@@ -190,7 +209,10 @@ def train(
         evaluation=evaluation or Evaluation(),
         cache_dir=cache_dir,
     )
-    if held_out is None and _as_text(corpus) != STORIES:
+    text, measured_on = _as_text("corpus", corpus), HELD_OUT_STORIES
+    if held_out is not None:
+        measured_on = _as_text("held_out", held_out)
+    elif text != STORIES:
         raise InvalidArgument("held_out", None, "must be given with a `corpus`: text like it that no SAE trains on")
     if trainer is None:
         lines = progress_lines(plan.batch_tokens, output_dir, progress)
@@ -206,9 +228,7 @@ def train(
             print(chosen(plan, language_model.d_model), flush=True)
         if few := too_few_tokens(plan, language_model.d_model):
             warnings.warn(few, AnalogueWarning, stacklevel=2)
-        module, data = prepare(
-            plan, language_model, _as_text(corpus), _as_text(HELD_OUT_STORIES if held_out is None else held_out)
-        )
+        module, data = prepare(plan, language_model, text, measured_on)
         fit(trainer, module, data, ckpt_path)
         trained = finish(trainer, module, data)
     for each in trained:
@@ -363,8 +383,9 @@ def quality_warnings(trained: TrainedSAE, plan: TrainingPlan, language_model: La
     return [f"{trained.name} {problem}" for problem in problems]
 
 
-def _as_text(given: Text | str | Path | Sequence[str]) -> Text:
-    return given if isinstance(given, Text) else Text(given)
+def _as_text(name: str, given: Text | str | Path | Sequence[str]) -> Text:
+    with renamed_arguments(path=name):
+        return given if isinstance(given, Text) else Text(given)
 
 
 def _metadata(plan: TrainingPlan, each: SAEPlan, language_model: LanguageModel, corpus: Text) -> dict[str, Any]:

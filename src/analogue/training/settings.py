@@ -12,6 +12,7 @@ from analogue.errors import (
     InvalidArgument,
     check_each_once,
     check_flag,
+    check_list,
     check_minima,
     check_option,
     whole_number,
@@ -203,8 +204,9 @@ class TrainingPlan:
     cache_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("layers", "seeds", "expansion_factor"):
+        for name, such_as in {"layers": "[3]", "seeds": "[0]", "expansion_factor": "[8]"}.items():
             values = getattr(self, name)
+            check_list(name, values, such_as)
             if len(values) == 0:
                 raise InvalidArgument(name, values, "must name at least one")
             for value in values:

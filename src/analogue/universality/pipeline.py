@@ -88,8 +88,8 @@ def universality(
     """
     corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     clustering, null = clustering or Clustering(), null or Null()
-    for argument, value, kind in (("clustering", clustering, Clustering), ("null", null, Null)):
-        check_kind(argument, value, kind)
+    check_kind("clustering", clustering, Clustering, "n_draws=20")
+    check_kind("null", null, Null, "n=100")
     check_option("alignment", alignment, Alignment)
     check_option("aggregation", aggregation, Aggregation)
     check_flag("in_order", in_order)
