@@ -23,6 +23,23 @@ SLURM_TASKS = "SLURM_NTASKS"
 RANKS_PER_CORE = 4  # each loads the models for itself; more than these fill the memory before they do any work
 
 
+class ProgressBar(RichProgressBar):
+    """Says what is done: Lightning's own bar calls a model's pass over the text "Testing"."""
+
+    @property
+    def test_description(self) -> str:
+        """Of a pass without training."""
+        return "Reading text"
+
+    @property
+    def validation_description(self) -> str:
+        """Of measuring while an SAE trains."""
+        return "Held-out text"
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"{self.train_description:{len(self.validation_description)}}"
+
+
 def trainer_on(device: str, progress: bool, callbacks: Sequence[L.Callback] = (), **fixed: Any) -> L.Trainer:
     """A trainer of one process, which keeps no files unless one of the callbacks does.
 
@@ -93,7 +110,7 @@ def open_trainer(settings: Mapping[str, Any], callbacks: Sequence[L.Callback] = 
     settings = _with_float64(settings)
     if SLURM_TASKS in os.environ and not _started_by_srun() and not settings.get("plugins"):
         fixed["plugins"] = [*fixed.get("plugins", ()), LightningEnvironment()]  # or it would wait for the other tasks
-    bars: list[L.Callback] = [RichProgressBar()] if settings.get("enable_progress_bar", True) else []
+    bars: list[L.Callback] = [ProgressBar()] if settings.get("enable_progress_bar", True) else []
     try:
         with quiet_libraries():
             # Lightning's distributed sampler repeats samples to fill the last round; ours are shared out exactly once.

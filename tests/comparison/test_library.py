@@ -210,3 +210,10 @@ def test_import_loads_nothing_heavy_and_dir_lists_the_public_door():
     loaded, offered = ended.stdout.splitlines()
     assert not {"torch", "numpy", "transformers", "lightning", "hydra"} & set(loaded.split())
     assert {"compare", "train", "load_sae", "Comparison", "Side"} <= set(offered.split())
+
+
+def test_the_progress_bar_says_what_is_done(a, b, capfd):
+    analogue.compare(a, b, **SMALL | {"progress": True})
+    shown = capfd.readouterr().out
+    assert "Reading text" in shown
+    assert "Testing" not in shown
