@@ -58,7 +58,7 @@ def test_a_sweep_is_laid_out_layer_by_layer():
     ]
     table = rows(text(sweep_table(results, "svcca")))
     assert table[1] == ["3", "10"]
-    assert table[3:] == [["1", "0.75", "0.50*"], ["2", "-", "0.25"]]
+    assert table[3:] == [["1", "0.75", "0.50?"], ["2", "-", "0.25"]]
 
 
 def test_a_job_that_is_missing_leaves_its_cell_empty():

@@ -14,7 +14,7 @@ import numpy as np
 
 from analogue.atomic import atomic_write
 from analogue.cores import usable_cores
-from analogue.reporting.panels import SIGNIFICANT, Panel, p_value_line, panel_groups
+from analogue.reporting.panels import DOUBTFUL, SIGNIFICANT, Panel, p_value_line, panel_groups
 from analogue.results.grids import LayerGrid, protocol
 
 LONGEST = 80  # characters of a setting in the name of a file
@@ -69,7 +69,7 @@ def file_suffixes(grids: Sequence[LayerGrid]) -> list[str]:
 def save_heatmaps(grid: LayerGrid, panels: Sequence[Panel], stem: Path, line: str | None = None) -> None:
     """Draw panels of one grid, and a line about them, into `<stem>.png` and `<stem>.pdf`.
 
-    Each cell shows its number; scores with p >= 0.05 are marked with an asterisk, cells without a number are grey.
+    Each cell shows its number; scores with p >= 0.05 have a question mark, cells without a number are grey.
     """
     from matplotlib.figure import Figure
 
@@ -110,8 +110,8 @@ def _draw(figure: Any, grid: LayerGrid, panel: Panel, place: tuple[float, float,
     axes.tick_params(labelsize=8)
     axes.set_ylabel(grid.axes[0], fontsize=8)
     axes.set_xlabel(grid.axes[1], fontsize=8)
-    asterisk = f" (* p ≥ {SIGNIFICANT})" if panel.marked is not None and panel.marked.any() else ""
-    axes.set_title(f"{panel.title}{asterisk}", loc="left", fontsize=9)
+    legend = f" ({DOUBTFUL} p ≥ {SIGNIFICANT})" if panel.marked is not None and panel.marked.any() else ""
+    axes.set_title(f"{panel.title}{legend}", loc="left", fontsize=9)
     _write_numbers(axes, panel, image)
     figure.colorbar(image, cax=scale).ax.tick_params(labelsize=7)
 
@@ -126,7 +126,7 @@ def _write_numbers(axes: Any, panel: Panel, image: Any) -> None:
         return
     marked = np.zeros(panel.values.shape, bool) if panel.marked is None else panel.marked
     texts = [
-        f"{value:z.{panel.digits}f}{'*' if mark else ''}"
+        f"{value:z.{panel.digits}f}{DOUBTFUL if mark else ''}"
         for value, mark in zip(panel.values[rows, columns], marked[rows, columns], strict=True)
     ]
     numbers = PathCollection(

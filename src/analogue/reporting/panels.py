@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from analogue.results.grids import LayerGrid
 
 SIGNIFICANT = 0.05
+DOUBTFUL = "?"  # behind a score whose p-value is above that; an asterisk would say the opposite
 RECOMMENDED = ("rsa", "cka_debiased", "svcca_cross_validated")
 """Scores that can be read as a degree of similarity, by docs/validity.md: these come first."""
 
@@ -23,7 +24,7 @@ class Panel:
         digits: decimals shown.
         limits: ends of the colour scale.
         descending: small values are the bright ones.
-        marked: cells to mark with an asterisk.
+        marked: cells to mark as doubtful.
     """
 
     title: str

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analogue.reporting.compact_table import compact_table
-from analogue.reporting.panels import SIGNIFICANT, format_number
+from analogue.reporting.panels import DOUBTFUL, SIGNIFICANT, format_number
 from analogue.reporting.transfer import transfer_tables
 from analogue.results import ComparisonResult, SideRecord, label
 
@@ -40,9 +40,11 @@ def comparison_tables(result: ComparisonResult) -> Group:
 
 
 def sweep_table(results: Sequence[ComparisonResult], metric: str) -> Group:
-    """Paired score of one metric, rows layer of A, columns layer of B; '*' marks p >= 0.05, '-' a job without score."""
+    """Paired score of one metric, rows layer of A, columns layer of B; '?' marks p >= 0.05, '-' a job without score."""
     columns = sorted({result.side_b.layer for result in results})
-    title = Text(f"{metric}: paired score, rows layer_a, columns layer_b (* p >= {SIGNIFICANT}, - no score)", "italic")
+    title = Text(
+        f"{metric}: paired score, rows layer_a, columns layer_b ({DOUBTFUL} p >= {SIGNIFICANT}, - no score)", "italic"
+    )
     table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     for layer in columns:
@@ -81,7 +83,7 @@ def _cell(result: ComparisonResult, metric: str) -> str:
     for entry in result.similarity:
         if label(entry) == metric and entry["score"] is not None:
             p_value = entry["p_value"]
-            return f"{entry['score']:.2f}" + ("*" if p_value is not None and p_value >= SIGNIFICANT else " ")
+            return f"{entry['score']:.2f}" + (DOUBTFUL if p_value is not None and p_value >= SIGNIFICANT else " ")
     return "- "
 
 

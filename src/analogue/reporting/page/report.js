@@ -14,7 +14,7 @@
     const place = element("div", { className: "panel" });
     const [low, high] = panel.limits;
     const texts = panel.values.map((row, i) => row.map((value, j) =>
-      value === null ? "" : rounded(value, panel.digits) + (panel.marked?.[i][j] ? "*" : "")));
+      value === null ? "" : rounded(value, panel.digits) + (panel.marked?.[i][j] ? "?" : "")));
     const trace = {
       type: "heatmap", z: panel.values, x: grid.columns.map(String), y: grid.rows.map(String), customdata: grid.jobs,
       text: texts, texttemplate: grid.columns.length * grid.rows.length <= 150 && cellWidth(grid) >= 32 ? "%{text}" : "",
@@ -190,7 +190,7 @@
     element("ul", { className: "failures" }, ...data.failures.map(([name, error]) => element("li", {}, `${name}: ${error}`))));
   const toTable = element("button", { type: "button", className: "plain", onclick: () => document.getElementById("jobs").scrollIntoView() }, "All jobs in one table");
   sweep.append(element("p", { className: "note" },
-    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; * marks p ≥ 0.05, grey cells have no number. `,
+    `${data.jobs.length} comparison${data.jobs.length === 1 ? "" : "s"}. Hover over a cell for its value, click it for its job; ? marks p ≥ 0.05, grey cells have no number. `,
     ...(data.grids.length ? [toTable] : [])));
   data.grids.forEach(showGrid);
   if (data.jobs.length) sweep.append(jobsTable(data));
