@@ -189,7 +189,7 @@ def floor_warnings(x: Any, y: Any, variance: float = 1.0) -> list[str]:
     floor = "unrelated spaces score high too"
     if forced > 0:
         floor = f"{forced} of {min(k_a, k_b)} canonical correlations are 1 whatever the pairing"
-    return [f"a high floor: {n_pairs} pairs for {k_a} + {k_b} components, {floor}; read it against its null"]
+    return [f"a high floor: {n_pairs} pairs for {k_a} + {k_b} components, {floor}; compare the score with its null"]
 
 
 def svcca_cross_validated(
