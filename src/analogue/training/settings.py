@@ -247,7 +247,7 @@ class TrainingPlan:
 
     @property
     def steps_between_evaluations(self) -> int:
-        """What was asked for; or so many, of equal parts, that measuring reads a tenth of what training reads.
+        """What was asked for; or equal intervals in which measuring reads at most a tenth of what training reads.
 
         A short run is measured once, at its end.
         """
