@@ -113,7 +113,7 @@ def links_of(acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners
 
 
 def links_on(acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners, b: Partners) -> Links:
-    """Links on other tokens: those are strong that exceed the critical correlations of `a` and `b`."""
+    """Links on other tokens; a link is strong if its correlation exceeds the critical ones of `a` and `b`."""
     found = best_partners(acts_a, acts_b, direction="both")
     feature_a, feature_b, correlation = mutual_partners(acts_a, acts_b, *found)
     needed = np.maximum(a.critical[feature_a], b.critical[feature_b])
