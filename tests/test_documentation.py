@@ -91,7 +91,7 @@ def commands(page):
     fence = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
     blocks = [block for language, block in fence.findall(text) if language in ("", "bash")]
     rest = fence.sub("", text)
-    inline = [" ".join(code.split()) for code in re.findall(r"`((?:analogue|python) \S+ [^`]*)`", rest)]
+    inline = [" ".join(code.split()) for code in re.findall(r"`((?:analogue|python)\s\S+\s[^`]*)`", rest)]
     indented = re.findall(r"^    ((?:analogue|python) .*)$", rest, flags=re.MULTILINE)
     for block in [*blocks, *inline, *indented]:
         for line in re.split(r"\n|&&", block.replace("\\\n", " ")):
