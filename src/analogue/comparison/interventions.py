@@ -33,7 +33,7 @@ from analogue.transfer import (
 SHORTEST, LONGEST = 8, 64
 """Tokens of a context."""
 SHARE_REMOVED = 4
-"""A feature is removed in a fourth as many contexts as it is added: each pair has contexts of its own."""
+"""A feature is removed in a quarter as many contexts as it is added: every pair needs different contexts."""
 ARMS = ("partner", "mapped", "random", "hard")
 NO_FEATURE = -1
 

@@ -104,7 +104,7 @@ class ComparisonResult:
         decoder_rows: what metrics saw of the decoders: rows of `unit` norm, or `raw`.
         rule: how features were paired, see `analogue.matching.RULES`.
         evidence: of the pairs, against permuted sequences; None if they were not drawn. `n_null` draws of `n_sequences`
-            sequences, `pooled` over features of like firing counts or not; for `a` and `b` how many features were
+            sequences, `pooled` over features with similar firing counts or not; for `a` and `b` how many features were
             tested, have a partner beyond chance at a false discovery rate of `q`, and follow the position in the
             sequence (this null says nothing about those); of the `n_kept` pairs, how many are beyond chance.
         consistency: of the two dictionaries, see `analogue.similarity.DictionaryConsistency`; None if not asked for.

@@ -142,7 +142,7 @@ class Checkpoints:
     Attributes:
         directory: made when the first is written.
         every_steps: steps between two.
-        every_minutes: minutes between two, where so many steps take longer; None to go by steps alone.
+        every_minutes: minutes between two, where these come first; None to go by steps alone.
         keep: how many of the newest are kept.
     """
 
