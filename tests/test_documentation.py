@@ -70,9 +70,9 @@ def leaves(schema, unfolded=()):
 @pytest.mark.parametrize(
     ("program", "schema", "more"),
     [
-        ("compare.py", CompareConfig, ["logger.init_timeout"]),
-        ("train_sae.py", TrainSAEConfig, ["model.*"]),
-        ("universality.py", UniversalityConfig, ["data.*", "alignment.*", "cache.*"]),
+        ("analogue compare", CompareConfig, ["logger.init_timeout"]),
+        ("analogue train-sae", TrainSAEConfig, ["model.*"]),
+        ("analogue universality", UniversalityConfig, ["data.*", "alignment.*", "cache.*"]),
     ],
 )
 def test_every_key_is_documented(program, schema, more):
@@ -86,9 +86,14 @@ PROGRAMS = {"compare": COMPARE, "train_sae": TRAIN_SAE, "universality": UNIVERSA
 
 
 def commands(page):
-    """The command lines of the three programs in a page's blocks of code: each program and its arguments."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    for block in (text for language, text in blocks if language in ("", "bash")):
+    """The command lines of the three programs in a page's code, inline and in blocks: program and arguments."""
+    text = page.read_text()
+    fence = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in fence.findall(text) if language in ("", "bash")]
+    rest = fence.sub("", text)
+    inline = [" ".join(code.split()) for code in re.findall(r"`((?:analogue|python)\s\S+\s[^`]*)`", rest)]
+    indented = re.findall(r"^    ((?:analogue|python) .*)$", rest, flags=re.MULTILINE)
+    for block in [*blocks, *inline, *indented]:
         for line in re.split(r"\n|&&", block.replace("\\\n", " ")):
             words = shlex.split(line, comments=True)
             if (words[:1] == ["python"] and words[1].endswith(".py")) or (

@@ -29,7 +29,7 @@ def keys():
 def tables(keys):
     """The page with its tables: each program's rows by their keys."""
     page = keys.with_tables((REPOSITORY / "docs" / "configuration.md").read_text())
-    sections = re.split(r"^## (\w+\.py)$", page, flags=re.MULTILINE)[1:]
+    sections = re.split(r"^## (analogue [\w-]+)$", page, flags=re.MULTILINE)[1:]
     found = {}
     for program, section in zip(sections[::2], sections[1::2], strict=True):
         rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]

@@ -39,15 +39,15 @@ def _check_training(config: Any) -> None:
 
 
 PROGRAMS = {
-    "compare.py": Described(COMPARE, compare.light_arguments),
-    "train_sae.py": Described(TRAIN_SAE, _check_training),
-    "universality.py": Described(UNIVERSALITY, universality.light_arguments),
+    "analogue compare": Described(COMPARE, compare.light_arguments),
+    "analogue train-sae": Described(TRAIN_SAE, _check_training),
+    "analogue universality": Described(UNIVERSALITY, universality.light_arguments),
 }
 
 
 def with_tables(markdown: str) -> str:
     """The page of keys with type, default and range beside each meaning."""
-    parts = re.split(r"^(## (?:\w+\.py))$", markdown, flags=re.MULTILINE)
+    parts = re.split(r"^(## analogue [\w-]+)$", markdown, flags=re.MULTILINE)
     for number in range(1, len(parts), 2):
         described = PROGRAMS[parts[number].removeprefix("## ")]
         parts[number + 1] = _with_table(parts[number + 1], described)
@@ -63,7 +63,7 @@ def option_tables() -> str:
         for folder, groups in _groups_by_folder(described.program).items():
             heading = f"\n### {', '.join(groups)}\n\n"
             if folder in shown:
-                found.append(f"{heading}The options of `{shown[folder]}` of compare.py.\n")
+                found.append(f"{heading}The options of `{shown[folder]}` of `analogue compare`.\n")
                 continue
             shown[folder] = groups[0]
             rows = "".join(_option_row(file) for file in sorted(folder.glob("*.yaml")))

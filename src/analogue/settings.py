@@ -52,13 +52,13 @@ class Side:
             `OWNER/REPOSITORY:FOLDER` of the hub, or an `embedded:` name, in which `{layer}` stands for the layer; or a
             `sae_lens.SAE`, or one that `analogue.train` returns. Or a dictionary that nobody trained: `neurons`, the
             neurons of the MLP themselves; `identity`, the coordinates of what is read; `random:seed=0`, random
-            directions, of which the highest count (`random:seed=0,d_sae=4096,k=32`).
-        tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
+            directions, of which the k highest on a token are active (`random:seed=0,d_sae=4096,k=32`).
+        tokenizer: of a model that is given as an object; None for the tokenizer that is stored with a named model.
         revision: branch, tag or commit of a model on the hub.
         dtype: of the weights of a named model; an object keeps its own.
-        hook: what is read of the block: `resid_post`, its output, `resid_pre`, its input, or a site: `resid_mid`,
-            `mlp_in`, `mlp_out`, `attn_out`, `attn_z`, `neurons`. None for what the SAE was trained on, or `resid_post`
-            where its metadata name no site.
+        hook: what is read of the block: its output `resid_post`, its input `resid_pre`, or one of the sites
+            `resid_mid`, `mlp_in`, `mlp_out`, `attn_out`, `attn_z` and `neurons`. None for the site that the SAE was
+            trained on, or `resid_post` where its metadata name no site.
         randomize: `weights` to redraw every parameter but the embeddings, `all` to redraw those too.
         randomize_seed: of the redrawing.
         device_map: `auto` to spread a named model over all devices.
@@ -67,7 +67,7 @@ class Side:
         before_topk: take all ReLU'd pre-activations of a TopK SAE, as the paper's published code does.
 
     Raises:
-        InvalidArgument: a value that no model could make work.
+        InvalidArgument: a value that cannot work with any model.
 
     Example:
         >>> Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}").sae_dtype.value
@@ -142,18 +142,18 @@ class Corpus(Text):
     """The text that both models read, and how much of it; see `Text` for the first attributes.
 
     Attributes:
-        n_sequences: at most so many sequences are read.
+        n_sequences: number of sequences to read, at most.
         seq_len: tokens per sequence, at most.
         batch_size: sequences per forward pass.
         packing: False for one document per sequence, as in the paper; True for documents strung together.
-        count_padding: let padding count in statistics, as in the published code; models attend to none of it.
+        count_padding: let padding count in statistics, as in the published code; models never attend to padding.
         chat: read `column` as lists of messages, each with `role` and `content`, and write them as text by the chat
             template of A's tokenizer (of B's, where A has none).
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
         exclude_special: leave out special tokens (that begin, end and pad texts, and mark the turns of a chat) wherever
             they stand.
-        exclude_outliers: leave out tokens on which what either side reads has more than so many times the median norm;
-            None to leave out none.
+        exclude_outliers: leave out tokens whose norm, in the stream that either side reads, is more than this many
+            times the median; None to leave out none.
 
     Example:
         >>> Corpus(["Once upon a time there was a fox.", "It lived in a wood."], n_sequences=2).name
@@ -181,7 +181,7 @@ class Corpus(Text):
 
 
 STORIES = Corpus("embedded:stories/heldout.parquet", packing=True)
-"""Text that ships with the package, and that no embedded model or SAE was trained on."""
+"""Text that ships with the package; no embedded model or SAE was trained on it."""
 
 
 @dataclass(frozen=True)
@@ -222,16 +222,17 @@ class Filters:
     """Which pairs count (paper, section 3); None or False switches a filter off.
 
     Attributes:
-        top_tokens: tokens of highest activation by which a feature is read.
-        concept_tokens: drop pairs of which a feature has a non-concept token among its top tokens.
-        non_concept: which tokens are no concept: `listed`, those of the list and the special tokens of both tokenizers,
-            as in the paper; or `no_letter`, also all tokens without a letter of any script.
+        top_tokens: number of tokens of highest activation per feature that the filters look at.
+        concept_tokens: drop pairs if either feature has a non-concept token among its top tokens.
+        non_concept: which tokens are non-concept tokens: `listed`, those of `non_concept_tokens` and the special tokens
+            of both tokenizers, as in the paper; or `no_letter`, also all tokens without a letter of any script.
         non_concept_tokens: the list.
         shared_token: keep pairs whose features share a top token.
-        minimum_firing_count: tokens on which both features fire, at least.
-        one_to_one: which of several claims on a feature stays: `best`, `first` or, for none of them, `strict`.
+        minimum_firing_count: number of tokens on which each of the two features must fire, at least.
+        one_to_one: which pair stays where several take the same feature: the `best` by correlation, the `first` by
+            index, or with `strict` none of them.
         minimum_correlation: of the activations.
-        maximum_q_value: of the test against permuted sequences, which is made for it.
+        maximum_q_value: of the test of every pair against permuted sequences; if given, the test is run.
 
     Example:
         >>> Filters(shared_token=False, minimum_firing_count=10).minimum_correlation
@@ -270,11 +271,11 @@ class Null:
 
     Attributes:
         n: draws of each null.
-        kinds: `shuffle` (pairings of the same features), `random_pairs` (of both whole spaces), `rotated` (excess
-            correlation over randomly rotated bases, which describes and is no test), `permuted_sequences` (those of B
-            against A's, for a p-value of every pair).
-        pooled: with `permuted_sequences`, let features of like firing counts share their draws, so that p-values are
-            not bounded by 1 / (n + 1).
+        kinds: `shuffle` (the same features, paired at random), `random_pairs` (random features of both whole spaces),
+            `rotated` (excess correlation over randomly rotated bases, a description and not a test),
+            `permuted_sequences` (B's sequences permuted against A's, for a p-value of every pair).
+        pooled: with `permuted_sequences`, let features with similar firing counts share their draws, so that p-values
+            can be below 1 / (n + 1).
 
     Example:
         >>> Null(n=1000, kinds=["shuffle", "random_pairs"]).n
@@ -298,12 +299,12 @@ class Null:
 
 @dataclass(frozen=True)
 class Clustering:
-    """How features of many spaces are put into clusters, and how firm these are said to be.
+    """How features of many spaces are put into clusters, and how the stability of clusters is measured.
 
     Attributes:
         q: false discovery rate of the features of one space that have a partner in another.
-        n_draws: permutations of sequences per pair of spaces, which tell what is beyond chance.
-        n_resamples: of the sequences, which tell how stable clusters are; 0 for none.
+        n_draws: permutations of sequences per pair of spaces, by which it is decided what is beyond chance.
+        n_resamples: resamples of the sequences, for the stability of clusters; 0 for none.
         n_null: draws of the spectrum of permuted sequences; 0 for none.
 
     Example:
@@ -328,9 +329,9 @@ class Concepts:
     Attributes:
         keywords: of each concept, by its name.
         n: draws of each of the two tests.
-        fragments: count features of tokens that are but a part of a keyword.
-        split_at_spaces: let words end at white space alone, as in the published code: no keyword stands before a full
-            stop.
+        fragments: also count features of tokens that are only a part of a keyword.
+        split_at_spaces: let words end only at white space, as in the published code, so a keyword before a full stop is
+            not found.
 
     Example:
         >>> Concepts({"Weather": ["rain", "snow", "storm"]}).n
@@ -361,12 +362,14 @@ class Transfer:
     Attributes:
         parts: `none`; `maps`: maps between the residual streams, dictionaries and decoder rows carried through them;
             `interventions`: what features do to the next token in both models; `all`.
-        path: text that the maps are fitted on, as `Corpus.path`; None for the corpus itself, beyond the sequences that
-            are compared.
-        fit_sequences: of that text, at most.
-        loss_sequences: of the text compared, on which the cross-entropy recovered is measured, at most.
+        path: text that the maps are fitted on, given as for `Corpus.path`; None for the corpus itself, after the
+            sequences that are compared.
+        fit_sequences: number of sequences of that text, at most.
+        loss_sequences: number of sequences of the text compared on which the cross-entropy recovered is measured, at
+            most.
         n_pairs: kept pairs whose effects are measured, at most, drawn at random.
-        n_contexts: places in the text at which each feature is added, and at which it is removed, at most.
+        n_contexts: number of places in the text at which each feature is added, at most; it is removed at a quarter as
+            many.
         doses: how much of a feature is added, in multiples of its mean activation where it fires.
 
     Example:

@@ -278,7 +278,9 @@ def test_what_is_no_checkpoint_is_one_sentence(train, tmp_path):
     (tmp_path / "some.ckpt").write_text("garbage")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     for name in ("some", "other"):
-        with pytest.raises(UserError, match=rf"ckpt_path=.*{name}.ckpt: is no checkpoint of train_sae.py") as error:
+        with pytest.raises(
+            UserError, match=rf"ckpt_path=.*{name}.ckpt: is no checkpoint of analogue train-sae"
+        ) as error:
             train(f"ckpt_path={tmp_path}/{name}.ckpt")
         assert "\n" not in str(error.value)
 

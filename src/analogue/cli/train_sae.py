@@ -211,7 +211,7 @@ def checkpoint_to_resume(config: TrainSAEConfig, directory: Path) -> Path | None
         raise UserError("ckpt_path", given, problem)
     was, now = read_note(path, RECORDED), settings_of_weights(config)
     if was is None:
-        raise UserError("ckpt_path", path, "is no checkpoint of train_sae.py that can be read")
+        raise UserError("ckpt_path", path, "is no checkpoint of analogue train-sae that can be read")
     changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
     if changed:
         settings = ", ".join(f"{key}={'null' if was.get(key) is None else was[key]}" for key in changed)

@@ -94,7 +94,7 @@ def without_outliers(
     cache: Cache | None = None,
     batch_size: int = 10,
 ) -> tuple[TokenisedCorpus, int]:
-    """Let no token count on which what either side reads has more than `factor` times its median norm.
+    """Leave out tokens whose norm, in the stream that either side reads, is more than `factor` times the median.
 
     The norms are those of the tokens that count, computed and stored as activations are; see `collect_activations`.
 
@@ -114,7 +114,7 @@ def without_outliers(
 
 
 def read_by(side: OpenSide, module: Any, name: str) -> OpenSide:
-    """A side with something that is no SAE in its SAE's place."""
+    """A side whose SAE is replaced by something else."""
     return replace(side, sae=module, sae_fingerprint=name, is_trained=False)
 
 

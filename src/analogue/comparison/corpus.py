@@ -55,7 +55,7 @@ class TokenisedCorpus:
         return replace(self, sequences=sequences, excluded=excluded, roles=dict(roles))
 
     def without(self, reason: str, left: dict[str, TokenSequences]) -> "TokenisedCorpus":
-        """With fewer tokens that count; a token, or a span, that one side leaves out does not count on the other.
+        """The corpus with fewer tokens that count: a token, or a span, counts only if neither side leaves it out.
 
         Args:
             reason: the key in `excluded`.

@@ -33,7 +33,7 @@ from analogue.transfer import (
 SHORTEST, LONGEST = 8, 64
 """Tokens of a context."""
 SHARE_REMOVED = 4
-"""A feature is removed in a fourth as many contexts as it is added: each pair has contexts of its own."""
+"""A feature is removed in a quarter as many contexts as it is added: every pair needs different contexts."""
 ARMS = ("partner", "mapped", "random", "hard")
 NO_FEATURE = -1
 
@@ -112,7 +112,7 @@ class Laboratory:
         return found
 
     def fires(self, label: str, features: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, "n n_units"]:
-        """Where features fire; one that is none fires nowhere."""
+        """Where features fire; `NO_FEATURE` fires nowhere."""
         found = firing(self.acts[label], np.maximum(features, 0))[:, self.text.last_tokens(label)]
         return found & (features != NO_FEATURE)[:, None]
 
@@ -133,8 +133,9 @@ class Laboratory:
 def steering_effects(lab: Laboratory, transfer: Transfer, progress: bool = False) -> Effects:
     """Add features where neither they nor any other chosen one fires, at doses of their typical activation.
 
-    All pairs are measured in the same contexts, so that no two effects are alike because their texts are. Where every
-    context has a chosen feature that fires, the fewest do, and a pair leaves out those where one of its own fires.
+    All pairs are measured in the same contexts, so that no two effects are alike only because their texts are. If some
+    chosen feature fires in every context, the contexts with the fewest such features are taken, and a pair leaves out
+    those in which one of its features fires.
     """
     pairs, doses = lab.pairs, torch.tensor(transfer.doses, dtype=torch.float64)
     features = {"a": pairs.feature_a, "b": np.concatenate([pairs.feature_b, pairs.hard])}
@@ -164,8 +165,8 @@ def steering_effects(lab: Laboratory, transfer: Transfer, progress: bool = False
 def ablation_effects(lab: Laboratory, transfer: Transfer, progress: bool = False) -> Effects:
     """Remove features where they fire together with their partner; hard negatives where those fire.
 
-    Each pair has contexts of its own, which both models read: some likeness of effects comes from these. The `random`
-    arm, in the same contexts, says how much.
+    Contexts differ from pair to pair, and both models read them, so a part of the likeness of effects comes from the
+    contexts. The `random` arm, in the same contexts, shows how much.
     """
     pairs, allowed, n = lab.pairs, lab.allowed(), len(lab.pairs)
     fires_a, fires_b = lab.fires("a", pairs.feature_a), lab.fires("b", pairs.feature_b)

@@ -80,7 +80,7 @@ def compare(
 ) -> Comparison | None:
     """Compare two SAE feature spaces: pair their features, score the pairs' geometry, test it against nulls.
 
-    Nothing is written, printed or logged but progress bars, and activations where a cache is given.
+    Nothing is written, printed or logged, except progress bars and, if a cache is given, activations.
 
     Args:
         a: space a.
@@ -93,11 +93,12 @@ def compare(
         aggregation: how activations on the tokens of a span become its activation: `max`, `mean` or `last`.
         matching: how features are paired, or the name of a rule; None for `Matching()`.
         filters: which pairs count; None for `Filters()`.
-        metrics: names from `analogue.similarity.METRICS`, or metrics.
-        metrics_on: what they score: `decoder` rows of the paired features, `activations` of the paired features (tokens
-            as rows, against permuted sequences), `residual` for the residual streams themselves, likewise.
-        decoder_rows: what metrics see of the decoders: rows of `unit` norm, or `raw`: as the SAEs have them. How long a
-            row is means nothing: with an encoder that is shorter by as much, the SAE computes the same function.
+        metrics: names from `analogue.similarity.METRICS`, or `Metric` objects.
+        metrics_on: what the metrics score: `decoder` rows of the paired features, `activations` of the paired features
+            (tokens as rows, against permuted sequences), or `residual`, the residual streams themselves (likewise).
+        decoder_rows: which decoder rows the metrics are given: scaled to `unit` norm, or `raw`, as the SAEs have them.
+            The norm of a row means nothing: with an encoder row scaled by the inverse, the SAE computes the same
+            function.
         consistency_threshold: for two SAEs of one residual stream, compare their dictionaries too (PW-MCC, and the
             shares of features whose cosine exceeds this, such as 0.7); None for none.
         null: what scores are compared with; None for `Null()`: 100 shuffles.
@@ -105,8 +106,8 @@ def compare(
         transfer: whether features can be used in the other model: `maps` between the streams, `interventions`, `all`,
             or a `Transfer` with settings.
         seed: of everything that is drawn; the same seed gives the same comparison.
-        cache: the store of activations on disk; None to compute everything and leave nothing there: the comparison then
-            keeps the activations in memory, for its explorer.
+        cache: the store of activations on disk; None to compute everything and store nothing. The comparison then keeps
+            the activations in memory, for its explorer.
         device: `auto`, `cpu` or `cuda`: of the model passes, and of large pairings and nulls.
         progress: whether to show progress bars.
         trainer: a Lightning trainer to run the model passes on, in place of `device`.
@@ -311,11 +312,11 @@ def transfer(
         b: space b.
         parts: `maps`, `interventions` or `all`; this and the next arguments are those of `analogue.Transfer`.
         path: text that maps are fitted on; None for the corpus beyond the sequences that are compared.
-        fit_sequences: of that text, at most.
-        loss_sequences: of the text compared, for the cross-entropy recovered.
+        fit_sequences: number of sequences of that text, at most.
+        loss_sequences: number of sequences of the text compared, for the cross-entropy recovered.
         n_pairs: kept pairs whose effects are measured, at most.
         n_contexts: places at which each feature is added, at most.
-        doses: of a feature's mean activation where it fires.
+        doses: how much of a feature is added, in multiples of its mean activation where it fires.
         settings: further arguments of `analogue.compare`.
 
     Returns:
@@ -323,8 +324,8 @@ def transfer(
         ranks other than 0.
 
     Raises:
-        ArgumentError: as `compare`; too little text to fit on, or text that is measured on; fewer than two pairs, or a
-            model without a head, to intervene on.
+        ArgumentError: as `compare`; also too little text to fit on, or text to fit on that is also measured on; for
+            interventions, fewer than two pairs or a model without a head.
 
     Example:
         >>> side = Side(model="embedded:stories-6", layer=3, sae="embedded:stories-6-saes/layer_{layer}")

@@ -116,7 +116,8 @@ class Comparison:
     def explore(self, path: str | Path, progress: bool = True) -> None:
         """Write the feature explorer: a page to look at both feature spaces, which needs nothing but a browser.
 
-        Activations are read from the cache that the comparison was given. Without one it has kept them in memory.
+        Activations are read from the cache that the comparison was given; a comparison without a cache has kept them in
+        memory.
 
         Args:
             path: of the page, such as `explorer.html`.

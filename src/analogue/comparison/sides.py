@@ -44,8 +44,9 @@ class OpenSide:
         label: `a` or `b`.
         settings: what was asked for.
         sae: a `sae_lens.SAE`.
-        warnings: what the SAE's own metadata say against using it here.
-        is_trained: False for a dictionary that nobody trained, of which nobody expects that it explains what it reads.
+        warnings: reasons in the SAE's metadata not to use it here.
+        is_trained: False for a dictionary that was not trained, so that a low explained variance is no reason for a
+            warning.
     """
 
     label: str
@@ -58,7 +59,7 @@ class OpenSide:
 
     @property
     def reason_to_explain_little(self) -> str | None:
-        """What was asked for that keeps the SAE from explaining what it reads; None for nothing."""
+        """The setting that keeps the SAE from explaining what it reads; None if there is none."""
         if self.settings.before_topk:
             return f"`{self.label}.before_topk`=true keeps activations that its decoder was trained without"
         if self.settings.randomize and self.sae.cfg.metadata.get("randomize") != self.settings.randomize:

@@ -91,8 +91,8 @@ def score_concepts(
 ) -> list[ConceptResult]:
     """Find each concept's features on both sides, pair them among themselves, and score and test their geometry.
 
-    Within the two subspaces every feature of the claiming side takes its most correlated partner, one-to-one, as in
-    the paper, whatever rule and filters the whole spaces are paired by.
+    Within the two subspaces every feature of the claiming side takes its most correlated partner, one-to-one, as in the
+    paper. The rule and the filters of the whole spaces have no influence on this.
 
     Args:
         concepts: keywords of each concept, by its name.
@@ -105,8 +105,8 @@ def score_concepts(
         direction: which side claims its most correlated partner within the other's subspace.
         keep: which of several claims on one feature stays, see `one_to_one`.
         progress: called with the name of each concept that is done.
-        fragments: whether a token that is but a part of a keyword counts, see `TokenText.tokens_of`.
-        split_at_spaces: whether words end at white space alone, see there.
+        fragments: whether a token that is only a part of a keyword counts, see `TokenText.tokens_of`.
+        split_at_spaces: whether words end only at white space, see there.
 
     Returns:
         One result per concept. Concepts with fewer than 3 pairs have no score, and their results say why.

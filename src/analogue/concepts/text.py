@@ -69,10 +69,10 @@ class TokenText:
 
         Args:
             keyword: one or several words.
-            fragments: count tokens that hold but a part of the word too: " ant", "ig" and "en" of "antigen". Such a
-                token stands in many other words, and a feature of it is seldom one of the keyword.
+            fragments: also count tokens that hold only a part of the word: " ant", "ig" and "en" of "antigen". Such a
+                token is in many other words, and its features are seldom features of the keyword.
             split_at_spaces: let anything but white space next to the keyword make it part of a longer word, as in the
-                paper's published code: no keyword is found before a full stop, or beside a quotation mark.
+                paper's published code, so a keyword before a full stop or beside a quotation mark is not found.
 
         Raises:
             ValueError: if the keyword is empty.

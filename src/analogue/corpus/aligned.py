@@ -90,12 +90,12 @@ def tokenise_aligned(
 
 
 def counting(aligned: AlignedSequences, a: TokenSequences, b: TokenSequences) -> AlignedSequences:
-    """With fewer tokens that count; a span that loses a token on either side is dropped.
+    """The sequences with fewer tokens that count; a span that loses a token on either side is dropped.
 
     Args:
-        aligned: what is left of it comes back.
-        a: its tokens of A, fewer of which count.
-        b: its tokens of B, likewise.
+        aligned: the sequences and their spans.
+        a: the tokens of A, fewer of which count.
+        b: the tokens of B, likewise.
     """
     stays_a, stays_b = a.counted[aligned.a.counted], b.counted[aligned.b.counted]
     kept = np.append(np.ones(aligned.n_spans, dtype=bool), False)  # the last entry is that of NO_SPAN

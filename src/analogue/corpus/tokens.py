@@ -114,7 +114,7 @@ def token_rows(
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that no text is made of: those that begin, end and pad it, and mark the turns of a chat.
+    """The tokens that are not text: those that begin, end and pad it, and mark the turns of a chat.
 
     The token that stands for words outside the vocabulary is text. (Tokenizers that know every byte often name one.)
     """
@@ -125,13 +125,13 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 
 
 def without_special(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
-    """Let no special token count, wherever it stands."""
+    """Leave out special tokens, wherever they stand."""
     special = np.isin(sequences.ids, sorted(special_ids(tokenizer)))
     return replace(sequences, counted=sequences.counted & ~special)
 
 
 def without_bos(sequences: TokenSequences, tokenizer: PreTrainedTokenizerBase) -> TokenSequences:
-    """Let neither beginning-of-text tokens nor the first token of a sequence count.
+    """Leave out beginning-of-text tokens and the first token of each sequence.
 
     In many models the activations of these tokens are hundreds of times as long as all others (attention sinks), and
     would dominate every correlation and every variance.

@@ -135,9 +135,9 @@ def held_activations(
 def shuffled_order(tokens: Int64[np.ndarray, " n"]) -> UInt32[np.ndarray, " n"]:
     """A number for each token, no two alike, in an order that has nothing to do with the text.
 
-    Of any two features, the tokens of lowest number are a sample of the text that both share: samples of a feature's
-    activations that were drawn by it can be compared token by token. It is the finaliser of MurmurHash3, which a page
-    can compute too.
+    The tokens of lowest number are the same sample of the text for every feature, so activations of two features that
+    were sampled in this order can be compared token by token. The number is given by the finaliser of MurmurHash3,
+    which a page can also compute.
     """
     mixed = tokens.astype(np.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):

@@ -1,4 +1,4 @@
-"""Tokens whose activations dwarf those of the rest: a few of them would decide every statistic."""
+"""Tokens whose activations are so large that a few of them would decide every statistic."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -94,7 +94,7 @@ class ActivationStore:
 
 
 def usable_entry(path: Path, key: str, what: str, read_as: Callable[[Tensors, dict[str, str]], T]) -> T | None:
-    """What an entry holds; None if there is none, or it is damaged, of which a warning says so.
+    """What an entry holds; None if there is none, or if it is damaged, with a warning.
 
     Args:
         path: of the entry.

@@ -36,7 +36,7 @@ def candidates(
     subset_a: Subset | None = None,
     subset_b: Subset | None = None,
 ) -> Candidates:
-    """Every feature's best k partners, of either side, as far as they correlate positively.
+    """The best k partners of every feature of both sides, as far as they correlate positively.
 
     With k of at least the wider side's d_sae, these are all positive correlations. Arguments and errors are those of
     `best_partners`, which `find` stands for (see `max_correlation`); a subset holds no feature twice.

@@ -28,8 +28,8 @@ def drop_non_concept(
         top_a: top tokens of A's features.
         top_b: top tokens of B's features.
         non_concept_tokens: token strings, compared exactly: punctuation, white space, special tokens.
-        non_concept: `listed` for those alone; `no_letter` for all tokens without a letter of any script, too: digits,
-            ` (`, line breaks in a row, a byte of a character.
+        non_concept: `listed` for only these tokens; `no_letter` also for all tokens without a letter of any script:
+            digits, ` (`, several line breaks, a byte of a character.
 
     Raises:
         ValueError: if `non_concept` is none of the two.
@@ -89,7 +89,7 @@ def minimum_correlation(pairs: FeaturePairs, threshold: float) -> FeaturePairs:
 
 
 def minimum_firing_count(pairs: FeaturePairs, n: int) -> FeaturePairs:
-    """Drop pairs of which either feature fires on fewer than `n` tokens: the highest of many correlations picks noise.
+    """Drop pairs if either feature fires on fewer than `n` tokens: correlations of such features are mostly noise.
 
     Two features that fire once, on one token, correlate at 1.
     """

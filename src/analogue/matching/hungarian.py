@@ -34,8 +34,8 @@ def hungarian(
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         direction: whose order the pairs are in; which pairs there are does not depend on it.
         find: finds the partners, see `max_correlation`.
-        k: choose only from pairs of which one feature is among the best k partners of the other. By default from all
-            pairs, where the correlation matrix is no larger than 2048 x 2048, and from the best 32 where it is.
+        k: choose only from pairs of which one feature is among the best k partners of the other. By default, choose
+            from all pairs if the correlation matrix is no larger than 2048 x 2048, else with k = 32.
 
     Returns:
         The pairs; of all one-to-one pairings of the pairs to choose from, the one of the highest total.

@@ -31,8 +31,8 @@ def optimal_transport(
     """Pair every feature of the claiming side with the partner that most of its mass is transported to.
 
     Every feature has mass 1; to move mass costs 1 - correlation. Unlike with `max_correlation`, a partner that many
-    claim has only so much to give, and the others turn to their next best. The marginals are relaxed (unbalanced
-    transport), so that there is a plan whatever the candidates and the numbers of features: a feature whose
+    features claim can only take a limited mass, and the rest goes to the next best partners. The marginals are relaxed
+    (unbalanced transport), so that there is a plan whatever the candidates and the numbers of features: a feature whose
     candidates are all better served elsewhere moves less than 1.
 
     Args:
@@ -43,7 +43,8 @@ def optimal_transport(
         k: mass moves only between features of which one is among the best k partners of the other.
         regularisation: weight of the plan's entropy, in units of correlation, at least 0.005; with much of it, mass
             spreads over all candidates.
-        relaxation: weight of the divergence of the marginals from 1, positive; without end, masses are kept exactly.
+        relaxation: weight of the divergence of the marginals from 1, positive; the higher, the more exactly masses are
+            kept.
 
     Returns:
         One pair for every feature of the claiming side that has a positive correlation; several may claim one partner.

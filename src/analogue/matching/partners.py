@@ -78,8 +78,8 @@ def best_partners(
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         k: partners per feature, at least 1.
-        direction: "a_to_b" finds partners in B for features of A, "b_to_a" the reverse; "both" returns the pair of
-            them, for less than two calls.
+        direction: "a_to_b" finds partners in B for features of A, "b_to_a" the reverse; "both" returns both results, in
+            less time than two calls.
         subset_a: features of A to consider, on either end of a pair; all if None.
         subset_b: likewise for B.
         n_threads: threads to compute on, which do not change the result; by default the cores this process may use.

@@ -18,11 +18,11 @@ LOGITS_PER_PASS = 2**24  # 64 MiB in float32
 
 
 class Prefix:
-    """A context of which a model has read all but the last token, and remembers it (its keys and values).
+    """A context of which a model has read all but the last token; it keeps the keys and values.
 
     The last token can then be read by many rows side by side, each with another vector added at one site: one token per
-    row goes through the model, not the context. Models that remember in another form (Mamba), or whose memory does not
-    give the same prediction, read the whole context for every row.
+    row goes through the model, not the context. Models without keys and values (Mamba), or for which these do not give
+    the same prediction, read the whole context for every row.
 
     Args:
         stream: a causal language model with its head, `LanguageModel.load(with_head=True)`.

@@ -104,9 +104,9 @@ class ComparisonResult:
         decoder_rows: what metrics saw of the decoders: rows of `unit` norm, or `raw`.
         rule: how features were paired, see `analogue.matching.RULES`.
         evidence: of the pairs, against permuted sequences; None if they were not drawn. `n_null` draws of `n_sequences`
-            sequences, `pooled` over features of like firing counts or not; for `a` and `b` how many features were
+            sequences, `pooled` over features with similar firing counts or not; for `a` and `b` how many features were
             tested, have a partner beyond chance at a false discovery rate of `q`, and follow the position in the
-            sequence (about those this null can tell nothing); of the `n_kept` pairs, how many are beyond chance.
+            sequence (this null says nothing about those); of the `n_kept` pairs, how many are beyond chance.
         consistency: of the two dictionaries, see `analogue.similarity.DictionaryConsistency`; None if not asked for.
         similarity: one entry per metric and null, see `analogue.significance.SimilarityResult`.
         concepts: one entry per semantic subspace, see `analogue.concepts.ConceptResult`.
@@ -178,7 +178,7 @@ class ComparisonResult:
 def label(entry: Mapping[str, Any]) -> str:
     """What tables and figures call an entry of `similarity`: its metric, and its null unless that is the shuffle.
 
-    What is scored on something else than decoder rows says on what.
+    For scores of something other than decoder rows, the label says of what.
     """
     metric, null = entry["metric"], entry["null"]
     if entry.get("on", "decoder") != "decoder":

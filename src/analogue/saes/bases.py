@@ -44,7 +44,7 @@ class SignedBasis(nn.Module):
 
     Features are non-negative, and a coordinate, or a neuron of a gated MLP, is negative as often as positive. So each
     is two features: i, its positive part, which writes the row, and d_in + i, its negative part, which writes minus the
-    row. Nothing is lost, and a pair says in which of its two directions a coordinate has a partner. In MLPs with ReLU
+    row. Nothing is lost, and a pair shows in which of its two directions a coordinate has a partner. In MLPs with ReLU
     the second halves are dead.
 
     Args:
@@ -90,8 +90,8 @@ def is_raw_basis(sae: Any) -> bool:
 def raw_basis(name: str, d_in: int, default_k: int = 32, dtype: str = "float32") -> Any:
     """The dictionary of that name, of what has the width `d_in`.
 
-    Random directions are Gaussian rows of unit norm, which encode and decode, without biases; of each token the k
-    highest count, if they are positive. They know nothing of the stream, not even its mean.
+    Random directions are Gaussian rows of unit norm, which encode and decode, without biases; on each token the k
+    highest are active, if they are positive. They do not depend on the stream, not even on its mean.
 
     Args:
         name: `identity`, or `random:seed=0`, with `d_sae` (8 times the width unless given) and `k`:

@@ -38,8 +38,8 @@ def load(
         layer: what `{layer}` stands for.
         dtype: of the weights and of what `encode` returns.
         before_topk: let `encode` of a TopK SAE return all of its ReLU'd pre-activations, as the paper's published code
-            does, not the k highest alone.
-        transcoders: whether a transcoder will do: its decoder rows lie in the space that it writes to.
+            does, not only the k highest.
+        transcoders: whether a transcoder is accepted: its decoder rows lie in the stream that it writes to.
         centre: let `encode` subtract each token's mean over d_model, where the SAE's metadata say that its model's
             writing weights were centred. False for a model without LayerNorm, whose weights are never centred.
 

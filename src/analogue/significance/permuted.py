@@ -1,4 +1,4 @@
-"""Which features have a partner beyond chance: their highest correlation against that with B's sequences permuted."""
+"""Which features have a partner beyond chance: the highest correlation of each, compared with permuted sequences."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class SideEvidence:
             one without variance.
         q_value: (d_sae,) the same after Benjamini and Hochberg's correction over the side.
         n_positional: features whose activation depends on the position in the sequence for more than half of its
-            variance. Position stays as it is in every draw, so this null cannot tell what they share.
+            variance. Position stays as it is in every draw, so this null cannot show what such features share.
     """
 
     p_value: Float64[np.ndarray, " d_sae"]
@@ -55,13 +55,13 @@ class SideEvidence:
 
 @dataclass(frozen=True, eq=False)
 class PairEvidence:
-    """What permuted sequences tell about pairs and about the features of both sides.
+    """What permuted sequences show about the pairs and about the features of both sides.
 
     Attributes:
         p_value: (n_pairs,) of the claiming feature of each pair; NaN where no sequence could be permuted.
         q_value: (n_pairs,) corrected over all features of the claiming side, those without a pair included.
         n_null: draws; 0 where no sequence could be permuted.
-        pooled: whether features of like firing counts share their draws; never with fewer than 10 sequences.
+        pooled: whether features with similar firing counts share their draws; never with fewer than 10 sequences.
         n_sequences: sequences with tokens.
     """
 
@@ -90,30 +90,31 @@ def pair_evidence(
 ) -> PairEvidence:
     """Test every pair, and every feature of both sides, against sequences of B permuted against A's.
 
-    What a feature fires like, within sequences and in all, is kept, and what the two sides share goes, except what
-    follows the position in the sequence. Each feature's partner is searched anew in every draw, by the rule that made
-    the pairs, so that the highest of many correlations is compared with the highest of as many.
+    A permutation keeps how a feature fires, within sequences and overall, and removes what the two sides share, except
+    what follows the position in the sequence. Each feature's partner is searched anew in every draw, by the rule that
+    made the pairs, so that the highest of many correlations is compared with the highest of equally many.
 
-    Draws are of all permutations, the identity included, which makes a feature's p-value exact where sequences are
-    exchangeable. Without those that leave a sequence in its place, a correlation that rests on one token of one
-    sequence would be found by mistake: no draw could repeat it. But N draws give no p-value below 1 / (N + 1), and
-    among thousands of features only smaller ones stand after the correction.
+    Every permutation can be drawn, the identity included, which makes a feature's p-value exact where sequences are
+    exchangeable. If no draw could leave a sequence in its place, a correlation that rests on one token of one sequence
+    would be found by mistake, because no draw could repeat it. N draws give no p-value below 1 / (N + 1), and among
+    thousands of features only smaller p-values survive the correction.
 
     With `pooled`, a feature whose own draws never reach its correlation takes its p-value from the draws of a group of
-    features of like firing counts, each feature's draws standardised by their own mean and standard deviation: right
-    on average over the group. Any other keeps that of its own draws, so that a feature unlike its group, such as one
-    of positions, is not found by mistake.
+    features with similar firing counts. Each feature's draws are standardised by their own mean and standard deviation;
+    such p-values are right on average over the group. All other features keep the p-value of their own draws, so that a
+    feature unlike its group, such as one of positions, is not found by mistake.
 
     Args:
         pairs: to test.
         acts_a: activations (n_tokens, d_sae_a).
         acts_b: activations (n_tokens, d_sae_b) on the same tokens.
         lengths: (n_sequences,) tokens in each sequence, in the order of the tokens.
-        highest: what the rule finds, see `highest_by_walk`, `highest_by_partners` and `highest_by_rule`.
+        highest: finds the highest correlations by the rule, see `highest_by_walk`, `highest_by_partners` and
+            `highest_by_rule`.
         n: number of draws, at least 1.
         seed: of the draws; draw i depends only on the seed, i and the lengths.
         direction: which side has claimed its partners.
-        pooled: whether features of like firing counts share their draws.
+        pooled: whether features with similar firing counts share their draws.
         threads: whether draws may run side by side.
         progress: called with the number of draws done.
 
@@ -147,7 +148,7 @@ def pair_evidence(
 
 
 def permuted_tokens(lengths: Int64[np.ndarray, " n_sequences"], generator: np.random.Generator) -> Order:
-    """Which token of B comes to stand at each place when sequences are permuted; any permutation is as likely.
+    """Which token of B comes to each place when sequences are permuted; all permutations are equally likely.
 
     Raises:
         ValueError: fewer than two sequences have tokens.
@@ -166,8 +167,8 @@ def tokens_of_sequences(
 ) -> Order:
     """Which token comes to stand at each place when sequence `source[s]` comes in the place of sequence s.
 
-    A sequence keeps its positions as far as that in whose place it comes is as long. What of it is left over fills up
-    the places of longer ones, all such tokens turned by a random number of places.
+    A sequence keeps its positions as far as the sequence that it replaces is long. Tokens that are left over fill the
+    places of longer sequences; together they are rotated by a random number of places.
 
     Args:
         lengths: of the sequences that have tokens, each at least 1.
@@ -188,14 +189,14 @@ def tokens_of_sequences(
 
 
 def highest_by_walk(acts_a: "FeatureActivations", acts_b: "FeatureActivations") -> HighestOf:
-    """Of all partners, for sparse activations: what a permutation leaves as it is is computed once."""
+    """Highest correlations among all partners, for sparse activations: what no permutation changes is computed once."""
     from analogue.matching.highest import HighestCorrelations
 
     return HighestCorrelations(acts_a, acts_b)
 
 
 def highest_by_partners(acts_a: "FeatureActivations", acts_b: "FeatureActivations", find: "FindPartners") -> HighestOf:
-    """Of all partners, as `best_partners` or a function of its arguments finds them."""
+    """Highest correlations among all partners, as `best_partners` or a function of its arguments finds them."""
 
     def highest(order: Order) -> Highest:
         forward, reverse = find(acts_a, acts_b.at_tokens(order), k=1, direction="both")
@@ -207,7 +208,7 @@ def highest_by_partners(acts_a: "FeatureActivations", acts_b: "FeatureActivation
 def highest_by_rule(
     acts_a: "FeatureActivations", acts_b: "FeatureActivations", rule: "PairingRule", direction: str
 ) -> HighestOf:
-    """Of the pairs that a rule makes: a feature that it leaves without a pair has none."""
+    """Correlations of the pairs that a rule makes; a feature that the rule leaves without a pair has none."""
 
     def highest(order: Order) -> Highest:
         pairs = rule(acts_a, acts_b.at_tokens(order), direction)
@@ -313,7 +314,7 @@ def _groups(n_active: Int64[np.ndarray, " n"]) -> list[Int64[np.ndarray, " n_gro
 def positional_share(
     acts: "FeatureActivations", lengths: Int64[np.ndarray, " n_sequences"]
 ) -> Float64[np.ndarray, " d_sae"]:
-    """The share of each feature's variance that the position in the sequence explains, less what it does by chance.
+    """The share of each feature's variance that the position in the sequence explains, less the share by chance.
 
     NaN for a feature without variance, and where there are no more tokens than positions. The share is adjusted for the
     number of positions as a coefficient of determination is (epsilon squared).

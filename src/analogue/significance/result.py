@@ -32,7 +32,7 @@ class SimilarityResult:
         reason: why there is no score.
         on: what was scored of the paired features: their `decoder` rows, their `activations`; or
             the `residual` streams, without features.
-        draws: (n_null,) scores of the null; too many for the record, which leaves them out.
+        draws: (n_null,) scores of the null; the record leaves them out.
     """
 
     metric: str

@@ -55,9 +55,9 @@ def correlations_against_rotations(
     suggests that the two SAEs share the feature, and not only the subspace in which the feature lies. A rotated basis
     has as many directions as the other side has features, so that both maxima are taken over equally many correlations.
 
-    The excess describes; it is no test. Activations along rotated directions are nearly Gaussian, and the highest
-    correlation of a sparse feature with many sparse ones is larger by chance than with as many Gaussian ones: the
-    excess is positive where nothing is shared. `analogue.significance.pair_evidence` tests pairs.
+    The excess is a description, not a test. Activations along rotated directions are nearly Gaussian, and by chance the
+    highest correlation of a sparse feature with many sparse features is larger than with equally many Gaussian ones, so
+    the excess is positive even where nothing is shared. `analogue.significance.pair_evidence` tests pairs.
 
     Args:
         correlation: (n_pairs,) of the pairs, each the highest of its feature, as `max_correlation` makes them.

@@ -72,7 +72,7 @@ def draw_shuffles(
         n: number of draws, at least 1.
         seed: draw i depends only on the seed, i and n_pairs, not on which metrics are asked for.
         progress: called with the number of draws done.
-        threads: whether large draws may run side by side; on a device they would only wait for each other.
+        threads: whether large draws may run side by side; on a GPU they would only wait for each other.
 
     Returns:
         By metric name, (n,) scores.

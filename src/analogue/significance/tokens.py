@@ -27,7 +27,7 @@ MatrixOfOrder = Callable[[Order], Float64[np.ndarray, "d_a d_b"]]
 
 
 class Sample(NamedTuple):
-    """Tokens that stand for all, so that permuted sequences only change their order.
+    """A sample of the tokens, chosen so that permuting sequences only changes the order of its rows.
 
     Attributes:
         rows: (n_sampled,) of all tokens, ascending.
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 
 
 def sample_tokens(lengths: Int64[np.ndarray, " n_sequences"], n_wanted: int, seed: int) -> Sample:
-    """At most so many tokens: the same positions of sequences drawn at random; all tokens, if they are no more.
+    """At most `n_wanted` tokens: the same positions of sequences drawn at random; all tokens, if there are no more.
 
     A sequence that is permuted keeps its positions. So a sample of the same positions of every sequence holds the same
     tokens in every draw, and distances, ranks and decompositions of both sides stay what they are.
@@ -76,10 +76,10 @@ def score_on_tokens(
 ) -> list[SimilarityResult]:
     """Score the activations of paired features with each metric, and test each score against permuted sequences.
 
-    Memory grows with the number of tokens as some four times the sparse activations do, and no faster. Metrics that
+    Memory grows with the number of tokens, some four times as fast as that of the sparse activations. Metrics that
     depend on inner products of centred columns alone (`Metric.from_moments`) see all tokens, by (n_pairs, n_pairs)
-    products in float64, up to 1,024 pairs. All others, and those beyond, see 2,048 tokens, see `sample_tokens`, and say
-    so.
+    products in float64, up to 1,024 pairs. All other metrics, and these with more pairs, see 2,048 tokens
+    (`sample_tokens`), and a warning says so.
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
@@ -123,8 +123,8 @@ def score_streams(
 ) -> list[SimilarityResult]:
     """Score two residual streams, tokens as rows, and test each score against permuted sequences.
 
-    What SAEs have to beat: no feature and no pair is involved. Metrics see tokens as those of `score_on_tokens` do,
-    whatever the width.
+    This is the baseline that SAEs have to beat: no feature and no pair is involved. Metrics see tokens as in
+    `score_on_tokens`, whatever the width.
 
     Args:
         x: (n_tokens, d_a) what A's SAE reads.
@@ -133,7 +133,7 @@ def score_streams(
         lengths: (n_sequences,) tokens in each sequence.
         n: number of draws, at least 1; one sequence has none.
         seed: of the draws, of the sample of tokens and of the random choices of metrics given by name.
-        n_of: tokens in all, of which these are a sample; None for these.
+        n_of: number of all tokens, of which the given ones are a sample; None if all are given.
         progress: called with the number of draws done.
 
     Returns:

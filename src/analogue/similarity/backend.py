@@ -1,4 +1,4 @@
-"""NumPy or torch: the steps for which they have no common name, or no common fast way.
+"""NumPy or torch: the steps for which the two have no function of the same name, or none that is fast in both.
 
 Each function takes NumPy arrays or float64 tensors, and computes on the tensor's device. torch, scipy and numba take a
 while to load: they are imported on first use.

@@ -71,7 +71,7 @@ def svcca_pc1(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"]) -> flo
 
 
 def cca(x: Float[Any, "n_pairs d_a"], y: Float[Any, "n_pairs d_b"], squared: bool = False) -> float:
-    """Mean canonical correlation of x and y, over as many as the smaller rank.
+    """Mean of all canonical correlations of x and y; there are as many as the smaller rank.
 
     Invariant to invertible affine maps of either side (so to rotation, translation and any scaling); symmetric. Its
     floor is higher still than that of `svcca`: never report it without its null.
@@ -179,7 +179,7 @@ def _n_kept(
 
 
 def floor_warnings(x: Any, y: Any, variance: float = 1.0) -> list[str]:
-    """Warn where there are so few pairs for so many components that chance alone scores high."""
+    """Warn where pairs are so few for the number of components that unrelated spaces score high."""
     x, y = as_pairs(x, y)
     n_pairs, (k_a, k_b) = len(x), (n_principal_components(side, variance) for side in (x, y))
     if n_pairs >= 2 * (k_a + k_b):
@@ -189,7 +189,7 @@ def floor_warnings(x: Any, y: Any, variance: float = 1.0) -> list[str]:
     floor = "unrelated spaces score high too"
     if forced > 0:
         floor = f"{forced} of {min(k_a, k_b)} canonical correlations are 1 whatever the pairing"
-    return [f"a high floor: {n_pairs} pairs for {k_a} + {k_b} components, {floor}; read it against its null"]
+    return [f"a high floor: {n_pairs} pairs for {k_a} + {k_b} components, {floor}; compare the score with its null"]
 
 
 def svcca_cross_validated(

@@ -16,7 +16,7 @@ _FLOOR_ROWS = 1000
 
 @dataclass(frozen=True)
 class DictionaryConsistency:
-    """Scores of two dictionaries, each with its floor: the same of random rows.
+    """Scores of two dictionaries, each with its floor: the score of random rows.
 
     Attributes:
         pw_mcc: mean absolute cosine of decoder rows under the one-to-one assignment in which it is highest, in [0, 1].

@@ -32,7 +32,7 @@ from analogue.similarity.rsa import prepare_rsa, undefined_distances
 
 
 def not_known(x: Any, y: Any) -> None:
-    """For metrics without a score of which nothing but the number of pairs and the variance can be the reason."""
+    """For metrics that lack a score only because of too few pairs or a side that does not vary."""
     return
 
 
@@ -56,8 +56,8 @@ class Metric:
             permutation, a NumPy array.
         warnings: what a reader of the score of (x, y) should know.
         minimum_pairs: fewer pairs than this have no score.
-        why_undefined: what of (x, y) leaves it without a score, besides too few pairs and a side that does not vary;
-            None if it is one of the two.
+        why_undefined: why (x, y) have no score, apart from too few pairs and a side that does not vary; None if the
+            reason is one of these two.
         from_moments: the score from the inner products of the centred columns of x and y alone, for matrices of many
             rows; None for a metric that needs the rows.
         takes_seed: whether the score depends on a random choice, by an argument `seed` of `prepare`; see `with_seed`.
@@ -90,7 +90,7 @@ class Metric:
     def from_function(
         cls, name: str, function: Callable[[Any, Any], float], minimum_pairs: int = MINIMUM_PAIRS
     ) -> "Metric":
-        """A metric without a prepared form: every draw computes `function(x, y[permutation])` from the beginning.
+        """A metric without a prepared form: every draw computes `function(x, y[permutation])` anew.
 
         The function is given NumPy arrays of float64, also where x and y are tensors on a device.
         """

@@ -29,7 +29,7 @@ def svcca_from_moments(
         xx: (d_a, d_a) inner products of the centred columns of x.
         yy: (d_b, d_b) those of y.
         variance: fraction of the variance that the components keep, in (0, 1].
-        n_components: keep so many per side instead.
+        n_components: keep this many components per side instead.
     """
     u, v = (_whitening(each, variance, n_components) for each in (xx, yy))
     k = min(u.shape[1], v.shape[1])

@@ -113,7 +113,7 @@ def dissimilarities(matrix: Float64[Array, "n d"], inner: str = "euclidean") -> 
 
 
 def undefined_distances(x: Any, y: Any, inner: str) -> str | None:
-    """Why one row can leave a pair of sides without a score: it has no direction, and so no distance; None if all do.
+    """Why two sides have no score: a row without a direction has no distance; None if all rows have a direction.
 
     Args:
         x: (n_pairs, d_a) NumPy array or torch tensor.

@@ -43,7 +43,7 @@ class SAETraining(L.LightningModule):
         decay_steps: of linear fall to 0 at the end.
         optimiser: `optimiser(parameters, lr=learning_rate)`.
         b_dec_init_method: what the SAEs' decoder biases start at: `mean`, `geometric_median` or `zeros`.
-        exclude_outliers: leave out tokens whose norm is more than so many times the median; None for none.
+        exclude_outliers: leave out tokens whose norm is more than this many times the median; None for none.
         sample: activations to which the SAEs' start is fitted, called when training begins; None if nothing has to be
             estimated on it.
         held_out_text: on which the cross-entropy recovered is measured; None to leave that at NaN.

@@ -126,29 +126,29 @@ def train(
         model: a hub id, a directory in `transformers` format, an `embedded:` name, or a `transformers` model with its
             head.
         layers: blocks of the model, counted from 0.
-        tokenizer: of a model that is given as an object; None for the one that lies beside a named model.
+        tokenizer: of a model that is given as an object; None for the tokenizer that is stored with a named model.
         revision: branch, tag or commit of a named model on the hub.
         gguf_file: name of a GGUF file in that directory or repository.
-        hook: what is read of a block: `resid_post`, its output, `resid_pre`, its input, or one of the sites `mlp_in`,
+        hook: what is read of a block: its output `resid_post`, its input `resid_pre`, or one of the sites `mlp_in`,
             `mlp_out` and `attn_out`.
         seeds: of the initial weights.
         expansion_factor: widths of the SAEs, d_sae / d_model.
         architecture: `topk`, `standard`, `batchtopk`, `gated`, `jumprelu` or `matryoshka_batchtopk`.
         settings: fields of SAELens's training configuration for that architecture; None for `default_settings`. A
             `k` of None is `default_k`.
-        frozen_decoder: control: decoder rows stay as they are drawn, random and of unit norm; encoder and biases train.
+        frozen_decoder: as a control, decoder rows stay random, with unit norm; only encoder and biases train.
         corpus: text to train on: a list of texts, a path, `OWNER/NAME` of a data set of the hub, or a `Text`.
         held_out: text to measure on, which no SAE trains on; None for the held-out part of the default `corpus`.
         seq_len: tokens per sequence, at most.
         packing: True for documents strung together; False for one document per sequence.
         exclude_bos: leave out beginning-of-text tokens and the first of each sequence.
         exclude_special: leave out special tokens wherever they stand.
-        exclude_outliers: leave out tokens whose norm is more than so many times the median (attention sinks), on which
-            SAEs are neither trained nor measured; None for none.
+        exclude_outliers: neither train nor measure on tokens whose norm is more than this many times the median
+            (attention sinks); None to leave out none.
         b_dec_init_method: what decoder biases start at, estimated on a sample: `mean`, `geometric_median` or `zeros`.
         n_tokens: to train on; a shorter text is read again.
         batch_tokens: tokens per step, of all ranks together; None for `default_batch_tokens`.
-        dead_after_tokens: a feature that has not fired for so many tokens counts as dead; None for
+        dead_after_tokens: a feature that has not fired for this many tokens counts as dead; None for
             `default_dead_after_tokens`.
         optimiser: the optimiser and its schedule; None for `Optimiser()`: Adam.
         buffer: where activations are mixed; None for `Buffer()`.
@@ -373,7 +373,7 @@ def unfinished_saes(trainer: L.Trainer, module: SAETraining, plan: TrainingPlan)
 
 
 def quality_warnings(trained: TrainedSAE, plan: TrainingPlan, language_model: LanguageModel) -> list[str]:
-    """What speaks against an SAE that explains little of the held-out text."""
+    """Warnings about an SAE that explains little of the held-out text."""
     problems = misfit_warnings(
         trained.quality.explained_variance,
         f"layer {trained.layer} of {language_model.name}",

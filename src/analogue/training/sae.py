@@ -215,7 +215,7 @@ class SAEUnderTraining(nn.Module):
         Args:
             resid: the sample.
             b_dec_init_method: `mean`, `geometric_median` or `zeros`.
-            exclude_outliers: leave out tokens whose norm is more than so many times the median; None for none.
+            exclude_outliers: leave out tokens whose norm is more than this many times the median; None for none.
         """
         if exclude_outliers is not None:
             self._excludes_outliers = True

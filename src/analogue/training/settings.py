@@ -143,7 +143,7 @@ class Checkpoints:
     Attributes:
         directory: made when the first is written.
         every_steps: steps between two.
-        every_minutes: minutes between two, where so many steps take longer; None to go by steps alone.
+        every_minutes: minutes between two, where these come first; None to go by steps alone.
         keep: how many of the newest are kept.
     """
 
@@ -249,7 +249,7 @@ class TrainingPlan:
 
     @property
     def steps_between_evaluations(self) -> int:
-        """What was asked for; or so many, of equal parts, that measuring reads a tenth of what training reads.
+        """What was asked for; or equal intervals in which measuring reads at most a tenth of what training reads.
 
         A short run is measured once, at its end.
         """

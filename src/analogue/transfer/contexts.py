@@ -22,9 +22,9 @@ def firing(acts: FeatureActivations, features: Int64[np.ndarray, " n"]) -> Bool[
 def silent_contexts(
     fires: Bool[np.ndarray, "n n_units"], allowed: Bool[np.ndarray, " n_units"], n: int, seed: int
 ) -> Int64[np.ndarray, " n_contexts"]:
-    """Places for all features together at which none of them fires, drawn at random; fewer features fire where none is.
+    """Places at which none of the features fires, drawn at random; if too few, where the fewest fire.
 
-    All effects are then averaged over the same contexts, so that no two of them are alike because their texts are.
+    All effects are then averaged over the same contexts, so that no two effects are alike only because their texts are.
 
     Args:
         fires: where each chosen feature fires, of either side.

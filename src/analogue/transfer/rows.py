@@ -79,8 +79,8 @@ def hard_negatives(
 ) -> Int64[np.ndarray, " n_hard"]:
     """Other features that fire on about as many tokens as a feature does and share a top token with it.
 
-    They look like the feature by all that a list of top tokens shows; a test that tells the partner from them tells
-    more than "fires often" and "fires on that word".
+    By its top tokens alone, such a feature cannot be told from the given one. A test that tells the partner from its
+    hard negatives shows more than "fires often" and "fires on that word".
 
     Args:
         feature: whose hard negatives are wanted.

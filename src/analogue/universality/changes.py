@@ -57,7 +57,7 @@ class Changes:
 def changes(
     acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners, b: Partners, links: Links, q: float = Q
 ) -> Changes:
-    """What happens to the live features of A on the way to B; `links` are those between them, q the rate of both."""
+    """What happens to the live features of A on the way to B; `links` of A and B, q the rate of both sides."""
     splits, merges = unions(acts_a, acts_b, b, q), unions(acts_b, acts_a, a, q)
     strong = links.strong()
     known: tuple[set[int], set[int]] = set(strong.feature_a.tolist()), set(strong.feature_b.tolist())

@@ -43,9 +43,9 @@ def merged(links: Mapping[tuple[int, int], Links], widths: Sequence[int]) -> Clu
     """Clusters of linked features: from the highest correlation down, a strong link joins two clusters that agree.
 
     They agree if they share no space, and more than half of the pairs of features between them are each other's best
-    partner, beyond chance or not. So one wrong link adds no feature to a cluster of two, and one missing link parts
-    no cluster of four. What is refused is tried again until nothing changes, since a cluster that has grown may agree
-    where its parts did not.
+    partner, beyond chance or not. So one wrong link adds no feature to a cluster of two, and one missing link splits no
+    cluster of four. Links that were refused are tried again until nothing changes, since a cluster that has grown may
+    agree where its parts did not.
 
     Args:
         links: of spaces s < t, by (s, t).

@@ -78,8 +78,8 @@ def partners_beyond_chance(
 ) -> tuple[Partners, Partners]:
     """Every feature's best partner in the other space, and whether it is beyond chance, in both directions.
 
-    The highest of many correlations is compared with the highest of as many, with B's sequences permuted against A's;
-    features of like firing counts share draws, see `analogue.significance.pair_evidence`.
+    The highest of many correlations is compared with the highest of equally many when B's sequences are permuted
+    against A's. Features with similar firing counts share draws, see `analogue.significance.pair_evidence`.
 
     Args:
         acts_a: activations (n_tokens, d_sae_a).
@@ -113,7 +113,7 @@ def links_of(acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners
 
 
 def links_on(acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners, b: Partners) -> Links:
-    """The same on other tokens: strong is what exceeds the correlations that were critical on those of `a` and `b`."""
+    """Links on other tokens; a link is strong if its correlation exceeds the critical ones of `a` and `b`."""
     found = best_partners(acts_a, acts_b, direction="both")
     feature_a, feature_b, correlation = mutual_partners(acts_a, acts_b, *found)
     needed = np.maximum(a.critical[feature_a], b.critical[feature_b])
@@ -123,7 +123,7 @@ def links_on(acts_a: FeatureActivations, acts_b: FeatureActivations, a: Partners
 def mutual_partners(
     acts_a: FeatureActivations, acts_b: FeatureActivations, a_to_b: BestPartners, b_to_a: BestPartners
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    """Features that are each other's best partner; of several that tie, each gets one of its own.
+    """Features that are each other's best partner; features that tie each get a different partner.
 
     Features with the same activations, up to their scale, tie as partners: each of n in one space has the same
     correlation with each of n in the other, and all of them find the lowest. They are told apart by their order.

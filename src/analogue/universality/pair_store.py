@@ -37,13 +37,13 @@ class PairStore:
         return content_key(partners=VERSION, activations=activations, seed=seed, **settings)
 
     def get(self, key: str) -> tuple[Partners, Partners] | None:
-        """What is kept under that name; None for nothing, or for a damaged file, of which a warning says so."""
+        """What is kept under that name; None if there is nothing, or if the file is damaged, with a warning."""
         if self.directory is None:
             return None
         return usable_entry(self._path(key), key, "the kept partners", _partners)
 
     def put(self, key: str, tested: tuple[Partners, Partners]) -> None:
-        """Keep it; a full disk costs the next run time, and this one nothing."""
+        """Keep it; if the disk is full, nothing is kept and the next run has to compute it again."""
         if self.directory is None:
             return
         tensors = {

@@ -52,19 +52,19 @@ def universality(
 ) -> Universality | None:
     """Which features are in every space, in some, or in one alone.
 
-    Nothing is written, printed or logged but progress bars, and activations and partners where a cache is given.
+    Nothing is written, printed or logged, except progress bars and, if a cache is given, activations and partners.
 
     Args:
         spaces: at least two.
         names: of the spaces; None to name each after its model and layer.
-        in_order: whether they follow each other, as the layers or the checkpoints of a model do: then it is told which
-            features stay, split, merge, appear and disappear from each to the next.
+        in_order: whether the spaces have an order, like the layers or the checkpoints of a model. The result then says
+            which features stay, split, merge, appear and disappear from each space to the next.
         corpus: text that all models read, as in `analogue.compare`.
         alignment: `tokens`, which all models must share, or `spans` of text that two tokenizers have in common.
         aggregation: how activations on the tokens of a span become its activation: `max`, `mean` or `last`.
         clustering: how features are put into clusters; None for `Clustering()`.
         metrics: of the decoder rows of linked features, for every two spaces.
-        null: draws of the shuffles that these are compared with; None for `Null()`.
+        null: draws of the shuffles that these scores are compared with; None for `Null()`.
         seed: of everything that is drawn.
         cache: the store of activations, and of the partners of every two spaces; None to keep nothing.
         device: `auto`, `cpu` or `cuda`: of the model passes.

@@ -26,7 +26,7 @@ class Between:
 
     Attributes:
         n_linked: features that are each other's best partner beyond chance.
-        shares: n_linked of the live features of the one, and of the other.
+        shares: n_linked as a share of the live features of the one space, and of the other.
         correlation: mean of the linked; NaN for none.
         similarity: scores of the linked features' decoder rows.
         pw_mcc: of the dictionaries; None unless both are of one residual stream and at most 4,096 rows.

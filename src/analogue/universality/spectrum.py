@@ -1,4 +1,4 @@
-"""How many features are in one space, two, ..., all; how many would be by chance; and what those in one alone are."""
+"""How many features are in one space, two, ..., all; how many would be by chance; and the kinds of the others."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -24,9 +24,9 @@ OFTEN = 10
 class Kind(StrEnum):
     """What a live feature is.
 
-    `shared`: in a cluster. `related`: in none, although a feature of another space correlates with it (that one prefers
-    another partner, or the correlation is not beyond chance after the correction). `exclusive`: nothing in any other
-    space correlates with it, and a partner would have been found. `undetermined`: it fires too rarely to tell.
+    `shared`: in a cluster. `related`: in no cluster, although a feature of another space correlates with it (but
+    prefers another partner, or the correlation is not beyond chance after the correction). `exclusive`: nothing in any
+    other space correlates with it, and a partner would have been found. `undetermined`: it fires too rarely to tell.
     """
 
     shared = "shared"
@@ -56,8 +56,8 @@ def spectra_by_chance(
 ) -> Int64[np.ndarray, "n_draws n_spaces n_spaces"]:
     """`spectrum` where the sequences of every space are permuted against those of every other.
 
-    A draw turns a random circle of the sequences, each space by a number of places of its own, so that no sequence of
-    one meets itself in another.
+    A draw puts the sequences on a circle in random order and turns the circle by a different number of places for each
+    space, so that no sequence of one space meets itself in another.
 
     Raises:
         ValueError: fewer sequences with tokens than spaces.

@@ -1,4 +1,4 @@
-"""How firm clusters are: the same clustering on resampled sequences."""
+"""How stable clusters are: the same clustering on resampled sequences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Stability:
 
     Attributes:
         share: (n_clusters,) of resamples in which a cluster comes back with the same members.
-        sizes: (n_resamples, n_clusters) mean over a cluster's members of the size of the cluster that each is in there;
-            1 for a member in none.
+        sizes: (n_resamples, n_clusters) mean, over a cluster's members, of the size of the cluster that the member is
+            in on that resample; 1 for a member in no cluster.
     """
 
     share: Float64[np.ndarray, " n_clusters"]
