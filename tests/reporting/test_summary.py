@@ -26,3 +26,12 @@ def test_a_grid_of_one_models_layers_is_drawn_and_a_seed_study_of_one_is_a_row(t
     summary = summarise([tmp_path], tmp_path, Console(file=file, width=100))
     assert bool(summary.figures) is drawn
     assert ("Two SAEs of one model" in file.getvalue()) is not drawn
+
+
+def test_a_sweep_that_was_interrupted_and_its_resumption_count_once(tmp_path):
+    write_jobs(tmp_path / "interrupted", [(1, 1), (1, 2)])
+    write_jobs(tmp_path / "resumed", [(1, 1), (1, 2), (2, 1)])
+    file = StringIO()
+    summary = summarise([tmp_path], tmp_path / "report", Console(file=file, width=100))
+    assert len(summary.grids) == 1
+    assert "3 comparisons, 0 failed" in file.getvalue()

@@ -37,8 +37,8 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     Raises:
         OSError: a file cannot be written.
     """
-    jobs, failures = read_jobs(directories), read_failures(directories)
-    grids = layer_grids(jobs)
+    grids, failures = layer_grids(read_jobs(directories)), read_failures(directories)
+    jobs = [job for grid in grids for job in grid.jobs.values()]  # none of them twice, as where a sweep was resumed
     figures: list[Path] = []
     if jobs:
         output.mkdir(parents=True, exist_ok=True)
