@@ -2,13 +2,15 @@
 
 import os
 import re
+import sys
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf, isfinite
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from types import NoneType
+from types import FrameType, NoneType
 from typing import Any, Self, get_args
 
 from analogue.memory import usable_memory
@@ -62,6 +64,18 @@ class Unavailable(ArgumentError, OSError):
 
 class AnalogueWarning(UserWarning):
     """Something that a user should know of a computation that goes on."""
+
+
+def warn(message: str) -> None:
+    """Warn with an `AnalogueWarning`, at the line that called this package, however deep in it the reason lies."""
+    frame: FrameType | None = sys._getframe(1)
+    n_frames = n_inside = 0
+    while frame is not None:
+        n_frames += 1
+        if frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+            n_inside = n_frames
+        frame = frame.f_back
+    warnings.warn(message, AnalogueWarning, stacklevel=n_inside + 2)
 
 
 @contextmanager

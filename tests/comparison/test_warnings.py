@@ -4,9 +4,13 @@ import json
 import shutil
 
 import pytest
+import sae_lens
+import torch
 from transformers import AutoModel
 
+import analogue
 from analogue.embedded import ASSETS
+from analogue.errors import AnalogueWarning
 from analogue.models import same_weights
 from analogue.saes import load
 
@@ -81,3 +85,13 @@ def test_what_was_asked_for_is_named_as_the_reason_and_nothing_is_suspected(comp
     said = [line for line in capfd.readouterr().err.splitlines() if "explains" in line]
     assert len(said) == 2
     assert not any("wrong layer" in each or "first tokens" in each for each in (*told, *said))
+
+
+def test_a_warning_points_at_the_line_that_called_the_package():
+    sae = sae_lens.SAE.load_from_disk(ASSETS / "stories-6-saes" / "layer_3")
+    with torch.no_grad():
+        sae.W_dec.copy_(sae.W_dec.flip(0))
+    side = analogue.Side("embedded:stories-6", layer=3, sae=sae)
+    with pytest.warns(AnalogueWarning, match="on the first batch, SAE a explains") as caught:
+        analogue.compare(side, side, n_sequences=4, metrics=["rsa"], null=analogue.Null(n=5), progress=False)
+    assert {each.filename for each in caught if each.category is AnalogueWarning} == {__file__}

@@ -1,6 +1,5 @@
 """Step 1: each side's feature activations, found in the store or computed by one pass of the models over the corpus."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -15,7 +14,7 @@ from analogue.comparison.cache import ActivationCache
 from analogue.comparison.corpus import TokenisedCorpus
 from analogue.comparison.sides import OpenSide
 from analogue.corpus import TokenBatch, TokenDataModule
-from analogue.errors import AnalogueWarning, InvalidArgument, renamed_arguments
+from analogue.errors import InvalidArgument, renamed_arguments, warn
 from analogue.features import ActivationCollector, StoredActivations, TokenNorms, outliers
 from analogue.models import ResidualStream
 from analogue.quiet import quiet_libraries
@@ -203,7 +202,7 @@ class ActivationPass(L.LightningModule):
         of_what = f"layer {side.layer} of {side.model.name}"
         reason = side.reason_to_explain_little
         for warning in misfit_warnings(explained, of_what, first_tokens_count, reason=reason):
-            warnings.warn(f"on the first batch, SAE {side.label} {warning}", AnalogueWarning, stacklevel=2)
+            warn(f"on the first batch, SAE {side.label} {warning}")
 
 
 def _load(sides: Sequence[OpenSide]) -> ResidualStream:

@@ -1,6 +1,5 @@
 """The store of activations as one comparison sees it: what is there, what is missing, and who computes it."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from platformdirs import user_cache_path
 
 from analogue.comparison.ranks import activations_of_rank_0
 from analogue.comparison.sides import OpenSide, open_companion_layers
-from analogue.errors import AnalogueWarning, InvalidArgument, Unavailable
+from analogue.errors import InvalidArgument, Unavailable, warn
 from analogue.features import ActivationStore, StoredActivations
 from analogue.settings import Cache
 
@@ -86,7 +85,7 @@ class ActivationCache:
             self.store.put(key, stored)
         except OSError as error:  # costs the next comparison a pass, not this one its result
             message = f"`cache.dir`={self.store.directory} does not keep these activations: {error}"
-            warnings.warn(message, AnalogueWarning, stacklevel=2)
+            warn(message)
 
     def release(self) -> None:
         """Let others compute what is still missing."""
@@ -118,7 +117,7 @@ class ActivationCache:
             what = f"{entry.activations.shape[0]} tokens and {entry.activations.d_sae} features"
             wanted = f"{self.n_tokens[side.label]} and {side.d_sae} are wanted"
             message = f"the cached activations {key} are of {what}, where {wanted}; they will be computed again"
-            warnings.warn(message, AnalogueWarning, stacklevel=2)
+            warn(message)
             return None
         return entry
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -18,7 +17,6 @@ from platformdirs import user_cache_path
 from analogue.embedded import locate
 from analogue.entries import make_room
 from analogue.errors import (
-    AnalogueWarning,
     ArgumentError,
     InvalidArgument,
     NotFound,
@@ -26,6 +24,7 @@ from analogue.errors import (
     check_path,
     first_line,
     shown,
+    warn,
 )
 from analogue.hub import hub_errors
 
@@ -263,7 +262,7 @@ class StreamedTexts:
             texts = [self._checked(line, place) for place, line in enumerate(complete)]
         except ValueError as error:
             message = f"the kept documents {file} are damaged ({first_line(error)}) and will be read again"
-            warnings.warn(message, AnalogueWarning, stacklevel=2)
+            warn(message)
             file.unlink(missing_ok=True)
             return [], False
         if texts:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from analogue.entries import DamagedEntryError, Tensors, make_room, read_entry, write_entry
-from analogue.errors import AnalogueWarning
+from analogue.errors import warn
 from analogue.features.activations import FeatureActivations
 
 FORMAT_VERSION = "4"  # raise when an entry's file is written in another way
@@ -108,7 +107,7 @@ def usable_entry(path: Path, key: str, what: str, read_as: Callable[[Tensors, di
     except (DamagedEntryError, KeyError, ValueError) as error:
         reason = f"it holds no {error}" if isinstance(error, KeyError) else error
         message = f"{what} {path.name} are damaged ({reason}) and will be computed again"
-        warnings.warn(message, AnalogueWarning, stacklevel=3)
+        warn(message)
         return None
 
 

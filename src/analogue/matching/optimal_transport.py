@@ -1,12 +1,10 @@
 """Entropic optimal transport: features spread their mass over partners; the one that gets most is the pair."""
 
-import warnings
-
 import numpy as np
 from jaxtyping import Float64
 from scipy.sparse import csr_array
 
-from analogue.errors import AnalogueWarning, InvalidArgument, check_option
+from analogue.errors import InvalidArgument, check_option, warn
 from analogue.features import FeatureActivations
 from analogue.matching.candidates import K_CANDIDATES, candidates
 from analogue.matching.pairs import FeaturePairs, as_pairs
@@ -98,7 +96,7 @@ def sinkhorn(
             break
     else:
         problem = f"optimal transport has not converged: scalings still move by {error:.1g}"
-        warnings.warn(problem, AnalogueWarning, stacklevel=3)
+        warn(problem)
     return rows, columns
 
 

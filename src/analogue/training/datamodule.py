@@ -1,6 +1,5 @@
 """Text to the activation streams of a training run, each rank's share of them."""
 
-import warnings
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from analogue.corpus import TokenSequences, padded, read_texts, token_rows, without_bos, without_special
-from analogue.errors import AnalogueWarning, InvalidArgument
+from analogue.errors import InvalidArgument, warn
 from analogue.features import content_key
 from analogue.models import LanguageModel, ResidualStream
 from analogue.settings import Text
@@ -90,7 +89,7 @@ class ActivationDataModule(L.LightningDataModule):
         if training.n_tokens < plan.n_tokens:
             problem = f"`corpus` holds {training.n_tokens:,} tokens that count, `n_tokens`={plan.n_tokens:,}"
             times = plan.n_tokens / training.n_tokens
-            warnings.warn(f"{problem}: the text is read {times:,.1f} times", AnalogueWarning, stacklevel=2)
+            warn(f"{problem}: the text is read {times:,.1f} times")
 
     def setup(self, stage: str) -> None:
         trainer: Any = self.trainer

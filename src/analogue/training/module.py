@@ -1,7 +1,6 @@
 """The Lightning module that trains SAELens's SAEs side by side on one activation stream."""
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from math import nan
 from typing import Any
@@ -12,7 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from analogue.errors import AnalogueWarning, InvalidArgument
+from analogue.errors import InvalidArgument, warn
 from analogue.options import DecoderBiasStart
 from analogue.saes import ReconstructionQuality
 from analogue.training.held_out import HeldOutQuality, cross_entropy_recovered
@@ -203,7 +202,7 @@ class SAETraining(L.LightningModule):
         problem = f"{dead[worst]:.0%} of the features of {worst} are dead after {done:.0%} of the steps"
         advice = "raise `optimiser.learning_rate`, raise k or lower the sparsity coefficient (`settings`), lower"
         advice += " `expansion_factor`, or start at the mean (`b_dec_init_method`)"
-        warnings.warn(f"{problem}: {advice}", AnalogueWarning, stacklevel=2)
+        warn(f"{problem}: {advice}")
 
     def _should_log(self) -> bool:
         """Whether values are logged after this step; some of them take time to compute."""

@@ -1,6 +1,5 @@
 """Trains SAEs: the steps of a run, one after the other."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ import lightning as L
 from sae_lens import SAE
 
 from analogue.errors import (
-    AnalogueWarning,
     InvalidArgument,
     check_folder,
     check_kind,
     check_list,
     check_memory,
     renamed_arguments,
+    warn,
     whole_number,
 )
 from analogue.models import LanguageModel, open_model
@@ -227,7 +226,7 @@ def train(
         if progress and trainer.is_global_zero:
             print(chosen(plan, language_model.d_model), flush=True)
         if few := too_few_tokens(plan, language_model.d_model):
-            warnings.warn(few, AnalogueWarning, stacklevel=2)
+            warn(few)
         module, data = prepare(plan, language_model, text, measured_on)
         fit(trainer, module, data, ckpt_path)
         trained = finish(trainer, module, data)
@@ -235,7 +234,7 @@ def train(
         if output_dir is not None and trainer.is_global_zero:
             each.save(Path(output_dir) / each.name)
         for warning in quality_warnings(each, plan, language_model):
-            warnings.warn(warning, AnalogueWarning, stacklevel=2)
+            warn(warning)
     return trained
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from analogue.atomic import atomic_write
 from analogue.entries import make_room
-from analogue.errors import AnalogueWarning, Unavailable
+from analogue.errors import Unavailable, warn
 from analogue.models import ResidualStream
 
 SEQUENCES_PER_SHARD = 256
@@ -109,7 +108,7 @@ def store_activations(
         with _lock(directory).acquire():
             if directory.exists() and (damage := _damage(directory, len(source.ids))):
                 message = f"the stored activations {directory.name} are damaged ({damage}) and will be computed again"
-                warnings.warn(message, AnalogueWarning, stacklevel=2)
+                warn(message)
                 shutil.rmtree(directory)
             if not directory.exists():
                 with atomic_write(directory) as temporary:
