@@ -92,6 +92,6 @@ def test_a_warning_points_at_the_line_that_called_the_package():
     with torch.no_grad():
         sae.W_dec.copy_(sae.W_dec.flip(0))
     side = analogue.Side("embedded:stories-6", layer=3, sae=sae)
-    with pytest.warns(AnalogueWarning, match="on the first batch, SAE a explains") as caught:
+    with pytest.warns(AnalogueWarning, match="on the first batch, SAE . explains") as caught:
         analogue.compare(side, side, n_sequences=4, metrics=["rsa"], null=analogue.Null(n=5), progress=False)
     assert {each.filename for each in caught if each.category is AnalogueWarning} == {__file__}
