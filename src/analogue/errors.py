@@ -72,7 +72,9 @@ def warn(message: str) -> None:
     n_frames = n_inside = 0
     while frame is not None:
         n_frames += 1
-        if frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        decorates = package == "contextlib" and n_inside == n_frames - 1
+        if package == __package__ or decorates:
             n_inside = n_frames
         frame = frame.f_back
     warnings.warn(message, AnalogueWarning, stacklevel=n_inside + 2)
