@@ -21,6 +21,7 @@ from analogue.comparison.interventions import (
 )
 from analogue.comparison.transfer_metrics import StreamedMoments
 from analogue.comparison.transfer_passes import SideModels
+from analogue.corpus import read_texts
 from analogue.embedded import ASSETS
 from analogue.features import FeatureActivations
 from analogue.results import ComparisonResult, flatten
@@ -112,6 +113,18 @@ def test_it_is_kept_beside_the_record(pair, tmp_path):
     assert (1 / chosen.steering_rank_partner).mean() == pytest.approx(steering["mean_reciprocal_rank"])
     assert [len(each) for each in chosen.steering_by_dose] == [3] * len(chosen)
     assert table.cosine.mean() == pytest.approx(pair.record.transfer["features"]["cosine"])
+
+
+def test_little_text_to_fit_on_is_warned_of(pair):
+    assert not [each for each in pair.record.warnings if "to fit maps on" in each]
+    texts = [*read_texts("embedded:stories/train.parquet")][:8]
+    found = analogue.transfer(A, B, "maps", path=texts, **SMALL | {"fit_sequences": 99})
+    n_sequences, n_tokens = (found.record.transfer["fit"][name] for name in ("n_sequences", "n_tokens"))
+    assert found.record.warnings[-2:] == [
+        f"the text to fit maps on has {n_sequences} sequences, fewer than `transfer.fit_sequences`=99",
+        f"maps between the streams were fitted on {n_tokens:,} tokens, {n_tokens / 128:.0f} per dimension, and explain "
+        "less than they could; let `transfer.fit_sequences` hold 2,560",
+    ]
 
 
 def test_the_command_line_finds_the_same(pair, compare, tmp_path):

@@ -233,9 +233,12 @@ def assemble(
         timings={stage: round(seconds, 3) for stage, seconds in (timings | {"total": sum(timings.values())}).items()},
         versions=versions(),
         config=dict(config),
-        warnings=comparison_warnings(
-            sides, corpus, tokenised, collected, decoder_rows, side_records, evidence, scores.similarity
-        ),
+        warnings=[
+            *comparison_warnings(
+                sides, corpus, tokenised, collected, decoder_rows, side_records, evidence, scores.similarity
+            ),
+            *(found_abroad.warnings if found_abroad else []),
+        ],
     )
     result = replace(result, published=[printed._asdict() for printed in published_for(result)])
     units = tokenised.units(sides[0])
