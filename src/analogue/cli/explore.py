@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # What of a record's settings decides what the explorer shows. Records of the library have the others in other forms.
 SHOWN = ("data", "alignment", "filters", "concepts", "cache")
+NAMED = (("model_a", "name"), ("model_b", "name"), ("sae_a", "path"), ("sae_b", "path"), ("data", "path"))
 SIDES = tuple(f"{name}_{side}" for name in ("model", "sae", "layer") for side in "ab")
 
 
@@ -70,6 +71,11 @@ def inputs_of(recorded: dict[str, Any]) -> "ComparisonInputs":
     from analogue.comparison.explorer import ComparisonInputs
 
     known = {name: recorded[name] for name in (*SHOWN, *SIDES) if name in recorded}
+    for section, key in NAMED:
+        given = str(known.get(section, {}).get(key))
+        if given.startswith("<"):
+            fix = "call comparison.explore before the session ends, or compare what lies in a file"
+            raise UserError(f"{section}.{key}", given, f"was an object in memory and cannot be opened again; {fix}")
     try:
         defaults = COMPARE.compose("output_dir=.", "logger=none", "sweep.dir=.")
         OmegaConf.set_struct(defaults, False)  # concepts have names of their own

@@ -360,7 +360,7 @@ def described(
         config[f"sae_{label}"] = {"path": _name(side.sae), "dtype": side.sae_dtype, "before_topk": side.before_topk}
         config[f"layer_{label}"] = side.layer
     return config | {
-        "data": vars(corpus) | {"path": corpus.name},
+        "data": vars(corpus) | {"path": corpus.name if isinstance(corpus.path, str | Path) else f"<{corpus.name}>"},
         "alignment": {"name": alignment, "aggregation": aggregation},
         "matching": {"rule": matching.name, "direction": matching.direction} | dict(matching.settings),
         "filters": asdict(filters) | {"non_concept_tokens": [*filters.non_concept_tokens]},
@@ -406,4 +406,5 @@ def _as_corpus(corpus: Corpus | str | Path | Iterable[str], n_sequences: int | N
 
 
 def _name(given: Any) -> str:
-    return str(given) if isinstance(given, str | Path) else type(given).__name__
+    """A name that can be opened again; in angle brackets what cannot, because it was an object in memory."""
+    return str(given) if isinstance(given, str | Path) else f"<{type(given).__name__}>"
