@@ -1,5 +1,8 @@
 """Pairs to what they do: can a feature of one model be used in another?
 
+`analogue.transfer(a, b, "maps")` is a function too, of this name: `help("analogue.comparison.pipeline.transfer")`.
+Here is its mathematics:
+
 moments.py   two streams -> moments
 maps.py      moments -> maps between the streams: ridge, rotation
 rows.py      maps -> mapped decoder rows beside their partners'

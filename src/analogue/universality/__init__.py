@@ -1,5 +1,7 @@
 """Many spaces: which features are in all of them, which in some, which in one.
 
+`analogue.universality(spaces)` is a function too, of this name: `help("analogue.universality.pipeline.universality")`.
+
 Mathematics, which knows arrays only:
 
 links.py         two spaces: best partners, tested against permuted sequences
