@@ -1,6 +1,5 @@
 """Tables of configuration keys: types from the schema, defaults from `conf/`, ranges from the programs' own checks."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -13,8 +12,9 @@ from typing import Any, get_args, get_origin
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli import compare, train_sae, universality
-from analogue.cli.composition import keys_of, plain, typed
+from analogue.cli.composition import keys_of, typed
 from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE, UNIVERSALITY, Program
+from analogue.cli.help import as_typed, default_of, is_set, meanings_of
 from analogue.errors import LARGEST_SEED, UserError
 from analogue.options import Precision
 from analogue.training.settings import Checkpoints
@@ -71,15 +71,6 @@ def option_tables() -> str:
     return "".join(found)
 
 
-def default_of(cfg: DictConfig, key: str) -> str:
-    """A key's default on one line; where it depends on the run (`${now:%Y}`), as it is written."""
-    owner, _, name = key.rpartition(".")
-    written = OmegaConf.to_container(OmegaConf.select(cfg, owner) if owner else cfg, resolve=False)[name]
-    if isinstance(written, str) and re.search(r"\$\{(now|hydra):", written):
-        return written
-    return _short(plain(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=False)["value"])
-
-
 def range_of(described: Described, config: Any, key: str) -> str:
     """What a key may be: its options, or what the program answers to a number that is out of range."""
     kind = _kind(described.program.schema, key)
@@ -110,28 +101,21 @@ def _with_table(section: str, described: Described) -> str:
     cfg = program.compose()
     config = typed(program.compose("output_dir=out", "logger=none"), program.schema)
     known = {*keys_of(program.schema)}
-    rows = re.findall(r"^\| (`[^|]*) \| (.*) \|\n", section, flags=re.MULTILINE)
-    table = "".join(_rows(names, meaning, described, cfg, config, known) for names, meaning in rows)
+    table = "".join(_row(names, meaning, described, cfg, config, known) for names, meaning in meanings_of(section))
     heading = r"^\| key \| meaning \|\n\| --- \| --- \|\n(?:\|.*\n)+"
     return re.sub(heading, lambda _: COLUMNS + table, section, flags=re.MULTILINE)
 
 
-def _rows(names: str, meaning: str, described: Described, cfg: DictConfig, config: Any, known: set[str]) -> str:
+def _row(names: list[str], meaning: str, described: Described, cfg: DictConfig, config: Any, known: set[str]) -> str:
     columns: list[list[str]] = [[], [], []]
-    for name in re.findall(r"`([^`]+)`", names):
-        keys = [key for key in dict.fromkeys(name.replace("_*", f"_{side}") for side in "ab") if _is_set(cfg, key)]
+    for name in names:
+        keys = [key for key in dict.fromkeys(name.replace("_*", f"_{side}") for side in "ab") if is_set(cfg, key)]
         typed_key = next((key for key in keys if key in known), None)
         columns[0].append(_in_words(_kind(described.program.schema, typed_key)) if typed_key else "")
         columns[1].append(", ".join(dict.fromkeys(_code(default_of(cfg, key)) for key in keys)))
         columns[2].append(range_of(described, config, typed_key) if typed_key else "")
     merged = ["<br>".join(column) if any(column) else "" for column in columns]
-    return f"| {names.replace('`, `', '`<br>`')} | {meaning} | {' | '.join(merged)} |\n"
-
-
-def _is_set(cfg: DictConfig, key: str) -> bool:
-    owner, _, name = key.rpartition(".")
-    section = OmegaConf.select(cfg, owner) if owner else cfg
-    return OmegaConf.is_dict(section) and name in section
+    return f"| {'<br>'.join(f'`{name}`' for name in names)} | {meaning} | {' | '.join(merged)} |\n"
 
 
 def _groups_by_folder(program: Program) -> dict[Path, list[str]]:
@@ -183,7 +167,7 @@ def _option_row(file: Path) -> str:
         for group, option in entry.items()
     }
     shown = [f"what `{entry}` sets, and" for entry in defaults if isinstance(entry, str) and entry != "_self_"]
-    shown += [_code(f"{key}={_short(value)}") for key, value in (chosen | dict(_leaves(settings))).items()]
+    shown += [_code(f"{key}={as_typed(value)}") for key, value in (chosen | dict(_leaves(settings))).items()]
     return f"| `{file.stem}` | {'<br>'.join(shown) or 'nothing'} |\n"
 
 
@@ -193,16 +177,3 @@ def _leaves(settings: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _short(value: Any) -> str:
-    """A value as the command line takes it; strings in a list that need quotes have them."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_short(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(each if _is_word(each) else json.dumps(each) for each in value) + "]"
-    return value if isinstance(value, str) and value else json.dumps(value)
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\w[\w:/-]*", value) is not None

@@ -10,13 +10,16 @@ SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools
 def test_every_folder_with_code_is_a_package_of_the_wheel():
     source = ROOT / "src"
     folders = {file.parent.relative_to(source) for file in source.rglob("*.py")}
-    assert sorted([*(".".join(folder.parts) for folder in folders), "analogue.conf"]) == sorted(SETUP["packages"])
+    assert sorted([*(".".join(folder.parts) for folder in folders), "analogue.conf", "analogue.docs"]) == sorted(
+        SETUP["packages"]
+    )
 
 
 def test_every_file_beside_the_code_travels():
     patterns = SETUP["package-data"]
     places = {name: ROOT / "src" / Path(*name.split(".")) for name in SETUP["packages"]} | {
-        "analogue.conf": ROOT / "conf"
+        "analogue.conf": ROOT / "conf",
+        "analogue.docs": ROOT / "docs",
     }
     travels = {file for name, globs in patterns.items() for glob in globs for file in places[name].glob(glob)}
     others = (*(ROOT / "src/analogue").rglob("*"), *(ROOT / "conf").rglob("*"))

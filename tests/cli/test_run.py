@@ -153,5 +153,5 @@ def test_ranks_share_the_sequences_and_agree_with_one_process(run, tmp_path):
 def test_help_shows_the_settings_and_an_example(run):
     ended = run("--help")
     assert ended.returncode == 0
-    assert "layer_a: 3" in ended.stdout
+    assert "layer_a=3\nlayer_b=6\n    block that is read, counted from 0\n" in ended.stdout
     assert "analogue compare -m layer_a=1,2,3 'layer_b=range(1,12)'" in ended.stdout

@@ -31,6 +31,7 @@ from analogue.cli.composition import (
     plain,
 )
 from analogue.cli.conf import Program
+from analogue.cli.help import register_help
 from analogue.cli.terminal import print_patiently
 from analogue.cli.voice import is_lost_rank, may_speak, shared_voice
 from analogue.errors import UserError
@@ -63,6 +64,7 @@ def run(task: Callable[[DictConfig], Any], program: Program, subcommand: Sequenc
         print(f"error: {refusal}", file=sys.stderr)
         sys.exit(1)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be printed as one sentence
+    register_help()
     outcome = Outcome()
     job = outcome.reported(task, subcommand)
     signal.signal(signal.SIGTERM, _terminate)
