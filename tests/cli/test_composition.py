@@ -42,6 +42,7 @@ def test_other_errors_are_not_of_the_command_line():
 @pytest.mark.parametrize(
     ("override", "told"),
     [
+        ("+layer_A=2", r"\+layer_A=2: is not a configuration key; did you mean layer_a?"),
         ("+layr_a=5", r"\+layr_a=5: is not a configuration key; did you mean layer_a?"),
         (
             "+filters.shared=true",

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModel
 
 import analogue
+from analogue.comparison import open_side
 from analogue.embedded import ASSETS
 from analogue.errors import AnalogueWarning
 from analogue.models import same_weights
@@ -95,3 +96,21 @@ def test_a_warning_points_at_the_line_that_called_the_package():
     with pytest.warns(AnalogueWarning, match="on the first batch, SAE . explains") as caught:
         analogue.compare(side, side, n_sequences=4, metrics=["rsa"], null=analogue.Null(n=5), progress=False)
     assert {each.filename for each in caught if each.category is AnalogueWarning} == {__file__}
+
+
+def test_an_sae_of_another_layer_explains_little_for_that_reason():
+    where = {"model": "embedded:stories-6", "sae": "embedded:stories-6-saes/layer_0"}
+    reason = open_side(analogue.Side(layer=5, **where), "a").reason_to_explain_little
+    assert reason == "it was trained on blocks.0.hook_resid_post, and reads resid_post of block 5"
+    assert open_side(analogue.Side(layer=0, **where), "a").reason_to_explain_little is None
+
+
+def test_outliers_that_an_sae_was_trained_without_are_named():
+    sae = sae_lens.SAE.load_from_disk(ASSETS / "stories-6-saes" / "layer_3")
+    sae.cfg.metadata.exclude_outliers = 10.0
+    side, few = analogue.Side("embedded:stories-6", 3, sae), {"n_sequences": 4, "metrics": ["rsa"], "progress": False}
+    told = analogue.compare(side, side, null=analogue.Null(n=5), **few).record.warnings
+    assert [each for each in told if "SAE a was trained without tokens of huge norms" in each]
+    left_out = analogue.compare(side, side, null=analogue.Null(n=5), exclude_outliers=10, **few)
+    assert not [each for each in left_out.record.warnings if "huge norms" in each]
+    assert left_out.record.corpus.excluded

@@ -62,3 +62,8 @@ def test_without_the_package_the_answer_names_it(written, monkeypatch):
     monkeypatch.setattr("analogue.models.loading.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"^gguf_file=tiny.gguf: is read with the package gguf; install it"):
         open_model(written[0], gguf_file="tiny.gguf")
+
+
+def test_a_folder_that_holds_a_gguf_file_alone_says_so(written):
+    with pytest.raises(Unavailable, match=r"cannot be loaded .* name the file that lies there: `gguf_file`=\w+.gguf"):
+        open_model(written[0]).load()

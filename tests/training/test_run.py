@@ -464,3 +464,14 @@ def test_a_run_goes_on_with_the_text_it_began_with(train, tmp_path):
     text.write_text("There was a dragon. It slept on its gold, and dreamt of a knight.\n\n" * 50)
     with pytest.raises(UserError, match=r"^data.path=\S+: holds something else than when the checkpoint"):
         train(*settings, "ckpt_path=last")
+
+
+def test_what_an_earlier_run_left_is_replaced_with_a_warning(train, tmp_path, capsys):
+    one = ("seeds=[0]", "expansion_factor=[2]", "n_tokens=512", f"output_dir={tmp_path}/saes")
+    train(*one)
+    assert "earlier run" not in capsys.readouterr().err
+    unfinished = tmp_path / "saes" / "unfinished" / "layer_3"
+    unfinished.mkdir(parents=True)
+    train(*one)
+    assert f"warning: {tmp_path}/saes holds SAEs of an earlier run, which this one replaces" in capsys.readouterr().err
+    assert not unfinished.parent.exists()

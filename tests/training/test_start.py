@@ -172,8 +172,8 @@ def plan(n_tokens, factor=8, **changes):
 
 def test_too_few_tokens_for_a_width_are_named_with_a_width_that_fits():
     assert too_few_tokens(plan(200_000, factor=8), d_model=576) == (
-        "`n_tokens`=200,000 are few for 4,608 features, many of which may stay dead: "
-        "`expansion_factor`=[6] would fit, or `n_tokens`=230,400"
+        "`n_tokens`=200,000 are few for 4,608 features, many of which may stay dead; "
+        "`expansion_factor`=[6], or `n_tokens`=230400 would fit"
     )
     assert too_few_tokens(plan(230_400, factor=8), d_model=576) is None
 

@@ -320,7 +320,8 @@ def _all_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def _did_you_mean(key: str, known: Iterable[str]) -> str:
-    close = get_close_matches(key, list(known), n=1)
+    names = [*known]
+    close = [name for name in names if name.lower() == key.lower()] or get_close_matches(key, names, n=1)
     return f"; did you mean {close[0]}?" if close else "; --help lists them all"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -267,6 +268,8 @@ def _trained(
         trainer.logger = open_logger(cfg, output, ckpt_path)
         torch.set_float32_matmul_precision(config.float32_matmul_precision.value)
         if trainer.is_global_zero:
+            if ckpt_path is None and any((output / each.name).exists() for each in plan.saes(language_model.d_model)):
+                print(f"warning: {output} holds SAEs of an earlier run, which this one replaces", file=sys.stderr)
             print(chosen(plan, language_model.d_model))
             if few := too_few_tokens(plan, language_model.d_model):
                 print(f"warning: {with_keys(few, KEYS)}", file=sys.stderr)
@@ -286,6 +289,7 @@ def _trained(
             return trained
         for each in trained:
             each.save(output / each.name)
+        rmtree(output / UNFINISHED, ignore_errors=True)  # of a run that was stopped, and has now gone on to its end
     _print_quality(trained, f"SAEs of {language_model.name}, written to {output}")
     for each in trained:
         for warning in quality_warnings(each, plan, language_model):

@@ -60,6 +60,9 @@ def compare(
     corpus: Corpus | str | Path | Iterable[str] = STORIES,
     n_sequences: int | None = None,
     seq_len: int | None = None,
+    exclude_bos: bool | None = None,
+    exclude_special: bool | None = None,
+    exclude_outliers: float | None = None,
     alignment: str = Alignment.tokens,
     aggregation: str = Aggregation.max,
     matching: Matching | str | None = None,
@@ -89,6 +92,9 @@ def compare(
             a hub data set.
         n_sequences: of the corpus; None for the corpus's own, 100.
         seq_len: tokens per sequence, at most; None for the corpus's own, 300.
+        exclude_bos: see `Corpus`; None for the corpus's own, as in the next two.
+        exclude_special: likewise.
+        exclude_outliers: likewise; such as 10 for SAEs that were trained so, as those of `analogue.train` are.
         alignment: `tokens`, which both models must share, or `spans` of text that two tokenizers have in common.
         aggregation: how activations on the tokens of a span become its activation: `max`, `mean` or `last`.
         matching: how features are paired, or the name of a rule; None for `Matching()`.
@@ -129,7 +135,14 @@ def compare(
         >>> round(float(itself.scores.score[0]), 6)
         1.0
     """
-    corpus = _as_corpus(corpus, n_sequences, seq_len)
+    corpus = _as_corpus(
+        corpus,
+        n_sequences=n_sequences,
+        seq_len=seq_len,
+        exclude_bos=exclude_bos,
+        exclude_special=exclude_special,
+        exclude_outliers=exclude_outliers,
+    )
     with renamed_arguments(rule="matching"):
         matching = Matching(matching) if isinstance(matching, str) else Matching() if matching is None else matching
     with renamed_arguments(parts="transfer"):
@@ -398,11 +411,10 @@ class Stopwatch:
         self._last = now
 
 
-def _as_corpus(corpus: Corpus | str | Path | Iterable[str], n_sequences: int | None, seq_len: int | None) -> Corpus:
+def _as_corpus(corpus: Corpus | str | Path | Iterable[str], **given: Any) -> Corpus:
     with renamed_arguments(path="corpus"):
         corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
-    given = {"n_sequences": n_sequences, "seq_len": seq_len}
-    return replace(corpus, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return replace(corpus, **{name: value for name, value in given.items() if value is not None})
 
 
 def _name(given: Any) -> str:

@@ -64,6 +64,9 @@ class OpenSide:
             return f"`{self.label}.before_topk`=true keeps activations that its decoder was trained without"
         if self.settings.randomize and self.sae.cfg.metadata.get("randomize") != self.settings.randomize:
             return f"`{self.label}.randomize`={self.settings.randomize} makes its model another one"
+        site = sae_site(self.sae)
+        if site is not None and not same_stream(site, (self.layer, self.model.hook)):
+            return f"it was trained on {trained_on(self.sae)}, and reads {self.model.hook} of block {self.layer}"
         return None
 
     @property

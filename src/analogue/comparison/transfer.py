@@ -192,7 +192,7 @@ def transferred(
                 record["doses"] = found.curve
             columns |= effect_columns(name, found, places, len(kept))
     table = pa.table({name: pa.array(each, from_pandas=True) for name, each in columns.items()})
-    return Transferred(record, table, _fit_warnings(transfer, carried, max(side.d_out for side in sides)))
+    return Transferred(record, table, _fit_warnings(carried.maps.n_tokens, max(side.d_out for side in sides)))
 
 
 def common_vocabulary(a: OpenSide, b: OpenSide) -> dict[str, Int64[Tensor, " n_common"]]:
@@ -224,16 +224,12 @@ def check_pairs(transfer: Transfer, n_kept: int) -> None:
         raise InvalidArgument("transfer", transfer.parts, f"{problem}; {fix}")
 
 
-def _fit_warnings(transfer: Transfer, carried: Carried, width: int) -> list[str]:
-    warnings = []
-    if carried.n_fit < transfer.fit_sequences:
-        problem = f"the text to fit maps on has {carried.n_fit} sequences"
-        warnings.append(f"{problem}, fewer than `transfer.fit_sequences`={transfer.fit_sequences}")
-    n_tokens, enough = carried.maps.n_tokens, FEW_TOKENS_PER_DIMENSION * width
-    if n_tokens < enough:
-        problem = f"maps between the streams were fitted on {n_tokens:,} tokens, {n_tokens / width:.0f} per dimension"
-        warnings.append(f"{problem}, and explain less than they could; let `transfer.fit_sequences` hold {enough:,}")
-    return warnings
+def _fit_warnings(n_tokens: int, width: int) -> list[str]:
+    enough = FEW_TOKENS_PER_DIMENSION * width
+    if n_tokens >= enough:
+        return []
+    problem = f"maps between the streams were fitted on {n_tokens:,} tokens, {n_tokens / width:.0f} per dimension"
+    return [f"{problem}, and explain less than they could; let `transfer.fit_sequences` hold {enough:,} tokens"]
 
 
 def _fit_record(transfer: Transfer, carried: Carried) -> Record:

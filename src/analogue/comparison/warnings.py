@@ -64,6 +64,9 @@ def _left_out_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list
         if metadata.get("exclude_special_tokens") and not corpus.exclude_special:
             fix = "`exclude_special`=true leaves them out"
             warnings.append(f"SAE {side.label} was trained without special tokens, which count here; {fix}")
+        if (multiple := metadata.get("exclude_outliers")) and corpus.exclude_outliers is None:
+            problem = f"SAE {side.label} was trained without tokens of huge norms, which count here where there are any"
+            warnings.append(f"{problem}; `exclude_outliers`={multiple:g} leaves them out")
     return warnings
 
 

@@ -311,5 +311,9 @@ def _loading_errors(name: str, source: str, device_map: str | None = None) -> It
             raise InvalidArgument("model", name, problem) from error
         if "device_map" in str(error):
             raise InvalidArgument("device_map", device_map, first_line(error)) from error
-        problem = f"cannot be loaded ({first_line(error)}); give a hub id, or a directory in transformers format"
+        ggufs = sorted(file.name for file in Path(source).glob("*.gguf"))
+        fix = "give a hub id, or a directory in transformers format"
+        if ggufs:
+            fix = f"name the file that lies there: `gguf_file`={ggufs[0]}"
+        problem = f"cannot be loaded ({first_line(error)}); {fix}"
         raise Unavailable("model", name, problem) from error

@@ -37,9 +37,9 @@ def too_few_tokens(plan: TrainingPlan, d_model: int) -> str | None:
     if plan.n_tokens >= wanted:
         return None
     fitting = plan.n_tokens // (TOKENS_PER_FEATURE * d_model)
-    advice = f"`expansion_factor`=[{fitting}] would fit, or " if fitting else ""
+    advice = f"`expansion_factor`=[{fitting}], or " if fitting else ""
     problem = f"`n_tokens`={plan.n_tokens:,} are few for {factor * d_model:,} features, many of which may stay dead"
-    return f"{problem}: {advice}`n_tokens`={wanted:,}"
+    return f"{problem}; {advice}`n_tokens`={wanted} would fit"
 
 
 class ProgressLines(L.Callback):
