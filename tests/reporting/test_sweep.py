@@ -37,12 +37,12 @@ def test_a_sweep_with_failures_ends_with_code_1_and_says_what_failed(sweep):
 def test_every_job_that_ends_is_a_line_of_progress(sweep):
     lines = re.findall(r"^sweep: .*$", sweep.ended.stdout, re.MULTILINE)
     assert [re.sub(r" about .* left", " about ? left", line) for line in lines] == [
-        "sweep: 1 of 6 jobs ended: 1 done, 0 failed, 0 cached, about ? left",
-        "sweep: 2 of 6 jobs ended: 1 done, 1 failed, 0 cached, about ? left",
-        "sweep: 3 of 6 jobs ended: 2 done, 1 failed, 0 cached, about ? left",
-        "sweep: 4 of 6 jobs ended: 2 done, 2 failed, 0 cached, about ? left",
-        "sweep: 5 of 6 jobs ended: 2 done, 3 failed, 0 cached, about ? left",
-        "sweep: 6 of 6 jobs ended: 2 done, 4 failed, 0 cached",
+        "sweep: 1 of 6 jobs ended: 1 done, 0 failed, 0 taken over, about ? left",
+        "sweep: 2 of 6 jobs ended: 1 done, 1 failed, 0 taken over, about ? left",
+        "sweep: 3 of 6 jobs ended: 2 done, 1 failed, 0 taken over, about ? left",
+        "sweep: 4 of 6 jobs ended: 2 done, 2 failed, 0 taken over, about ? left",
+        "sweep: 5 of 6 jobs ended: 2 done, 3 failed, 0 taken over, about ? left",
+        "sweep: 6 of 6 jobs ended: 2 done, 4 failed, 0 taken over",
     ]
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from analogue.embedded import ASSETS
 from analogue.errors import InvalidArgument, NotFound, Unavailable
 from analogue.saes import load, sae_fingerprint
 
@@ -74,6 +75,12 @@ def test_embedded_saes_open_with_saelens_itself():
 def test_a_missing_directory_names_the_argument(tmp_path):
     with pytest.raises(NotFound, match=r"^path=.*layer_7: is not a directory"):
         load(path=str(tmp_path / "layer_{layer}"), layer=7)
+
+
+def test_a_layer_without_an_sae_names_those_that_have_one():
+    saes = ASSETS / "stories-6-saes"
+    with pytest.raises(NotFound, match=r"layer_9: is not a directory; .*stories-6-saes holds layer_0, layer_1, "):
+        load(path=str(saes / "layer_{layer}"), layer=9)
 
 
 def test_a_directory_without_an_sae_says_what_is_there_and_what_is_read(tmp_path):

@@ -46,7 +46,7 @@ def test_a_killed_sweep_resumes_and_ends_as_if_nothing_had_happened(whole, tmp_p
     after = records(tmp_path / "resumed")
     assert len(after) == 4
     assert {name: after[name] for name in before} == before  # taken over, not computed again
-    assert f"4 of 4 jobs ended: {4 - len(before)} done, 0 failed, {len(before)} cached" in printed
+    assert f"4 of 4 jobs ended: {4 - len(before)} done, 0 failed, {len(before)} taken over" in printed
     assert (tmp_path / "resumed" / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
 
 

@@ -80,13 +80,13 @@ class SweepProgress:
     started: float
 
     def line(self, now: float) -> str:
-        """Jobs done, failed, cached, and the time left, in one line."""
+        """Jobs done, failed, taken over, and the time left, in one line."""
         finished = list(self._dates(RESULT_FILE))
-        cached = sum(date < self.started for date in finished)
-        computed, failed = len(finished) - cached, sum(date >= self.started for date in self._dates(FAILURE_FILE))
-        ended = computed + failed + cached
+        taken_over = sum(date < self.started for date in finished)
+        computed, failed = len(finished) - taken_over, sum(date >= self.started for date in self._dates(FAILURE_FILE))
+        ended = computed + failed + taken_over
         total = "?" if self.n_jobs is None else str(self.n_jobs)
-        line = f"sweep: {ended} of {total} jobs ended: {computed} done, {failed} failed, {cached} cached"
+        line = f"sweep: {ended} of {total} jobs ended: {computed} done, {failed} failed, {taken_over} taken over"
         worked = computed + failed
         if self.n_jobs is None or not worked or ended >= self.n_jobs:
             return line

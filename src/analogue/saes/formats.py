@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -78,6 +79,13 @@ def described(path: Path) -> str:
         found = f"holds {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}" if names else "is empty"
     folders = "; ".join(f"{' with '.join(each.files)} ({each.name})" for each in FORMATS if each.files)
     return f"{found}, and no SAE: a folder with {folders}, or a file layerN.sae.pt (Qwen-Scope) or N.pt (OpenAI)"
+
+
+def saes_named_alike(path: Path) -> list[str]:
+    """The folders with an SAE beside it whose names differ from its own in the number at the end: `layer_3`."""
+    alike = path.parent.glob(f"{escape(path.name.rstrip('0123456789'))}*")
+    named = sorted((each for each in alike if _is_folder_of_sae(each)), key=_numbered)
+    return [each.name for each in named[:MOST_NAMED]]
 
 
 def _saes_below(path: Path) -> Iterator[str]:

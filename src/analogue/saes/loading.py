@@ -13,7 +13,7 @@ from analogue.embedded import PREFIX, locate
 from analogue.errors import InvalidArgument, NotFound, Unavailable, UserError, check_path, first_line
 from analogue.saes.building import build
 from analogue.saes.files import Source, Unreadable, parts_of
-from analogue.saes.formats import described, find_format
+from analogue.saes.formats import described, find_format, saes_named_alike
 from analogue.saes.inputs import centre_input, check_model_settings, wants_centring
 from analogue.saes.releases import load_release
 
@@ -94,6 +94,8 @@ def _load_named(name: str, dtype: str) -> Any:
         found = find_format(source)
         if not path.exists():
             problem = "is not a directory; give one that holds an SAE, RELEASE:ID or OWNER/REPOSITORY:FOLDER"
+            if siblings := saes_named_alike(path):
+                problem = f"is not a directory; {path.parent} holds {', '.join(siblings)}"
             raise NotFound("path", name, problem)
         if found is None:
             raise NotFound("path", name, described(path))
