@@ -34,4 +34,4 @@ def test_a_sweep_that_was_interrupted_and_its_resumption_count_once(tmp_path):
     file = StringIO()
     summary = summarise([tmp_path], tmp_path / "report", Console(file=file, width=100))
     assert len(summary.grids) == 1
-    assert "3 comparisons, 0 failed" in file.getvalue()
+    assert "3 comparisons (2 repeated), 0 failed" in file.getvalue()

@@ -37,7 +37,8 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     Raises:
         OSError: a file cannot be written.
     """
-    grids, failures = layer_grids(read_jobs(directories)), read_failures(directories)
+    found, failures = read_jobs(directories), read_failures(directories)
+    grids = layer_grids(found)
     jobs = [job for grid in grids for job in grid.jobs.values()]  # none of them twice, as where a sweep was resumed
     figures: list[Path] = []
     if jobs:
@@ -56,7 +57,8 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     for name, failure in failures.items():
         console.print(f"job {name} failed: {failure.error}", style="red", markup=False, soft_wrap=True)
     n_passes = sum(job.result.n_model_passes for job in jobs)
-    line = f"{_counted(len(jobs), 'comparison')}, {len(failures)} failed, "
+    repeated = f" ({len(found) - len(jobs)} repeated)" if len(found) > len(jobs) else ""
+    line = f"{_counted(len(jobs), 'comparison')}{repeated}, {len(failures)} failed, "
     line += f"{_counted(n_passes, 'model pass', 'model passes')} over the corpus"
     if jobs:
         line += f"; figures in {output}, page: {output / REPORT_FILE}"
