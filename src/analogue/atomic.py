@@ -32,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` for a file or a folder, which is removed afterwards; by others after a kill."""
+    """A hidden name beside `path` for a file or a folder, removed afterwards; after a kill, by another process."""
     remove_abandoned(path.parent)
     temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex}.tmp")
     try:
@@ -42,7 +42,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 
 def set_usual_mode(path: Path) -> None:
-    """Let a file, or a folder with all that it holds, be read by whom the umask lets read new files.
+    """Make a file, or a folder with all that it holds, readable to everyone who may read new files under the umask.
 
     Libraries that write to a temporary file of their own make it unreadable to others.
     """

@@ -1,4 +1,4 @@
-"""Functions that numba compiles, and keeps compiled where it finds a place for that."""
+"""Functions that numba compiles and, where it can write a cache, keeps for later processes."""
 
 from collections.abc import Callable
 from typing import Any

@@ -94,7 +94,7 @@ def _last_use_and_size(entry: Path) -> tuple[float, int]:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Inode and time of change, which together differ for every file that was ever at `path`; None if there is none.
 
-    What is no regular file counts as none: a pipe would be waited for.
+    Anything but a regular file counts as none: reading a pipe would block.
     """
     try:
         found = path.stat()

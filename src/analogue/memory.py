@@ -28,7 +28,7 @@ def _limits(root: Path) -> Iterator[int]:
 
 
 def _limits_around(top: Path, group: str, name: str) -> Iterator[int]:
-    """Within a container, `group` may be a path of the machine that is not there: then its own group is the top."""
+    """Within a container, `group` may be a path that exists only on the host: the container's group is then the top."""
     own = top / group.strip("/")
     for folder in (own, *own.parents):
         if folder.is_relative_to(top):

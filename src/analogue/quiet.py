@@ -17,7 +17,7 @@ _MESSAGES = (
     "torch.jit",
     "Sparse CSR tensor support",
     "Sparse invariant checks",
-    "your dataloader is not resumable",  # training's streams are, by the module that opens them
+    "your dataloader is not resumable",  # the module that opens training's streams resumes them itself
     "dirpath has changed",
     "Checkpoint directory .* exists and is not empty",
 )
@@ -25,7 +25,7 @@ _MESSAGES = (
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence Lightning, SAELens, torch and the hub's client; what was set before is set again afterwards."""
+    """Silence Lightning, SAELens, torch and the hub's client; their previous settings are restored afterwards."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     with warnings.catch_warnings():
         for message in _MESSAGES:

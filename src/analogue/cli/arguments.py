@@ -12,7 +12,7 @@ MULTIRUN = ("-m", "--multirun")
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `-m` before the settings: argparse reads no setting that comes after one and an option."""
+    """The arguments with `-m` before the settings: argparse cannot read settings on both sides of an option."""
     multirun = [each for each in arguments if each in MULTIRUN]
     return [*multirun[:1], *(each for each in arguments if each not in MULTIRUN)]
 
@@ -26,7 +26,7 @@ def misread_option(arguments: Sequence[str], known: Collection[str], flags: Coll
         flags: those that are true or false.
     """
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # not its usage, and exit code 2
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage and exit with code 2
     try:
         _, unread = parser.parse_known_args(list(arguments))
     except _RefusedError as error:
@@ -40,7 +40,7 @@ def misread_option(arguments: Sequence[str], known: Collection[str], flags: Coll
 
 
 def without_equals(name: str, arguments: Sequence[str], known: Iterable[str]) -> str:
-    """What to write where an argument is no `KEY=VALUE`: `layer_a 3`."""
+    """What to write instead of an argument that is not of the form `KEY=VALUE`, such as `layer_a 3`."""
     place = list(arguments).index(name) if name in arguments else len(arguments)
     before = arguments[place - 1] if 0 < place < len(arguments) else ""
     if re.fullmatch(r"[\w.@/+]+=", before):
@@ -83,7 +83,7 @@ def _mistaken_for_option(
 
 
 def _value_after(arguments: Sequence[str], place: int) -> str | None:
-    """What seems to be meant as the value of the key that stands in that place: `3` of `layer_a 3`, `layer_a = 3`."""
+    """The value that was probably meant for the key at that place: `3` in `layer_a 3` and in `layer_a = 3`."""
     rest = [each for each in arguments[place + 1 : place + 3] if each != "="]
     value = rest[0] if rest else None
     if value is None or "=" in value or (value.startswith("-") and not re.match(r"-[\d.]", value)):

@@ -38,7 +38,7 @@ def compare_job(cfg: DictConfig) -> None:
 
 
 def changed_keys(cfg: DictConfig, record: "ComparisonResult") -> list[str]:
-    """The keys whose files hold something else than when the record was made.
+    """The keys whose files have changed since the record was made.
 
     Raises:
         UserError: one of them cannot be opened.
@@ -123,7 +123,7 @@ def light_arguments(config: CompareConfig) -> dict[str, Any]:
 def layers_of_pass(layer: int, grid: Sequence[int], layers_per_pass: int | str) -> list[int]:
     """The layers that are computed together with `layer`, itself included, in ascending order.
 
-    The grid's layers are cut into runs of `layers_per_pass`, so that whichever job comes first takes the same ones.
+    The grid's layers are cut into groups of `layers_per_pass`: every job whose layer is in a group gets that group.
     """
     ordered = sorted({layer, *grid})
     if layers_per_pass == ALL:
@@ -157,7 +157,7 @@ def _cache(config: CompareConfig) -> Cache | None:
 
 
 def text_arguments(config: CompareConfig | UniversalityConfig) -> dict[str, Any]:
-    """What spaces read, how it is aligned, and what else a comparison of two has in common with a study of many."""
+    """The arguments that a comparison of two spaces shares with a study of many: corpus, alignment, seed and others."""
     with section("data"):
         corpus = Corpus(**vars(config.data))
     with naming_keys({}):
@@ -229,7 +229,7 @@ def _compared(cfg: DictConfig, config: CompareConfig, arguments: dict[str, Any])
 
 
 def _print(comparison: "Comparison", output_dir: str) -> None:
-    """The tables, and where the record is."""
+    """Print the tables, and the folder that holds the record."""
     from analogue.reporting.console import plain_console
     from analogue.reporting.tables import comparison_tables
 

@@ -1,4 +1,4 @@
-"""Configurations that Hydra composes: as the objects of their schema, or why they cannot be, in one sentence."""
+"""Turns configurations that Hydra composes into the objects of their schema, or says in one sentence why it cannot."""
 
 import logging
 import re
@@ -63,7 +63,7 @@ def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
 
 
 def chosen_options() -> dict[str, str]:
-    """The option that the command line has chosen of each group of ours; none of a configuration composed otherwise."""
+    """The option that the command line chose for each of our groups; empty for a configuration composed otherwise."""
     if not HydraConfig.initialized():
         return {}
     choices = HydraConfig.get().runtime.choices
@@ -107,7 +107,7 @@ def _is_lookup(error: BaseException) -> bool:
 
 
 def _is_no_module(error: BaseException) -> bool:
-    """Whether a module is missing that a user may have in a folder; `analogue.nothing` is none."""
+    """Whether a missing module could be a file of the user's; `analogue.nothing`, with its dot, could not."""
     return isinstance(error, ModuleNotFoundError) and error.name is not None and "." not in error.name
 
 
@@ -220,7 +220,7 @@ def _needs_multirun(override: str, types: dict[str, Any]) -> str:
 
 
 def _missing_option(error: MissingConfigException, overrides: Sequence[str]) -> str | None:
-    """What to choose of a group instead of an option that it does not have; None if no argument names the option."""
+    """The options that a group has, for an argument that names another one; None if no argument names the group."""
     if launcher := _missing_launcher(overrides):
         return launcher
     group, _, option = str(error.missing_cfg_file).rpartition("/")
@@ -267,7 +267,7 @@ def _is_absent(cfg: DictConfig, key: str) -> bool:
 
 
 def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:
-    """The value that an error is about, its interpolations as they stand."""
+    """The value that an error is about, with its interpolations unresolved."""
     value: Any = OmegaConf.to_container(cfg, resolve=False)
     for name in str(error.full_key).split("."):
         value = value.get(name) if isinstance(value, dict) else None

@@ -22,7 +22,7 @@ _read = cache(OmegaConf.load)  # Hydra copies what it takes from its store
 
 
 def _share(files: list[tuple[str, Path]]) -> None:
-    """Let these files, by their groups, be options in Hydra's ConfigStore, and no longer those that are."""
+    """Put these files, by their groups, into Hydra's ConfigStore as options, in place of those that it holds."""
     store = ConfigStore.instance()
     for group, file in _SHARED_NOW:
         options = store.repo
@@ -43,7 +43,7 @@ class Program:
         schema: its typed shape.
         directory: where it lies.
         shared: by the name of a group, the folder below `conf/` whose files are its options, too.
-        hidden: folders beside its groups that are none of its own, or that only other options choose from.
+        hidden: folders beside its groups that are not groups of this program, or from which only other options choose.
     """
 
     config_name: str
@@ -59,7 +59,7 @@ class Program:
         A user's own options of a group, in a folder given by `--config-dir`, stand beside them.
         """
         files = [(group, file) for group, folder in self.shared.items() for file in sorted((ROOT / folder).glob("*"))]
-        enclosing = [*_SHARED_NOW]  # of a program one of whose jobs composes another's configuration
+        enclosing = [*_SHARED_NOW]  # of an outer program, one of whose jobs composes the configuration of this one
         _share(files)
         try:
             yield

@@ -20,7 +20,7 @@ from analogue.results.record import EXPLORER_FILE, RESULT_FILE
 if TYPE_CHECKING:
     from analogue.comparison.explorer import ComparisonInputs
 
-# What of a record's settings decides what the explorer shows. Records of the library have the others in other forms.
+# The settings of a record that decide what the explorer shows. Records of the library keep others in other forms.
 SHOWN = ("data", "alignment", "filters", "concepts", "cache")
 NAMED = (("model_a", "name"), ("model_b", "name"), ("sae_a", "path"), ("sae_b", "path"), ("data", "path"))
 SIDES = tuple(f"{name}_{side}" for name in ("model", "sae", "layer") for side in "ab")

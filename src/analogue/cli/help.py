@@ -51,7 +51,7 @@ def is_set(cfg: DictConfig, key: str) -> bool:
 
 
 def default_of(cfg: DictConfig, key: str) -> str:
-    """A key's default on one line; where it depends on the run (`${now:%Y}`), as it is written."""
+    """A key's default on one line; a default that depends on the run (`${now:%Y}`) is left unresolved."""
     owner, _, name = key.rpartition(".")
     written = OmegaConf.to_container(OmegaConf.select(cfg, owner) if owner else cfg, resolve=False)[name]  # type: ignore[index, call-overload]
     if isinstance(written, str) and (written == "???" or re.search(r"\$\{(now|hydra):", written)):
@@ -81,7 +81,7 @@ def _described(program: str, cfg: DictConfig) -> Iterator[tuple[str, str]]:
 
 
 def _spelled_out(name: str, cfg: DictConfig) -> list[str]:
-    """`model_*.name` as that of either side, `data.*` as all that the section holds."""
+    """The keys that a name stands for: `model_*.name` for that of each side, `data.*` for all keys of the section."""
     if name.endswith(".*"):
         section = name.removesuffix(".*")
         return [f"{section}.{each}" for each in cfg[section]]

@@ -98,6 +98,6 @@ def section(name: str, keys: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def _key_of_setting(argument: str, keys: Mapping[str, str]) -> str:
-    """The key of `matching.settings.k`, which the table has as `matching.settings`."""
+    """The key of an argument such as `matching.settings.k`, for which the table holds `matching.settings`."""
     owner, _, name = argument.rpartition(".")
     return f"{keys[owner]}.{name}" if owner in keys else argument

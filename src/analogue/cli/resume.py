@@ -73,7 +73,7 @@ def _finished_under(root: str) -> dict[str, Job]:
 
 
 def _is_current(job: Job, changed: Changed) -> bool:
-    """Whether the files that a record tells of are still the same; a warning where they are not, or cannot be read."""
+    """Whether the files that a record names are unchanged; warns where they have changed or cannot be read."""
     try:
         keys = changed(job.result)
     except UserError as error:

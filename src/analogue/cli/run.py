@@ -111,8 +111,8 @@ class Outcome:
     def reported(self, task: Callable[[DictConfig], Any], subcommand: Sequence[str] = ()) -> TaskFunction:
         """Wrap a job: a `UserError` becomes a sentence on the terminal and a failure on the count.
 
-        In a multirun every other exception does so too, and the job's folder keeps the error and its traceback. Of
-        several ranks that fail together, one speaks.
+        In a multirun every other exception does so too, and the job's folder keeps the error and its traceback. If
+        several ranks fail together, only one of them reports it.
         """
 
         @functools.wraps(task)
@@ -153,7 +153,7 @@ class Outcome:
 
 @contextmanager
 def _only_own_groups(program: Program) -> Iterator[None]:
-    """Leave out of --help and shell completion what is no group of this program."""
+    """Hide folders that are not groups of this program from --help and shell completion."""
     if not program.hidden or not {"--help", "-h", "-sc", "--shell-completion"} & {*sys.argv}:
         yield
         return
@@ -251,20 +251,20 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _by_sigterm(error: BaseException | None) -> bool:
-    """Whether SIGTERM is behind an exception: Lightning's own, which it raises between batches, would exit with 0."""
+    """Whether SIGTERM caused an exception; the one that Lightning raises between batches would exit with code 0."""
     if error is None or isinstance(error, Terminated) or type(error).__name__ == "SIGTERMException":
         return error is not None
     return _by_sigterm(error.__context__)
 
 
 def _say(line: str) -> None:
-    """Once, where several ranks end together."""
+    """Print a line once, even if several ranks end together."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(line, file=sys.stderr)
 
 
 def _by_ctrl_c(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an exception: Lightning answers it by leaving with code 1."""
+    """Whether Ctrl-C caused an exception: Lightning handles Ctrl-C by exiting with code 1."""
     return isinstance(error, KeyboardInterrupt) or (error is not None and _by_ctrl_c(error.__context__))
 
 

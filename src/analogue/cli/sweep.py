@@ -46,7 +46,7 @@ class SweepSummary(Callback):
         resume = config.get("sweep", {}).get("resume")
         if resume is not None:
             try:
-                check_resume(resume)  # before the first job: each would find the same
+                check_resume(resume)  # before the first job: every job would fail in the same way
             except UserError as error:
                 _stop(error)
         self.progress = SweepProgress(str(config.hydra.sweep.dir), count_jobs(config.hydra), time.time())

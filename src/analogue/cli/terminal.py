@@ -1,4 +1,4 @@
-"""What is printed costs no run its result: a terminal that is gone, full or knows few characters."""
+"""Printing that never fails a run: a terminal may be closed, its disk full, or its encoding without a character."""
 
 import os
 import sys

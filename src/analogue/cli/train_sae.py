@@ -95,7 +95,7 @@ DEFAULT_OUTPUT = "saes"
 LAST = "last"
 UNFINISHED = "unfinished"
 RECORDED = "train_sae_settings"
-# What may differ between a run that was stopped and the one that goes on: no weight depends on it.
+# Settings that may change when a stopped run is resumed: no weight depends on them.
 FREE = (
     *("ckpt_path", "output_dir", "trainer", "logger", "callbacks", "upload", "checkpoints", "evaluation"),
     *("model.device_map", "data.held_out_path", "data.held_out_split", "data.activations", "data.cache_dir"),
@@ -335,7 +335,7 @@ def _cache_directory(config: TrainSAEConfig) -> Path | None:
 
 @contextmanager
 def _writing_to(output: Path, checkpoints: Path) -> Iterator[None]:
-    """Explain that the output directory does not take what is written to it.
+    """Explain that the output directory cannot be written to.
 
     Raises:
         UserError: naming the checkpoint to go on from, where there is one.
@@ -388,7 +388,7 @@ def open_logger(cfg: DictConfig, output: Path, ckpt_path: Path | None) -> Any:
         logger = configured_logger(cfg.logger, save_dir=str(output), **place)
         check_server(logger)
         logger.log_hyperparams(flatten(settings))  # W&B reaches for its server here
-    except Exception as error:  # whatever a server or an account comes up with: training does not need it
+    except Exception as error:  # any failure of a server or an account: training needs neither
         abandon_run(error)
         print(f"warning: nothing is logged: {cfg.logger._target_} failed ({error_message(error)})", file=sys.stderr)
         return None
@@ -405,5 +405,5 @@ def _log_saes(logger: Any, folders: list[Path]) -> None:
     if not isinstance(logger, WandbLogger):
         return
     for folder in folders:
-        sae = load(path=str(folder))  # as `compare.py` finds it: both give it the same name
+        sae = load(path=str(folder))  # read back as `compare.py` reads it, so that both give it the same name
         log_sae(logger, folder, sae_fingerprint(sae), sae.cfg.metadata.to_dict())

@@ -48,7 +48,7 @@ def run_universality(cfg: DictConfig) -> "Universality | None":
 
     with naming_keys(UNIVERSALITY_KEYS):
         check_folder("output_dir", config.output_dir)
-        trainer = open_trainer(config.trainer, logger=False)  # first: training takes minutes, a wrong key none
+        trainer = open_trainer(config.trainer, logger=False)  # first: a wrong key shows before long training
     _train_missing(arguments["spaces"], config.train, config.trainer)
     with naming_keys(UNIVERSALITY_KEYS):
         found = universality(**arguments, trainer=trainer, config=plain(cfg))

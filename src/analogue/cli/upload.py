@@ -10,14 +10,14 @@ from analogue.hub import hub_errors
 
 
 def prepare_upload(repository: str) -> None:
-    """Make the model repository unless it is there: a missing right shows before training, not after it.
+    """Create the model repository unless it exists, so that a missing permission shows before training, not after it.
 
     Raises:
         ArgumentError: no such account, no right to write there, or no network.
     """
     with _open_hub(repository) as api:
         api.create_repo(repository, exist_ok=True)
-        api.auth_check(repository, write=True)  # the repository of somebody else passes as one that is there
+        api.auth_check(repository, write=True)  # `create_repo` accepts an existing repository of somebody else
 
 
 def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
@@ -33,7 +33,7 @@ def upload_saes(folders: list[Path], root: Path, repository: str) -> None:
 
 @contextmanager
 def _open_hub(repository: str) -> Iterator[Any]:
-    """The hub's API, for writing to a repository; what that fails with becomes an `ArgumentError`."""
+    """The hub's API, for writing to a repository; a failure becomes an `ArgumentError`."""
     from huggingface_hub import HfApi, errors
 
     with hub_errors("repository", repository):

@@ -1,4 +1,4 @@
-"""What several ranks of a job say of one failure: one of them says it, once."""
+"""Makes sure that a failure which several ranks of a job share is reported once, by one of them."""
 
 import os
 import tempfile
@@ -41,13 +41,13 @@ def may_speak() -> bool:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return False
-    except OSError:  # nowhere to leave a mark: better twice than never
+    except OSError:  # no mark can be left: two reports are better than none
         return True
     return True
 
 
 def is_lost_rank(error: BaseException) -> bool:
-    """Whether an error is but another rank's end; waits for that rank to say why."""
+    """Whether an error only follows from the failure of another rank; waits for that rank to say why."""
     is_of_ranks = "LOCAL_RANK" in os.environ and isinstance(error, RuntimeError)
     if not is_of_ranks or not any(each in str(error) for each in _OF_A_LOST_RANK):
         return False

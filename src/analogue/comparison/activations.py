@@ -23,7 +23,7 @@ from analogue.settings import Cache
 from analogue.trainer import check_precision, check_whole_passes, trainer_on
 
 CONSPICUOUS = 10
-"""Times the median norm: where tokens have more, a warning says so."""
+"""A warning says where tokens have more than this many times the median norm."""
 TOKENS_PER_ENCODING = 4096  # bounds the dense (tokens, d_sae) array that an SAE puts out
 
 
@@ -183,7 +183,7 @@ class ActivationPass(L.LightningModule):
         torch.cuda.empty_cache()  # pairing and nulls ask how much memory is free
 
     def _pass_of(self, side: OpenSide) -> tuple[str, str]:
-        """Sides with the same one share a model's pass over their tokens."""
+        """Tokens and model of a side; sides for which both are equal share a pass."""
         return self.cache.tokens[side.label], side.model_identity
 
     def _encode(self, key: str, position: Tensor, read: Tensor, written: Tensor | None) -> None:
@@ -197,7 +197,7 @@ class ActivationPass(L.LightningModule):
             self.quality[key].update(target, reconstruction_of(sae, read[some], acts), acts)
 
     def _warn_of_misfit(self, side: OpenSide, first_tokens_count: bool) -> None:
-        """A misfit shows on the first batch; a long run need not end before its user hears of it."""
+        """Warn after the first batch, on which a misfit shows already, instead of at the end of a long run."""
         explained = self.quality[self.cache.key_of(side)].so_far().explained_variance
         of_what = f"layer {side.layer} of {side.model.name}"
         reason = side.reason_to_explain_little

@@ -83,7 +83,7 @@ class ActivationCache:
             return
         try:
             self.store.put(key, stored)
-        except OSError as error:  # costs the next comparison a pass, not this one its result
+        except OSError as error:  # the next comparison needs a pass; this one keeps its result
             message = f"`cache.dir`={self.store.directory} does not keep these activations: {error}"
             warn(message)
 

@@ -77,7 +77,7 @@ class TokenisedCorpus:
         return {label: sequences.fingerprint() for label, sequences in self.sequences.items()}
 
     def streams(self) -> list[TokenSequences]:
-        """What there is to read, A's first: one stream where both sides read the same tokens."""
+        """The token streams, A's first; only one where both sides read the same tokens."""
         return [*{sequences.fingerprint(): sequences for sequences in self.sequences.values()}.values()]
 
     def on_units(self, label: str, acts: FeatureActivations) -> FeatureActivations:
@@ -107,7 +107,7 @@ class TokenisedCorpus:
         return np.flatnonzero(self.sequences[label].counted)[self.last_tokens(label)]
 
     def from_sequence(self, first: int) -> "TokenisedCorpus":
-        """Without the sequences before one."""
+        """The corpus from sequence `first` on."""
         if self.aligned is not None:
             aligned = from_sequence(self.aligned, first)
             return replace(self, sequences={"a": aligned.a, "b": aligned.b}, aligned=aligned)

@@ -148,7 +148,7 @@ def _explored(
 
 
 def _lens(side: OpenSide, space: FeatureSpace) -> tuple[PromotedTokens | None, str | None]:
-    """What live features promote; or why that cannot be known, which is no reason not to show the rest."""
+    """What live features promote, or why that cannot be known; the page shows the rest in either case."""
     try:
         directions = space.decoder[space.acts.n_active() > 0]
         return promoted_tokens(side.model, directions, dtype=side.settings.dtype), None

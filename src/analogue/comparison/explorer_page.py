@@ -33,10 +33,10 @@ ENTRIES = 700_000
 """Activations of either side that a page holds besides those within the examples, so that it stays within 30 MB."""
 ENTRIES_PER_FEATURE = 200
 EXAMPLE_ENTRIES = 1_200_000
-"""Activations of either side within the examples: features that fire on most tokens show them less far."""
+"""Activations of either side within the examples: features that fire on most tokens show them in narrower windows."""
 REACHES = (REACH, 10, 5, 2, 0)
 FULL_SCALE = 32767
-"""An activation is kept as a share of its feature's highest, in so many steps."""
+"""An activation is kept as a share of its feature's highest, in this many steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def _examples(columns: _Columns) -> Any:
 
 
 def _pair_columns(pairs: pa.Table, a: ExploredSide, b: ExploredSide) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The names of the filters that dropped pairs, and the columns of the list; a kept pair is dropped by 0."""
+    """The names of the filters that dropped pairs, and the columns of the list; `dropped` is 0 for a kept pair."""
     feature_a, feature_b = (pairs[f"feature_{side}"].to_numpy() for side in "ab")
     dropped_by = pairs["dropped_by"].to_pylist()
     filters = ["", *sorted(set(dropped_by) - {""})]
@@ -247,7 +247,7 @@ def _chunk(
         beside.append(shown_with[row][: kept.n_groups - 1])
         low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
         shares = np.rint(values[some] / np.abs(values).max() * FULL_SCALE)
-        shares = np.where(shares == 0, np.sign(values[some]), shares).astype(np.int16)  # what fires is not 0
+        shares = np.where(shares == 0, np.sign(values[some]), shares).astype(np.int16)  # none rounds to 0
         entries.append((np.diff(tokens[some], prepend=0), shares))
         limits.append(limit)
         histograms.append(np.histogram(values, bins=N_BINS, range=(low, high))[0])

@@ -67,7 +67,7 @@ def chosen_rule(
         raise InvalidArgument(f"matching.settings.{name}", value, f"is not a setting of {matching.name}")
     rule = partial(rule, **matching.settings)
     if matching.name not in BY_WEIGHTS:
-        if "find" not in parameters and not takes_any:  # one of the caller's own that finds partners in its own way
+        if "find" not in parameters and not takes_any:  # a rule of the caller's that finds partners itself
             return rule
         where = str(device) if device.type == "cuda" else "cpu"
         return partial(rule, find=partial(best_partners_on_ranks if on_ranks else best_partners, device=where))
@@ -139,7 +139,7 @@ def filter_pairs(
         b: with those of B's.
         filters: which filters are on.
         special_tokens: of both tokenizers; non-concept tokens like those of `filters`.
-        q_value: of every pair, for the filter that has a maximum of it.
+        q_value: of every pair, for the filter that sets its maximum.
 
     Raises:
         InvalidArgument: a maximum of q-values, and no q-value.

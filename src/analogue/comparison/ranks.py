@@ -22,8 +22,8 @@ def best_partners_on_ranks(
 ) -> Any:
     """`best_partners`, each rank correlating a slice of the claiming features; every rank gets the whole result.
 
-    All ranks must call it, with all activations. What is asked of a part of the features only (later rounds of a
-    greedy pairing) every rank finds for itself: it is small.
+    All ranks must call it, with all activations. A call for a part of the features only (later rounds of a greedy
+    pairing) is small, and every rank computes it alone.
     """
     n_ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if n_ranks == 1 or _is_part(subset_a, acts_a) or _is_part(subset_b, acts_b):
@@ -49,7 +49,7 @@ def _concatenated(rows: np.ndarray) -> np.ndarray:
 
 
 def activations_of_rank_0(own: dict[str, StoredActivations]) -> dict[str, StoredActivations]:
-    """What rank 0 has of each side; all ranks must call it, the others with anything."""
+    """Rank 0's activations of each side; all ranks must call it, and what the others pass is ignored."""
     described = [{label: (stored.activations.d_sae, stored.facts) for label, stored in own.items()}]
     dist.broadcast_object_list(described, src=0, device=_device())
     received = {}

@@ -18,7 +18,7 @@ from analogue.settings import Cache, Null
 from analogue.significance import SimilarityResult, sample_tokens, score_streams
 from analogue.similarity import Metric
 
-# Numbers of both streams together that are held: 256 MB in float64, beside as much on the way.
+# Numbers held of both streams together: 256 MB in float64, and as much again while they are collected.
 _NUMBERS = 2**25
 _TOKENS = 2**14
 
@@ -43,7 +43,7 @@ def score_residual(
 ) -> tuple[list[SimilarityResult], int]:
     """Score what the two SAEs read, tokens as rows; see `score_streams`.
 
-    Memory is bounded whatever the number of tokens: at most 16,384 are kept, fewer of streams that are wider together
+    Memory is bounded whatever the number of tokens: at most 16,384 are kept, fewer if both streams together are wider
     than 2,048. They are chosen before the model's pass, so that no others are held.
 
     Args:

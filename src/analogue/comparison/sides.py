@@ -129,7 +129,7 @@ class OpenSide:
 
     @property
     def model_identity(self) -> str:
-        """Sides with the same one can share a model pass."""
+        """The model as it is read; sides with the same identity can share a model pass."""
         return f"{self.model.fingerprint} {self.settings.dtype} {self.model.hook}"
 
     def activation_key(self, tokens_fingerprint: str, precision: str) -> str:

@@ -11,7 +11,7 @@ from analogue.settings import Corpus, Side
 def changed_since(
     record: ComparisonResult, a: Side, b: Side, corpus: Corpus, alignment: str, aggregation: str, **others: Any
 ) -> list[str]:
-    """The arguments whose files hold something else than when the record was made.
+    """The arguments whose files have changed since the record was made.
 
     No model pass is made. The text is not compared where outliers are left out of it, which takes one.
 
@@ -43,7 +43,7 @@ def is_same_text(record: ComparisonResult, text: TokenisedCorpus) -> bool:
 
 
 def changed_sides(record: ComparisonResult, sides: tuple[OpenSide, OpenSide]) -> list[tuple[OpenSide, str]]:
-    """Whose `model` or `sae` is not the one that the record was made from."""
+    """The sides whose `model` or `sae` is not the one that the record was made from."""
     changed = []
     for side, was in zip(sides, (record.side_a, record.side_b), strict=True):
         if side.model.fingerprint != was.model_fingerprint:

@@ -39,7 +39,7 @@ def comparison_warnings(
 
 
 def _sameness_warnings(a: OpenSide, b: OpenSide) -> list[str]:
-    """The same weights under two names: agreement that says nothing."""
+    """Warnings where both sides have the same weights under two names, so that their agreement says nothing."""
     warnings = []
     names = [side.model.name for side in (a, b)]
     revisions = [side.model.revision for side in (a, b)]

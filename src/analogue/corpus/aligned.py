@@ -115,7 +115,7 @@ def counting(aligned: AlignedSequences, a: TokenSequences, b: TokenSequences) ->
 
 
 def from_sequence(aligned: AlignedSequences, first: int) -> AlignedSequences:
-    """Without the sequences before one."""
+    """The sequences from the first one given on, without those before it."""
     n_before = int(aligned.n_spans_of_sequence[:first].sum())
     sides: dict[str, Any] = {}
     for name, sequences, span in (("a", aligned.a, aligned.span_a), ("b", aligned.b, aligned.span_b)):

@@ -23,7 +23,7 @@ def share_found_in(text: Int64[np.ndarray, " n"], other: Int64[np.ndarray, " m"]
 
 
 def _hashes(ids: np.ndarray, window: int) -> np.ndarray:
-    """A 64-bit hash of every run of so many tokens; two runs that differ have one hash by chance in 2^64."""
+    """A 64-bit hash of every run of `window` tokens; two different runs share a hash with probability 2^-64."""
     if len(ids) < window:
         return np.empty(0, dtype=np.uint64)
     multipliers = np.random.default_rng(0).integers(2**63, size=window, dtype=np.uint64) | np.uint64(1)

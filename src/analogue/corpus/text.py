@@ -29,8 +29,8 @@ from analogue.errors import (
 from analogue.hub import hub_errors
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-# A data set's files are shuffled, then its documents in a buffer that is filled from one file at a time: a few hundred
-# documents are no reason to download the beginnings of ten files.
+# A data set's files are shuffled, then its documents in a buffer that is filled from one file at a time: reading a few
+# hundred documents should not download the beginnings of ten files.
 SHUFFLE = {"buffer_size": 1000, "max_buffer_input_shards": 1}
 ENCODING = "utf-8-sig"  # UTF-8, with or without the byte order mark that Windows tools write
 DOCUMENTS_PER_READ = 100
@@ -214,7 +214,7 @@ class StreamedTexts:
                     some = list(islice(texts, DOCUMENTS_PER_READ))
             except ArgumentError:
                 raise
-            except Exception as error:  # whatever a damaged file leads to
+            except Exception as error:  # a damaged file can raise anything
                 raise Unavailable("path", self.name, f"cannot be read: {first_line(error)}") from error
             if not some:
                 return

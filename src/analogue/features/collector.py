@@ -64,10 +64,10 @@ class ActivationCollector(Metric):
 
 
 def _string_together(parts: list[Tensor]) -> None:
-    """Let each part be more than twice as long as the next, so that few are left.
+    """Join parts until each is more than twice as long as the next, so that few are left.
 
-    Many small ones would lie between the large blocks of memory that every batch takes and gives back, and keep the
-    system from having them.
+    Many small parts would lie between the large blocks of memory that every batch takes and frees, and would keep
+    those blocks from going back to the system.
     """
     while len(parts) > 1 and len(parts[-2]) <= 2 * len(parts[-1]):
         last = parts.pop()

@@ -160,7 +160,7 @@ def sampled(tokens: Int64[np.ndarray, " n"], at_most: int) -> tuple[Bool[np.ndar
 
 
 def sample_size(n_active: Int64[np.ndarray, " n_features"] | Sequence[int], in_all: int, at_most: int) -> int:
-    """The largest number of activations per feature, up to `at_most`, of which there are no more than `in_all`.
+    """The largest number of activations per feature, up to `at_most`, that keeps their total within `in_all`.
 
     Example:
         >>> sample_size([10, 10, 1000], 60, 500)

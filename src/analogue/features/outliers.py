@@ -29,7 +29,7 @@ class NormsConfig:
 
 
 class TokenNorms(nn.Module):
-    """The norm of what is read, in the place of an SAE: a dictionary of one feature, which reconstructs nothing.
+    """Measures norms in place of an SAE: a dictionary whose one feature is the norm, and which reconstructs nothing.
 
     Args:
         d_in: the width of what is read.

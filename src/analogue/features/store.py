@@ -98,8 +98,8 @@ def usable_entry(path: Path, key: str, what: str, read_as: Callable[[Tensors, di
     Args:
         path: of the entry.
         key: that it must carry.
-        what: it holds, in the plural.
-        read_as: makes that of its tensors and header; raises KeyError or ValueError if it is of another kind.
+        what: what an entry holds, in the plural, for the warning.
+        read_as: makes the result from tensors and header; raises KeyError or ValueError if they are of another kind.
     """
     try:
         found = read_entry(path, key)

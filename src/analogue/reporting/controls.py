@@ -1,4 +1,4 @@
-"""A comparison beside its controls: one row each, so that a score is read against what it is without features."""
+"""A comparison beside its controls: one row each, so that a score is read against those without features."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

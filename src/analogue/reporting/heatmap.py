@@ -54,7 +54,7 @@ def draw_grid(grid: LayerGrid, output: Path, suffix: str) -> list[Path]:
 
 
 def file_name(name: str) -> str:
-    """A name without what leads to another folder: a metric may be called as its author likes."""
+    """A name without path separators and the like: the author of a metric may have given it any name."""
     return re.sub(r"[^\w.+=-]", "_", name)[:120]
 
 

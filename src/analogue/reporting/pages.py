@@ -28,7 +28,7 @@ def write_page(
     """Fill in a page's frame: `style`, `script` and, where the frame has a place for it, `plotly`; and further content.
 
     Args:
-        name: of the frame, `name.html`, which goes on behind `head.html`.
+        name: of the frame, `name.html`, which continues `head.html`.
         styles: names of style sheets.
         path: of the page.
         scripts: names of scripts, which are joined behind `common.js`; None for `name.js`.

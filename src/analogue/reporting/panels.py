@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64
 from analogue.results.grids import LayerGrid
 
 SIGNIFICANT = 0.05
-DOUBTFUL = "?"  # behind a score whose p-value is above that; an asterisk would say the opposite
+DOUBTFUL = "?"  # follows a score whose p-value is not below SIGNIFICANT; an asterisk would say the opposite
 RECOMMENDED = ("rsa", "cka_debiased", "svcca_cross_validated")
 """Scores that can be read as a degree of similarity, by docs/validity.md: these come first."""
 
@@ -35,12 +35,12 @@ class Panel:
     marked: Bool[np.ndarray, "rows columns"] | None = None
 
     def cells(self, significant_digits: int | None = None) -> list[list[float | None]]:
-        """Rows of numbers, rounded if so many digits are given; None where there is no number."""
+        """Rows of numbers, rounded to the digits given, if any; None where there is no number."""
         return [[_number(value, significant_digits) for value in row] for row in self.values.tolist()]
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """A number with so many decimals; `-` if there is none."""
+    """A number with that many decimals; `-` if there is none."""
     return "-" if value is None else f"{value:z.{digits}f}"  # no -0.000
 
 
@@ -63,7 +63,7 @@ def leading_first(labels: Sequence[str]) -> list[str]:
 def metric_panels(grid: LayerGrid, metric: str) -> list[Panel]:
     """Score above the mean of its null, score, that mean and, of a test, p-values, raw and corrected for the cells.
 
-    p-values that are the same in all cells are no map, but a line: see `p_value_line`.
+    p-values that are the same in all cells are shown as a line instead of a map: see `p_value_line`.
     """
     score, null_mean, p = (grid.scores(metric, name) for name in ("score", "null_mean", "p_value"))
     adjusted, excess = grid.adjusted_p_values(metric), score - null_mean

@@ -50,7 +50,7 @@ def save_report(grids: Sequence[LayerGrid], failures: Mapping[str, Failure], pat
 
 
 def _explorer(job: Job, page: Path) -> dict[str, str]:
-    """Where the job's explorer lies, seen from the page, if it has been made."""
+    """The path of the job's explorer relative to the page, if it has been made."""
     explorer = job.directory / EXPLORER_FILE
     if not explorer.is_file():
         return {}

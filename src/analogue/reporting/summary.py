@@ -39,7 +39,7 @@ def summarise(directories: Sequence[str | Path], output: Path, console: Console)
     """
     found, failures = read_jobs(directories), read_failures(directories)
     grids = layer_grids(found)
-    jobs = [job for grid in grids for job in grid.jobs.values()]  # none of them twice, as where a sweep was resumed
+    jobs = [job for grid in grids for job in grid.jobs.values()]  # no job twice, even where a resumed sweep copied it
     figures: list[Path] = []
     if jobs:
         output.mkdir(parents=True, exist_ok=True)

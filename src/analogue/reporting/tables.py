@@ -20,7 +20,7 @@ SCORED_ON = {
     "activations": "the paired features, activations",
     "residual": "the residual streams",
 }
-"""What scores are of, by `SimilarityResult.on`."""
+"""What was scored, in words, by `SimilarityResult.on`."""
 _NUMBER = re.compile(r"(?<!\w)\d+(?:\.\d+)?")
 _SIDE_ROWS = ("model", "layer", "SAE", "features", "live features", "L0", "explained variance")
 

@@ -60,11 +60,11 @@ def wandb_logger(
         problem = "is no mode of W&B; choose online, offline or disabled, or unset it"
         raise InvalidArgument("WANDB_MODE", mode, problem)
     if "WANDB_SILENT" not in os.environ:
-        # Not per run: Lightning passes on a deprecated argument, of which W&B warns before it reads a run's settings.
+        # Not per run: Lightning passes a deprecated argument, and W&B warns of it before it reads a run's settings.
         wandb.setup(settings=wandb.Settings(silent=True))
     if mode is None and not wandb.login(prompt=False, verify=False):
         mode = "offline"
-    # Listing every installed package takes longer than to log a job; the run of the sweep does it for all.
+    # Listing every installed package takes longer than logging a job; the sweep's own run does it for all jobs.
     lists_packages = group is None or settings.get("job_type") == "sweep"
     wandb_settings = {"init_timeout": init_timeout, "x_save_requirements": lists_packages, "mode": mode}
     return WandbLogger(
@@ -75,7 +75,7 @@ def wandb_logger(
 def check_server(logger: Any) -> None:
     """Raise `Unavailable` if a logger is W&B's and its server does not answer; a server is asked once per process.
 
-    W&B itself would wait for longer, and at the next job again. Through a proxy only W&B knows the way.
+    W&B itself would wait longer, and again for every job. Behind a proxy, only W&B can reach the server.
     """
     if not isinstance(logger, WandbLogger) or logger._offline or os.environ.get("WANDB_MODE") in WITHOUT_SERVER:
         return
@@ -89,7 +89,7 @@ def check_server(logger: Any) -> None:
 
 
 def _answer(url: str) -> bool | str:
-    """True if there is a server, whatever it says; why there is none otherwise."""
+    """True if a server answers, whatever it answers; otherwise the reason why none does."""
     try:
         with urlopen(url, timeout=ANSWERS_WITHIN_S):
             return True
@@ -101,7 +101,7 @@ def _answer(url: str) -> bool | str:
             return f"does not answer within {ANSWERS_WITHIN_S:g} s"
         unreachable = isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError)
         return f"cannot be reached ({first_line(reason)})" if unreachable else True
-    except (OSError, HTTPException):  # an answer, of a kind
+    except (OSError, HTTPException):  # something answered, if not properly
         return True
 
 
@@ -114,7 +114,7 @@ def log_or_warn(open_logger: Callable[[], Logger], log: Callable[[Logger], None]
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
-    except Exception as error:  # whatever a server, a disk or an account comes up with: the record is on disk
+    except Exception as error:  # any failure of a server, a disk or an account: the record is on disk
         print(f"warning: not logged ({error_message(error)}); the result files are complete", file=sys.stderr)
         abandon_run(error)
 

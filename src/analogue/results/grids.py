@@ -158,7 +158,7 @@ def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 def _decided(
     keys: Sequence[str], groups: Sequence[str], flats: Sequence[Mapping[str, Any]], options: Sequence[Mapping[str, Any]]
 ) -> set[str]:
-    """The keys whose values are the same wherever the options of these groups are."""
+    """The keys whose values are equal in all jobs that chose the same options of these groups."""
     chosen = [tuple(each.get(group) for group in groups) for each in options]
     values = {key: {(option, _text(flat.get(key))) for option, flat in zip(chosen, flats, strict=True)} for key in keys}
     return {key for key, pairs in values.items() if len(pairs) == len({option for option, _ in pairs})}

@@ -84,7 +84,7 @@ class CorpusRecord:
     excluded: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """What was compared on, in a few words."""
+        """What features were compared on, in a few words."""
         read = f"{self.n_tokens} tokens"
         if self.spans is not None:
             read = f"{self.spans.n_spans} spans ({self.spans.aggregation}) of {self.n_tokens} and "
@@ -134,7 +134,7 @@ class ComparisonResult:
     versions: dict[str, str]
     config: dict[str, Any]
     decoder_cosine: dict[str, float | None] | None = None
-    decoder_rows: str = "raw"  # of records that do not say
+    decoder_rows: str = "raw"  # for records that do not hold this field
     evidence: dict[str, Any] | None = None
     consistency: dict[str, Any] | None = None
     concepts: list[dict[str, Any]] = field(default_factory=list)
@@ -274,7 +274,7 @@ def _remove(directory: Path, *names: str) -> None:
 
 
 def _number(value: Any) -> Any:
-    """A number of NumPy's, such as a seed from `np.arange`, as one of Python's."""
+    """Convert a NumPy number, such as a seed from `np.arange`, to a Python number."""
     if not isinstance(value, np.generic):
         raise TypeError(f"{type(value).__name__} has no place in a record")
     return value.item()

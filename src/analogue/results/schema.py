@@ -133,7 +133,7 @@ def read_json(text: str) -> dict[str, Any]:
     """The object in a JSON text, without what JSON does not have: NaN, infinity, keys twice, half surrogate pairs.
 
     Raises:
-        DamagedRecord: it is none.
+        DamagedRecord: the text is not such an object.
     """
     try:
         found = json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_once)
@@ -173,7 +173,7 @@ def schema_of(record: type) -> type[BaseModel]:
 
 
 def _of_records(hint: Any) -> Any:
-    """A type, with the schema in place of a dataclass: also of `Spans | None`."""
+    """A type in which the schema replaces each dataclass, also within `Spans | None`."""
     if hasattr(hint, "__dataclass_fields__"):
         return schema_of(hint)
     options = getattr(hint, "__args__", ())

@@ -22,7 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class AtomicCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then renames it.
 
-    Lightning writes to the system's temporary directory; where that is another file system, what it does next is a
+    Lightning writes to the system's temporary directory and moves the file; to another file system, that move is a
     copy, and a process killed meanwhile leaves half a file.
     """
 
@@ -56,7 +56,7 @@ def read_note(path: Path, name: str) -> dict[str, Any] | None:
 class NewestCheckpoints(Checkpoint):
     """Writes a checkpoint every so many steps or minutes and after the last step, and keeps the newest.
 
-    Those of the run that this one goes on from count too; what others have left in the folder stays.
+    Checkpoints of the run that this one resumes count too; those of any other run stay in the folder.
 
     Attributes:
         written: names of the checkpoints of this run, the newest last.
@@ -113,7 +113,7 @@ def _name(trainer: L.Trainer) -> str:
 
 
 def _save(trainer: L.Trainer, directory: Path) -> None:
-    weights_only = False  # the default, of which Lightning says a word where it is left out
+    weights_only = False  # the default; Lightning prints a message where it is left out
     trainer.save_checkpoint(directory / _name(trainer), weights_only)
 
 
@@ -124,7 +124,7 @@ class Stopped(Exception):
 class StopOnSignal(L.Callback):
     """Ends training after the step in which SIGINT or SIGTERM arrives, and leaves a checkpoint of that step.
 
-    Held-out text is measured no further either, also after the last step, of which `NewestCheckpoints` has written one.
+    A measurement of held-out text ends too, even after the last step, whose checkpoint `NewestCheckpoints` has written.
     If one rank receives the signal, the run ends on all of them.
 
     Args:

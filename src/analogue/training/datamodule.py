@@ -19,12 +19,12 @@ from analogue.training.settings import TrainingPlan
 from analogue.training.source import ActivationBatch, ModelSource, store_activations
 from analogue.training.stream import ActivationStream, MixingPlan
 
-ROWS_AT_ONCE = 256  # sequences that are read before it is asked whether they are enough
+ROWS_AT_ONCE = 256  # sequences that are read between two checks whether they are enough
 SCALE_BATCHES = 8  # on which the scale of the SAEs' input is estimated
 
 
 def tokenised(text: Text, language_model: LanguageModel, plan: TrainingPlan, n_tokens: int) -> TokenSequences:
-    """The first sequences of a text, of `plan.seq_len`, that hold more than `n_tokens` that count; all if none do.
+    """The first sequences of a text, of `plan.seq_len`, that hold more than `n_tokens` that count; or else all of them.
 
     Raises:
         ArgumentError: the text (`path`) cannot be read, no token in it counts, or the tokenizer is another model's.

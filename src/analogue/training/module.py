@@ -25,7 +25,7 @@ MOSTLY_DEAD = 0.5  # share of features; a run that has more after a tenth of its
 
 
 class NotFiniteError(Exception):
-    """What a model puts out that no SAE can be trained on, as a predicate of the model."""
+    """A model's output is not finite, so that no SAE can be trained on it; the message has the model as its subject."""
 
 
 class SAETraining(L.LightningModule):
@@ -152,7 +152,7 @@ class SAETraining(L.LightningModule):
             self._row = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._check_losses()  # a checkpoint of weights that are lost would push out one that is good
+        self._check_losses()  # a checkpoint of diverged weights would replace a good one
 
     def configure_optimizers(self) -> Any:
         try:
@@ -214,7 +214,7 @@ class SAETraining(L.LightningModule):
         return min(rising, falling, 1.0)
 
     def _check_losses(self) -> None:
-        """Stop where going on would only waste time."""
+        """Stop a run whose activations are not finite or whose loss has exploded."""
         _check_finite(self._are_finite)
         for name, last in self._losses.items():
             loss, first = float(last), float(self._first_losses[name])
@@ -260,7 +260,7 @@ class SAETraining(L.LightningModule):
         self.logger.log_metrics(histograms, step=self.global_step)
 
     def _tokens_per_second(self, n_tokens: int) -> float:
-        """Since this run began; between two logged steps, the buffer may or may not have been refilled."""
+        """The mean since this run began: a refill of the buffer makes the speed between two logged steps uneven."""
         step, then = self._began
         return (self.global_step + 1 - step) * n_tokens * self.trainer.world_size / (time.perf_counter() - then)
 

@@ -43,9 +43,9 @@ from analogue.training.settings import (
 
 STORIES = Text("embedded:stories/train.parquet")
 HELD_OUT_STORIES = Text("embedded:stories/heldout.parquet")
-# As wide as the stream, and replaced during a pass by a hook on one module.
+# Sites that are as wide as the stream, and whose activations a hook on one module can replace during a pass.
 TRAINED_ON = (Hook.resid_pre, Hook.resid_post, Hook.mlp_in, Hook.mlp_out, Hook.attn_out)
-# They choose the features of a batch together: a rank, which has a share of it, would choose others.
+# These architectures choose active features over a whole batch: on a rank's share of it, they would choose others.
 OF_WHOLE_BATCHES = ("batchtopk", "matryoshka_batchtopk")
 
 

@@ -162,7 +162,7 @@ class SAEUnderTraining(nn.Module):
 
     @classmethod
     def from_hyperparameters(cls, values: Mapping[str, Any]) -> Self:
-        """An SAE of that shape; its weights are not drawn, but wait for those of a checkpoint."""
+        """An SAE of that shape, whose weights are not drawn: a checkpoint will provide them."""
         with torch.random.fork_rng(devices=[]):
             sae: TrainingSAE[Any] = TrainingSAE.from_dict(dict(values["sae"]))
         sae.W_dec.requires_grad_(not values["frozen_decoder"])
@@ -227,13 +227,13 @@ class SAEUnderTraining(nn.Module):
         shift = (centre * self.input_scale).to(self.sae.b_dec)
         of_decoder, *of_encoder = self.biases
         of_decoder.add_(shift)
-        if not self.sae.cfg.apply_b_dec_to_input:  # the encoder is to see the same as if it were
+        if not self.sae.cfg.apply_b_dec_to_input:  # the encoder's biases take over the subtraction
             for bias in of_encoder:
                 bias.sub_(shift @ self.sae.W_enc)
 
     @property
     def biases(self) -> list[nn.Parameter]:
-        """The decoder's bias, then those of the encoder, which architectures call differently."""
+        """The decoder's bias, then those of the encoder, whose names depend on the architecture."""
         return [getattr(self.sae, name) for name in ("b_dec", "b_enc", "b_gate", "b_mag") if hasattr(self.sae, name)]
 
     def is_counted(self, resid: Float[Tensor, "*tokens d_in"]) -> Bool[Tensor, "*tokens"]:
@@ -313,7 +313,7 @@ def inference_sae(trained: TrainingSAE[Any], facts: Mapping[str, Any]) -> SAE[An
     sae.process_state_dict_for_loading(weights)
     sae.load_state_dict(weights, assign=True)
     sae.cfg.device = "cpu"
-    sae.to("cpu")  # SAELens notes the device, which was none
+    sae.to("cpu")  # updates the device that SAELens keeps, `meta` until here
     for name, value in facts.items():
         setattr(sae.cfg.metadata, name, value)
     return sae.eval().requires_grad_(False)

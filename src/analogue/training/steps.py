@@ -15,7 +15,7 @@ Rows = Float[Tensor, "batch d_in"]
 
 
 def is_plain(sae: TrainingSAE[Any], kind: type[TrainingSAE[Any]]) -> bool:
-    """Whether this is an SAE of exactly that class, in float32, not autocast, that at most scales its input once."""
+    """Whether this is an SAE of exactly that class, in float32 without autocast, with input scaled once or never."""
     scales_once = type(sae) is kind and sae.cfg.normalize_activations in ("none", "expected_average_only_in")
     return scales_once and sae.W_dec.dtype is torch.float32 and not torch.is_autocast_enabled(sae.W_dec.device.type)
 

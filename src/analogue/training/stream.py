@@ -28,7 +28,7 @@ class Refill:
 
 @dataclass(eq=False)
 class MixingPlan:
-    """Everything about the stream except the activations: cheap to go through again, and so to resume from.
+    """Everything about the stream except the activations: it is cheap to replay, which makes resuming cheap.
 
     The corpus is read over and over, each time in a new order, `sequences_per_pass` sequences per model pass. A refill
     adds passes until the buffer holds `buffer_tokens`, shuffles it, and serves half. The last one adds no more passes
