@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -12,9 +11,10 @@ from typing import Any, get_args, get_origin
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli import compare, train_sae, universality
-from analogue.cli.composition import keys_of, typed
+from analogue.cli.composition import keys_of, typed, types_of
 from analogue.cli.conf import COMPARE, ROOT, TRAIN_SAE, UNIVERSALITY, Program
 from analogue.cli.help import as_typed, default_of, is_set, meanings_of
+from analogue.cli.kinds import is_enum
 from analogue.errors import LARGEST_SEED, UserError
 from analogue.options import Precision
 from analogue.training.settings import Checkpoints
@@ -73,8 +73,8 @@ def option_tables() -> str:
 
 def range_of(described: Described, config: Any, key: str) -> str:
     """What a key may be: its options, or what the program answers to a number that is out of range."""
-    kind = _kind(described.program.schema, key)
-    members = [option for part in (kind, *get_args(kind)) if _is_enum(part) for option in part]
+    kind = types_of(described.program.schema)[key]
+    members = [option for part in (kind, *get_args(kind)) if is_enum(part) for option in part]
     if key in PRECISIONS:
         members = [*Precision]
     if members:
@@ -107,11 +107,12 @@ def _with_table(section: str, described: Described) -> str:
 
 
 def _row(names: list[str], meaning: str, described: Described, cfg: DictConfig, config: Any, known: set[str]) -> str:
+    types = types_of(described.program.schema)
     columns: list[list[str]] = [[], [], []]
     for name in names:
         keys = [key for key in dict.fromkeys(name.replace("_*", f"_{side}") for side in "ab") if is_set(cfg, key)]
         typed_key = next((key for key in keys if key in known), None)
-        columns[0].append(_in_words(_kind(described.program.schema, typed_key)) if typed_key else "")
+        columns[0].append(_in_words(types[typed_key]) if typed_key else "")
         columns[1].append(", ".join(dict.fromkeys(_code(default_of(cfg, key)) for key in keys)))
         columns[2].append(range_of(described, config, typed_key) if typed_key else "")
     merged = ["<br>".join(column) if any(column) else "" for column in columns]
@@ -132,16 +133,6 @@ def _groups_by_folder(program: Program) -> dict[Path, list[str]]:
 def _code(text: str) -> str:
     short = text if len(text) <= 70 else f"{text[:60]}…"
     return f"`` {short} ``" if "`" in short else f"`{short}`"
-
-
-def _kind(schema: Any, key: str) -> Any:
-    name, _, rest = key.partition(".")
-    kind = next(field.type for field in schema.__dataclass_fields__.values() if field.name == name)
-    return _kind(kind, rest) if rest else kind
-
-
-def _is_enum(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def _in_words(kind: Any) -> str:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from analogue.cli.arguments import misread_option, options_first
+from analogue.cli.arguments import misread_option, options_first, without_equals
 
-KNOWN, FLAGS = {"layer_a", "seed", "explore", "filters", "data.n_sequences"}, {"explore"}
+KNOWN, FLAGS = {"layer_a", "layer_b", "seed", "explore", "filters", "data.n_sequences"}, {"explore"}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ KNOWN, FLAGS = {"layer_a", "seed", "explore", "filters", "data.n_sequences"}, {"
         ("--explore", "--explore: keys are written without dashes; write explore=true"),
         ("--seed layer_a=3", "--seed: keys are written without dashes; write seed=VALUE"),
         ("--layr_a 3", "--layr_a 3: keys are written without dashes; did you mean layer_a=3?"),
+        ("--layer_A 3", "--layer_A 3: keys are written without dashes; did you mean layer_a=3?"),
         ("--xyzzy 3", "--xyzzy 3: is no option; keys are written without dashes, KEY=VALUE, and --help lists them"),
         ("--mutlirun", "--mutlirun: is no option; did you mean --multirun?"),
         ("--cfg jobb", "argument --cfg/-c: invalid choice: 'jobb'"),
@@ -38,3 +39,8 @@ def test_options_that_can_be_read_are_left_to_hydra(arguments):
 def test_multirun_may_stand_anywhere():
     assert options_first(["seed=1", "-m", "layer_a=1,2"]) == ["-m", "seed=1", "layer_a=1,2"]
     assert options_first(["seed=1"]) == ["seed=1"]
+
+
+def test_the_key_that_differs_in_case_alone_is_meant():
+    told = without_equals("layer_A", ["layer_A", "3"], ["layer_b", "layer_a"])
+    assert told == "layer_A: a setting is KEY=VALUE; did you mean layer_a=3?"

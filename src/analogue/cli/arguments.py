@@ -39,17 +39,24 @@ def misread_option(arguments: Sequence[str], known: Collection[str], flags: Coll
     return _mistaken_for_option(option, arguments, known, flags, parser)
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant, first of all one that differs in upper and lower case alone; None for none."""
+    names = [*known]
+    close = [each for each in names if each.lower() == name.lower()] or get_close_matches(name, names, n=1)
+    return close[0] if close else None
+
+
 def without_equals(name: str, arguments: Sequence[str], known: Iterable[str]) -> str:
     """What to write instead of an argument that is not of the form `KEY=VALUE`, such as `layer_a 3`."""
     place = list(arguments).index(name) if name in arguments else len(arguments)
     before = arguments[place - 1] if 0 < place < len(arguments) else ""
     if re.fullmatch(r"[\w.@/+]+=", before):
         return f"{before} {name}: a setting holds no space; write {before}{name}"
-    close = get_close_matches(name, list(known), n=1)
-    if not close:
+    close = closest(name, known)
+    if close is None:
         return f"{name}: is no setting, which is KEY=VALUE; --help lists the keys"
     value = _value_after(arguments, place) or "VALUE"
-    advice = f"write {name}={value}" if close[0] == name else f"did you mean {close[0]}={value}?"
+    advice = f"write {name}={value}" if close == name else f"did you mean {close}={value}?"
     return f"{name}: a setting is KEY=VALUE; {advice}"
 
 
@@ -66,19 +73,19 @@ def _mistaken_for_option(
 ) -> str:
     typed, equals, value = option.partition("=")
     options = [each for action in parser._actions for each in action.option_strings if each.startswith("--")]
-    if not equals and (close := get_close_matches(typed, options, n=1, cutoff=0.8)):
-        return f"{option}: is no option; did you mean {close[0]}?"
+    if not equals and (alike := get_close_matches(typed, options, n=1, cutoff=0.8)):
+        return f"{option}: is no option; did you mean {alike[0]}?"
     bare = typed.lstrip("-")
     key = next((each for each in (bare, bare.replace("-", "_")) if each in known), None)
-    close = [key] if key else get_close_matches(bare.replace("-", "_"), list(known), n=1)
+    close = key or closest(bare.replace("-", "_"), known)
     given = option
     if not equals:
         value = _value_after(arguments, list(arguments).index(option)) or ""
         given = f"{option} {value}".rstrip()
-        value = value or ("true" if close and close[0] in flags else "VALUE")
-    if not close:
+        value = value or ("true" if close in flags else "VALUE")
+    if close is None:
         return f"{given}: is no option; keys are written without dashes, KEY=VALUE, and --help lists them"
-    advice = f"write {key}={value}" if key else f"did you mean {close[0]}={value}?"
+    advice = f"write {key}={value}" if key else f"did you mean {close}={value}?"
     return f"{given}: keys are written without dashes; {advice}"
 
 

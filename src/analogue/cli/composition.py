@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, TypeVar, get_args
 
@@ -14,7 +13,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from analogue.cli.arguments import without_equals
+from analogue.cli.arguments import closest, without_equals
 from analogue.cli.conf import Program
 from analogue.cli.kinds import is_list, is_scalar, takes
 from analogue.errors import UserError, first_line
@@ -119,9 +118,14 @@ def keys_of(schema: Any, prefix: str = "") -> Iterator[str]:
             yield from keys_of(field.type, f"{prefix}{field.name}.")
 
 
+def types_of(schema: type) -> dict[str, Any]:
+    """The type of each key of a schema."""
+    return {key: _type_of(schema, key) for key in keys_of(schema)}
+
+
 def listed_values(arguments: Sequence[str], schema: type) -> list[str]:
     """Let `metrics=svcca` mean `metrics=[svcca]`, for every key whose value is a list; in a sweep, for each value."""
-    types = _types(schema)
+    types = types_of(schema)
     of_lists = {key for key, kind in types.items() if kind == dict[str, list[str]]}  # concepts.keywords.Weather
 
     def takes_list(key: str) -> bool:
@@ -166,9 +170,9 @@ def composition_error(error: Exception, program: Program, overrides: Sequence[st
         return f"{error.override} cannot be read ({first_line(error)}){fix}"
     line = first_line(error)
     if (merging := _MERGING.match(line)) and isinstance(error.__cause__, OmegaConfBaseException):
-        return _unfit_value(merging["override"], error.__cause__, _types(program.schema))
+        return _unfit_value(merging["override"], error.__cause__, types_of(program.schema))
     if sweep := _SWEEP.match(line):
-        return _needs_multirun(sweep["override"], _types(program.schema))
+        return _needs_multirun(sweep["override"], types_of(program.schema))
     lines = [str(error), str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""]
     no_such_key = _NO_SUCH_KEY.match(lines[0])
     if no_such_key:
@@ -185,7 +189,7 @@ def known_keys(program: Program) -> set[str]:
 
 def flags_of(schema: type) -> set[str]:
     """The keys that are true or false."""
-    return {key for key, kind in _types(schema).items() if kind is bool}
+    return {key for key, kind in types_of(schema).items() if kind is bool}
 
 
 def _unfit_value(override: str, cause: OmegaConfBaseException, types: dict[str, Any]) -> str:
@@ -227,8 +231,8 @@ def _missing_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     chosen = {each.partition("=")[0].lstrip("+").partition("@")[0] for each in overrides}
     if group not in chosen or not error.options:
         return None
-    close = get_close_matches(option, error.options, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    close = closest(option, error.options)
+    hint = f"did you mean {close}? " if close else ""
     return f"{group}={option}: is no option of this group; {hint}choose from {', '.join(error.options)}"
 
 
@@ -274,11 +278,6 @@ def _as_written(cfg: DictConfig, error: OmegaConfBaseException) -> Any:
     return value
 
 
-def _types(schema: type) -> dict[str, Any]:
-    """The type of each key of a schema."""
-    return {key: _type_of(schema, key) for key in keys_of(schema)}
-
-
 def _type_of(schema: Any, key: str) -> Any:
     name, _, rest = key.partition(".")
     kind = next(field.type for field in fields(schema) if field.name == name)
@@ -320,9 +319,8 @@ def _all_keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def _did_you_mean(key: str, known: Iterable[str]) -> str:
-    names = [*known]
-    close = [name for name in names if name.lower() == key.lower()] or get_close_matches(key, names, n=1)
-    return f"; did you mean {close[0]}?" if close else "; --help lists them all"
+    close = closest(key, known)
+    return f"; did you mean {close}?" if close else "; --help lists them all"
 
 
 def _listed_options(sentence: str) -> str:

@@ -30,23 +30,24 @@ def is_list(kind: Any) -> bool:
 
 def is_scalar(kind: Any) -> bool:
     """Whether a key of that type takes one value."""
-    return all(each in _ONE or each is NoneType or _is_enum(each) for each in _alternatives(kind))
+    return all(each in _ONE or each is NoneType or is_enum(each) for each in _alternatives(kind))
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
-def _is_enum(kind: Any) -> bool:
+def is_enum(kind: Any) -> bool:
+    """Whether a type is one of named options."""
     return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def _in_words(kind: Any) -> str | None:
-    if _is_enum(kind):
+    if is_enum(kind):
         return f"one of {', '.join(kind.__members__)}"
     if get_origin(kind) is list:
         (each,) = get_args(kind)
-        if _is_enum(each):
+        if is_enum(each):
             return f"a list of any of {', '.join(each.__members__)}"
         return f"a list of {_MANY[each]}" if each in _MANY else "a list"
     if get_origin(kind) is dict:
