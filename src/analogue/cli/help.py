@@ -6,16 +6,14 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from analogue.cli.composition import plain
+from analogue.cli.conf import ROOT
 
-PACKAGED = Path(__file__).parents[1] / "docs" / "configuration.md"
-CHECKOUT = Path(__file__).parents[3] / "docs" / "configuration.md"
-MEANINGS = PACKAGED if PACKAGED.is_file() else CHECKOUT
+MEANINGS = ROOT.parent / "docs" / "configuration.md"  # beside `conf/`, in a checkout and in an installed package
 RESOLVER = "analogue_keys"  # of `conf/hydra/help`: ${analogue_keys:compare}
 WIDEST = 110
 

@@ -6,7 +6,7 @@ from analogue.comparison.sides import OpenSide
 from analogue.models import same_weights
 from analogue.options import DecoderRows
 from analogue.results import SideRecord
-from analogue.saes import misfit_warnings
+from analogue.saes import SUSPECTS, misfit_warnings
 from analogue.settings import Corpus
 from analogue.significance import PairEvidence, SimilarityResult
 
@@ -64,7 +64,7 @@ def _left_out_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide]) -> list
         if metadata.get("exclude_special_tokens") and not corpus.exclude_special:
             fix = "`exclude_special`=true leaves them out"
             warnings.append(f"SAE {side.label} was trained without special tokens, which count here; {fix}")
-        if (multiple := metadata.get("exclude_outliers")) and corpus.exclude_outliers is None:
+        if (multiple := _trained_within(side)) is not None and corpus.exclude_outliers is None:
             problem = f"SAE {side.label} was trained without tokens of huge norms, which count here where there are any"
             warnings.append(f"{problem}; `exclude_outliers`={multiple:g} leaves them out")
     return warnings
@@ -79,13 +79,14 @@ def _outlier_warnings(corpus: Corpus, sides: tuple[OpenSide, OpenSide], collecte
             n_tokens = collected.activations[side.label].activations.n_tokens
             problem = f"{n} of {n_tokens} tokens have more than {CONSPICUOUS} times the median norm"
             fix = f"`exclude_outliers`={CONSPICUOUS} leaves such tokens out"
-            without = f", and SAE {side.label} was trained without such" if _trained_without_outliers(side) else ""
+            without = f", and SAE {side.label} was trained without such" if _trained_within(side) is not None else ""
             warnings.append(f"{problem} in {where}{without}, and they may decide every statistic; {fix}")
     return list(dict.fromkeys(warnings))
 
 
-def _trained_without_outliers(side: OpenSide) -> bool:
-    return side.sae.cfg.metadata.get("exclude_outliers") is not None
+def _trained_within(side: OpenSide) -> float | None:
+    """The multiple of the median norm above which tokens were left out when the SAE was trained; None for no limit."""
+    return side.sae.cfg.metadata.get("exclude_outliers")
 
 
 def _n_outliers(corpus: Corpus, side: OpenSide, collected: Collected) -> int:
@@ -150,7 +151,7 @@ def _misfit_warnings(
         if not side.is_trained:
             continue
         of_what = f"layer {side.layer} of {side.model.name}"
-        reason, suspects = side.reason_to_explain_little, "wrong layer, hook or scaling"
+        reason, suspects = side.reason_to_explain_little, SUSPECTS
         huge = _n_outliers(corpus, side, collected) > 0
         suspects = f"the tokens of huge norms, or a {suspects}" if huge else suspects
         first_count = not (corpus.exclude_bos or huge)

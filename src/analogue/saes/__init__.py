@@ -3,7 +3,7 @@
 from analogue.saes.inputs import centre_input, reconstruction_of, target_of, wants_centring
 from analogue.saes.loading import load
 from analogue.saes.provenance import sae_fingerprint, sae_warnings, same_model
-from analogue.saes.quality import ExplainedVariance, Quality, ReconstructionQuality, misfit_warnings
+from analogue.saes.quality import SUSPECTS, ExplainedVariance, Quality, ReconstructionQuality, misfit_warnings
 from analogue.saes.sites import (
     RESIDUAL,
     Site,
@@ -17,6 +17,7 @@ from analogue.saes.sites import (
 
 __all__ = [
     "RESIDUAL",
+    "SUSPECTS",
     "ExplainedVariance",
     "Quality",
     "ReconstructionQuality",

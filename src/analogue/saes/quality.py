@@ -8,6 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 LOW_EXPLAINED_VARIANCE = 0.5
+SUSPECTS = "wrong layer, hook or scaling"
+"""Probable causes of a lower one."""
 
 
 class Quality(NamedTuple):
@@ -102,7 +104,7 @@ def misfit_warnings(
     explained: float | None,
     of_what: str,
     first_tokens_count: bool,
-    suspects: str = "wrong layer, hook or scaling",
+    suspects: str = SUSPECTS,
     reason: str | None = None,
 ) -> list[str]:
     """Warnings about an SAE that explains little of what it reads, as predicates of that SAE.

@@ -223,7 +223,7 @@ def train(
     check_trainer(trainer, plan)
     with quiet_libraries():
         language_model = open_model(model, tokenizer, revision, hook, gguf_file=gguf_file)
-        check_layers(plan, language_model)
+        check_blocks(plan, language_model)
         if progress and trainer.is_global_zero:
             print(chosen(plan, language_model.d_model), flush=True)
         if few := too_few_tokens(plan, language_model.d_model):
@@ -268,7 +268,7 @@ def check_trainer(trainer: L.Trainer, plan: TrainingPlan) -> None:
         raise InvalidArgument("trainer.devices", trainer.world_size, problem)
 
 
-def check_layers(plan: TrainingPlan, language_model: LanguageModel) -> None:
+def check_blocks(plan: TrainingPlan, language_model: LanguageModel) -> None:
     """Raise `InvalidArgument` for a layer that the model does not have."""
     with renamed_arguments(layer="layers"):
         for layer in plan.layers:
@@ -283,7 +283,7 @@ def prepare(
     Raises:
         ArgumentError: the model, the settings of the SAEs or one of the texts cannot work.
     """
-    check_layers(plan, language_model)
+    check_blocks(plan, language_model)
     language_model.check_seq_len(plan.seq_len)
     if language_model.hook not in TRAINED_ON:
         problem = f"cannot be replaced by what an SAE of it puts out; SAEs are trained on {', '.join(TRAINED_ON)}"
